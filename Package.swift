@@ -1,0 +1,93 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// What every target of the house is compiled with.
+let house: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .strictMemorySafety(),
+    .treatAllWarnings(as: .error),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableExperimentalFeature("Lifetimes"),
+]
+
+/// A target of the house and the tests that belong to it.
+func target(_ name: String, on dependencies: [Target.Dependency] = []) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: house)
+}
+
+func tests(
+    _ name: String, on dependencies: [Target.Dependency], resources: [Resource]? = nil
+) -> Target {
+    .testTarget(
+        name: name, dependencies: dependencies, resources: resources, swiftSettings: house)
+}
+
+let package = Package(
+    name: "swift-vfio",
+    products: [
+        .executable(name: "vfio", targets: ["VFIOCommand"]),
+        .library(name: "VFIO", targets: ["VFIO"]),
+        .library(name: "NVMeDriver", targets: ["NVMeDriver"]),
+        .library(name: "SoftwareHost", targets: ["SoftwareHost", "NVMeController", "SoftwareDevices"]),
+        .library(name: "DeviceModel", targets: ["DeviceModel"]),
+    ],
+    dependencies: [
+        // The command line's parsing, help and completion; used by the command only.
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        // SHA-256 of a disk image in `vfio demo`; used by the command only.
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+    ],
+    targets: [
+        // Floor 0: words.
+        .systemLibrary(name: "CLinux"),
+        target("VFIOABI"),
+        target("NVMe"),
+        // Floor 1: the machine below us, and one data structure.
+        target("LinuxSystem", on: ["CLinux"]),
+        target("IOVASpace"),
+        // Floor 2: the two seams.
+        target("VFIOHost", on: ["LinuxSystem", "VFIOABI"]),
+        target("DeviceModel", on: ["LinuxSystem"]),
+        // Floor 3: drive, and be.
+        target("VFIO", on: ["VFIOHost", "VFIOABI", "LinuxSystem", "IOVASpace"]),
+        target(
+            "SoftwareHost",
+            on: ["VFIOHost", "DeviceModel", "VFIOABI", "LinuxSystem", "IOVASpace"]),
+        target("NVMeController", on: ["DeviceModel", "NVMe", "LinuxSystem"]),
+        target("SoftwareDevices", on: ["DeviceModel", "LinuxSystem"]),
+        // Floor 4: drivers.
+        target("NVMeDriver", on: ["VFIO", "NVMe", "LinuxSystem"]),
+        // Floor 5: the command.
+        .executableTarget(
+            name: "VFIOCommand",
+            dependencies: [
+                "VFIO", "NVMeDriver", "SoftwareHost", "NVMeController", "SoftwareDevices",
+                "VFIOHost", "DeviceModel", "NVMe", "VFIOABI", "LinuxSystem",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Crypto", package: "swift-crypto"),
+            ],
+            swiftSettings: house),
+
+        tests("VFIOABITests", on: ["VFIOABI"], resources: [.copy("Resources")]),
+        tests("NVMeTests", on: ["NVMe"]),
+        tests("LinuxSystemTests", on: ["LinuxSystem"]),
+        tests("IOVASpaceTests", on: ["IOVASpace"]),
+        tests("VFIOHostTests", on: ["VFIOHost", "VFIOABI", "LinuxSystem"]),
+        tests("DeviceModelTests", on: ["DeviceModel", "LinuxSystem"]),
+        tests(
+            "SoftwareHostTests",
+            on: ["SoftwareHost", "SoftwareDevices", "VFIOHost", "DeviceModel", "VFIOABI", "LinuxSystem"]),
+        tests(
+            "VFIOTests",
+            on: ["VFIO", "SoftwareHost", "SoftwareDevices", "VFIOHost", "DeviceModel", "VFIOABI", "LinuxSystem"]),
+        tests("NVMeControllerTests", on: ["NVMeController", "NVMe", "DeviceModel", "LinuxSystem"]),
+        tests("SoftwareDevicesTests", on: ["SoftwareDevices", "DeviceModel", "LinuxSystem"]),
+        tests(
+            "NVMeDriverTests",
+            on: [
+                "NVMeDriver", "NVMeController", "SoftwareHost", "VFIO", "VFIOHost", "NVMe",
+                "DeviceModel", "LinuxSystem",
+            ]),
+    ]
+)

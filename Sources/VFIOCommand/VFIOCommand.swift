@@ -1,0 +1,6 @@
+import ArgumentParser
+
+@main
+struct VFIOCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "vfio")
+}
