@@ -8,16 +8,11 @@ struct References {
     /// Copying 4 KiB within the cache.
     var copy: Timing
 
-    /// Looking up a random one of 65,535 numbers in a Swift dictionary, each look-up waiting for the one
-    /// before.
-    var dictionary: Timing
-
     init(_ options: Options) {
         systemCall = measure(operations: 20_000, repeats: options.repeats) {
             for _ in 0..<20_000 { keep(UInt64(getppid())) }
         }
         copy = References.measureCopy(options)
-        dictionary = References.measureDictionary(options)
     }
 
     private static func measureCopy(_ options: Options) -> Timing {
@@ -40,12 +35,13 @@ struct References {
         }
     }
 
-    private static func measureDictionary(_ options: Options) -> Timing {
-        let count = 65_535
+    /// Looking up a random one of `count` numbers in a Swift dictionary, each look-up waiting for the one
+    /// before.
+    static func dictionary(_ count: Int, _ options: Options) -> Timing {
         var random = FixedGenerator()
         var dictionary: [UInt64: UInt64] = [:]
         for index in 0..<count { dictionary[UInt64(index) << 13] = UInt64(index) }
-        let keys = (0..<100_000).map { _ in random.next() % UInt64(count) << 13 }
+        let keys = (0..<max(200_000, count)).map { _ in (random.next() % UInt64(count)) << 13 }
         return measure(operations: keys.count, repeats: options.repeats) {
             var chain: UInt64 = 0
             for key in keys {
@@ -59,7 +55,6 @@ struct References {
         var table = Table(["reference", "ns (minimum)", "ns (median)"])
         for (name, timing) in [
             ("getppid system call", systemCall), ("memcpy of 4 KiB", copy),
-            ("Dictionary look-up, 65,535 keys", dictionary),
         ] {
             table.add([name, fixed(timing.minimum), fixed(timing.median)])
         }
