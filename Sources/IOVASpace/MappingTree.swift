@@ -312,8 +312,6 @@ struct MappingTree: ~Copyable {
             } else {
                 lastLeaf = left
             }
-        } else {
-            right.setKey(parent.key(at: leftIndex + 1), at: 0)
         }
         right.movePrefix(right.count, to: left)
         parent.closeGap(at: leftIndex + 1)
@@ -326,10 +324,6 @@ struct MappingTree: ~Copyable {
         let right = parent.child(at: leftIndex + 1)
         let leftCount = left.count
         let target = (leftCount + right.count) / 2
-        if !right.isLeaf {
-            // The bound of a first child is stored with the parent only; it moves along.
-            right.setKey(parent.key(at: leftIndex + 1), at: 0)
-        }
         if leftCount > target {
             left.moveSuffix(from: target, to: right)
         } else {

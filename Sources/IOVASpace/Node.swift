@@ -11,8 +11,8 @@
 /// | 280 | 31 payloads of 24 bytes | (536) 61 children of 8 bytes |
 ///
 /// The keys lie together because a search reads many of them and one payload only. Slots without an entry
-/// hold the highest key, for the search. Everything below the bound of child 1 belongs to child 0, whatever
-/// bound that has. A bound is true but not tight: removing the lowest entry of a child leaves it as it is.
+/// hold the highest key, for the search. The bound of a first child is that of its parent, or 0. A bound is
+/// true but not tight: removing the lowest entry of a child leaves it as it is.
 ///
 /// SAFETY of everything in here: a handle is made by ``NodePool`` only, from 1,024 bytes that stay allocated
 /// and initialised as long as the map lives, and all handles are held by that map. Offsets are constants plus
