@@ -32,6 +32,7 @@ let package = Package(
         .library(name: "NVMeDriver", targets: ["NVMeDriver"]),
         .library(name: "SoftwareHost", targets: ["SoftwareHost", "NVMeController", "SoftwareDevices"]),
         .library(name: "DeviceModel", targets: ["DeviceModel"]),
+        .library(name: "IOVASpace", targets: ["IOVASpace"]),
     ],
     dependencies: [
         // The command line's parsing, help and completion; used by the command only.
