@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <spawn.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +28,7 @@
 #include <sys/sysmacros.h>
 #include <sys/uio.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -276,6 +278,29 @@ CLINUX long clinux_set_memlock_limit(uint64_t soft, uint64_t hard) {
     return clinux_result(setrlimit(RLIMIT_MEMLOCK, &l));
 }
 CLINUX uint32_t clinux_effective_user(void) { return geteuid(); }
+CLINUX int clinux_is_terminal(int fd) { return isatty(fd); }
+CLINUX int clinux_terminal_columns(int fd) {
+    struct winsize w;
+    return ioctl(fd, TIOCGWINSZ, &w) == 0 && w.ws_col > 0 ? w.ws_col : 80;
+}
+// Starts a program found in PATH with its input and output on /dev/null, and waits for it. Returns its exit
+// code, 128 + the signal that ended it, or -errno.
+CLINUX long clinux_run_quietly(char *const arguments[]) {
+    extern char **environ;
+    posix_spawn_file_actions_t actions;
+    pid_t child;
+    int status;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
+    posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0);
+    posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0);
+    int r = posix_spawnp(&child, arguments[0], &actions, (const posix_spawnattr_t *)0, arguments, environ);
+    posix_spawn_file_actions_destroy(&actions);
+    if (r != 0) return -(long)r;
+    while (waitpid(child, &status, 0) < 0)
+        if (errno != EINTR) return -(long)errno;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
 
 // Volatile accesses: never dropped, merged, split or moved across one another by the compiler.
 CLINUX uint8_t clinux_load8(uintptr_t p) { return *(const volatile uint8_t *)p; }

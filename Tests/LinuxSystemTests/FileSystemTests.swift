@@ -33,3 +33,14 @@ struct FileSystemTests {
         #expect(try FileSystem.bytes(of: path).count == 65_536)
     }
 }
+
+@Suite("Other programs")
+struct ChildProcessTests {
+    @Test("A program's exit code, its signal and its absence are told apart")
+    func running() throws {
+        #expect(try ChildProcess.run("true", []) == 0)
+        #expect(try ChildProcess.run("sh", ["-c", "exit 7"]) == 7)
+        #expect(try ChildProcess.run("sh", ["-c", "kill -9 $$"]) == 137)
+        #expect(throws: Errno.noSuchEntry) { try ChildProcess.run("no-such-program-anywhere", []) }
+    }
+}
