@@ -48,7 +48,7 @@ let package = Package(
         target("IOVASpace"),
         // Floor 2: the two seams.
         target("VFIOHost", on: ["LinuxSystem", "VFIOABI"]),
-        target("DeviceModel", on: ["LinuxSystem"]),
+        target("DeviceModel", on: ["LinuxSystem", "IOVASpace"]),
         // Floor 3: drive, and be.
         target("VFIO", on: ["VFIOHost", "VFIOABI", "LinuxSystem", "IOVASpace"]),
         target(
@@ -80,7 +80,10 @@ let package = Package(
             on: ["SoftwareHost", "SoftwareDevices", "VFIOHost", "DeviceModel", "VFIOABI", "LinuxSystem"]),
         tests(
             "VFIOTests",
-            on: ["VFIO", "SoftwareHost", "SoftwareDevices", "VFIOHost", "DeviceModel", "VFIOABI", "LinuxSystem"]),
+            on: [
+                "VFIO", "SoftwareHost", "SoftwareDevices", "VFIOHost", "DeviceModel", "VFIOABI",
+                "LinuxSystem",
+            ]),
         tests("NVMeControllerTests", on: ["NVMeController", "NVMe", "DeviceModel", "LinuxSystem"]),
         tests("SoftwareDevicesTests", on: ["SoftwareDevices", "DeviceModel", "LinuxSystem"]),
         tests(
