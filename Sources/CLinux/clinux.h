@@ -5,14 +5,15 @@
 // reported like any other error; LinuxSystem decides in one place which of them to repeat.
 #pragma once
 
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE
-#endif
+// No feature-test macro is defined here: with one, the types of the C library's headers would differ from those
+// that other modules (Dispatch, Foundation) see, and a program could not import both. What the headers hide
+// without it is reached by number below.
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <spawn.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,12 +28,18 @@
 #include <sys/sysmacros.h>
 #include <sys/uio.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #define CLINUX static inline __attribute__((always_inline, unused))
 
-// glibc of Debian 12 may lack these newer numbers.
+// Numbers of the kernel's interface that the C library's headers hide or don't have yet.
+#define CLINUX_MFD_CLOEXEC 1u
+#define CLINUX_MFD_ALLOW_SEALING 2u
+#define CLINUX_F_ADD_SEALS 1033
+#define CLINUX_F_SEAL_SHRINK 2
+#define CLINUX_F_SEAL_GROW 4
 #ifndef MADV_POPULATE_READ
 #define MADV_POPULATE_READ 22
 #endif
@@ -67,7 +74,7 @@ CLINUX long clinux_fsync(int fd) { return clinux_result(fsync(fd)); }
 CLINUX long clinux_fdatasync(int fd) { return clinux_result(fdatasync(fd)); }
 CLINUX long clinux_ftruncate(int fd, uint64_t n) { return clinux_result(ftruncate(fd, (off_t)n)); }
 CLINUX long clinux_fallocate(int fd, int mode, uint64_t at, uint64_t n) {
-    return clinux_result(fallocate(fd, mode, (off_t)at, (off_t)n));
+    return clinux_result(syscall(SYS_fallocate, fd, mode, (off_t)at, (off_t)n));
 }
 CLINUX long clinux_fstat(int fd, struct stat *out) { return clinux_result(fstat(fd, out)); }
 CLINUX long clinux_stat(const char *path, struct stat *out) { return clinux_result(stat(path, out)); }
@@ -109,18 +116,18 @@ CLINUX long clinux_madvise(uintptr_t at, size_t n, int advice) {
     return clinux_result(madvise((void *)at, n, advice));
 }
 CLINUX long clinux_memfd_create(const char *name, unsigned flags) {
-    return clinux_result(memfd_create(name, flags));
+    return clinux_result(syscall(SYS_memfd_create, name, flags));
 }
-CLINUX long clinux_add_seals(int fd, int seals) { return clinux_result(fcntl(fd, F_ADD_SEALS, seals)); }
+CLINUX long clinux_add_seals(int fd, int seals) { return clinux_result(fcntl(fd, CLINUX_F_ADD_SEALS, seals)); }
 CLINUX long clinux_page_size(void) { return sysconf(_SC_PAGESIZE); }
-CLINUX int clinux_memfd_flags(void) { return MFD_CLOEXEC | MFD_ALLOW_SEALING; }
+CLINUX int clinux_memfd_flags(void) { return CLINUX_MFD_CLOEXEC | CLINUX_MFD_ALLOW_SEALING; }
 CLINUX long clinux_own_memory_read(uintptr_t from, void *to, size_t n) {
     struct iovec l = {to, n}, r = {(void *)from, n};
-    return clinux_result(process_vm_readv(getpid(), &l, 1, &r, 1, 0));
+    return clinux_result(syscall(SYS_process_vm_readv, getpid(), &l, 1ul, &r, 1ul, 0ul));
 }
 CLINUX long clinux_own_memory_write(uintptr_t to, const void *from, size_t n) {
     struct iovec l = {(void *)from, n}, r = {(void *)to, n};
-    return clinux_result(process_vm_writev(getpid(), &l, 1, &r, 1, 0));
+    return clinux_result(syscall(SYS_process_vm_writev, getpid(), &l, 1ul, &r, 1ul, 0ul));
 }
 
 // Waiting.
@@ -188,7 +195,7 @@ CLINUX long clinux_unix_bind(int fd, const char *path, size_t n) {
 }
 CLINUX long clinux_listen(int fd, int backlog) { return clinux_result(listen(fd, backlog)); }
 CLINUX long clinux_accept(int fd) {
-    return clinux_result(accept4(fd, (struct sockaddr *)0, (socklen_t *)0, SOCK_CLOEXEC));
+    return clinux_result(syscall(SYS_accept4, fd, (void *)0, (void *)0, SOCK_CLOEXEC));
 }
 CLINUX long clinux_sendmsg(int fd, const struct msghdr *m) {
     return clinux_result(sendmsg(fd, m, MSG_NOSIGNAL));
@@ -271,6 +278,29 @@ CLINUX long clinux_set_memlock_limit(uint64_t soft, uint64_t hard) {
     return clinux_result(setrlimit(RLIMIT_MEMLOCK, &l));
 }
 CLINUX uint32_t clinux_effective_user(void) { return geteuid(); }
+CLINUX int clinux_is_terminal(int fd) { return isatty(fd); }
+CLINUX int clinux_terminal_columns(int fd) {
+    struct winsize w;
+    return ioctl(fd, TIOCGWINSZ, &w) == 0 && w.ws_col > 0 ? w.ws_col : 80;
+}
+// Starts a program found in PATH with its input and output on /dev/null, and waits for it. Returns its exit
+// code, 128 + the signal that ended it, or -errno.
+CLINUX long clinux_run_quietly(char *const arguments[]) {
+    extern char **environ;
+    posix_spawn_file_actions_t actions;
+    pid_t child;
+    int status;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
+    posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0);
+    posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0);
+    int r = posix_spawnp(&child, arguments[0], &actions, (const posix_spawnattr_t *)0, arguments, environ);
+    posix_spawn_file_actions_destroy(&actions);
+    if (r != 0) return -(long)r;
+    while (waitpid(child, &status, 0) < 0)
+        if (errno != EINTR) return -(long)errno;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
 
 // Volatile accesses: never dropped, merged, split or moved across one another by the compiler.
 CLINUX uint8_t clinux_load8(uintptr_t p) { return *(const volatile uint8_t *)p; }

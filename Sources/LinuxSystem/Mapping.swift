@@ -135,6 +135,6 @@ public enum MemoryFile {
     /// Forbids changing the file's length from now on, so that nobody who maps it can be made to trap.
     public static func sealSize(_ file: borrowing Descriptor) throws(Errno) {
         let number = file.number
-        _ = try checked { clinux_add_seals(number, F_SEAL_SHRINK | F_SEAL_GROW) }
+        _ = try checked { clinux_add_seals(number, CLINUX_F_SEAL_SHRINK | CLINUX_F_SEAL_GROW) }
     }
 }
