@@ -83,6 +83,23 @@ public struct Mapping: ~Copyable, Sendable {
 
     deinit { _ = clinux_munmap(window.address.rawValue, window.byteCount) }
 
+    /// Puts a part of another file (or another part of the same) in place of what is mapped: at the same
+    /// addresses, in one step, so that no access finds a gap.
+    ///
+    /// Where the file is too short, a touch raises SIGBUS, as with any mapping beyond the end of a file.
+    /// - Throws: the errno of mmap(2); the mapping is then as it was.
+    public func replaceContents(
+        sharing descriptor: Int32, at offset: UInt64, protection: Protection
+    ) throws(Errno) {
+        var address: UInt = 0
+        // SAFETY: MAP_FIXED replaces pages of exactly this mapping, which this owner alone unmaps.
+        _ = try checked {
+            unsafe clinux_mmap(
+                window.address.rawValue, window.byteCount, protection.rawValue, MAP_SHARED | MAP_FIXED,
+                descriptor, offset, &address)
+        }
+    }
+
     /// Changes what may be done with the whole mapping: mprotect(2).
     public func protect(_ protection: Protection) throws(Errno) {
         _ = try checked { clinux_mprotect(window.address.rawValue, window.byteCount, protection.rawValue) }
