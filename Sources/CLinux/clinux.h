@@ -135,6 +135,12 @@ CLINUX long clinux_own_memory_write(uintptr_t to, const void *from, size_t n) {
 CLINUX long clinux_eventfd(unsigned initial, int flags) { return clinux_result(eventfd(initial, flags)); }
 CLINUX int clinux_eventfd_flags(void) { return EFD_CLOEXEC | EFD_NONBLOCK; }
 CLINUX int clinux_eventfd_semaphore(void) { return EFD_SEMAPHORE; }
+// Takes an eventfd's value without waiting, also where the descriptor would wait.
+CLINUX long clinux_eventfd_take_now(int fd, uint64_t *out) {
+    struct iovec v = {out, sizeof *out};
+    return clinux_result(syscall(SYS_preadv2, (long)fd, &v, 1L, -1L, -1L, 8L /* RWF_NOWAIT */));
+}
+CLINUX int clinux_flag_nonblocking(void) { return O_NONBLOCK; }
 CLINUX long clinux_epoll_create(void) { return clinux_result(epoll_create1(EPOLL_CLOEXEC)); }
 CLINUX long clinux_epoll_control(int epoll, int operation, int fd, uint32_t events, uint64_t tag) {
     struct epoll_event e;
