@@ -57,7 +57,7 @@ let package = Package(
             "SoftwareHost",
             on: ["VFIOHost", "DeviceModel", "VFIOABI", "LinuxSystem", "IOVASpace"]),
         target("NVMeController", on: ["DeviceModel", "NVMe", "LinuxSystem"]),
-        target("SoftwareDevices", on: ["DeviceModel", "LinuxSystem"]),
+        target("SoftwareDevices", on: ["DeviceModel", "LinuxSystem", "IOVASpace"]),
         // Floor 4: drivers.
         target("NVMeDriver", on: ["VFIO", "NVMe", "LinuxSystem"]),
         // Floor 5: the command.
@@ -87,7 +87,7 @@ let package = Package(
                 "LinuxSystem",
             ]),
         tests("NVMeControllerTests", on: ["NVMeController", "NVMe", "DeviceModel", "LinuxSystem"]),
-        tests("SoftwareDevicesTests", on: ["SoftwareDevices", "DeviceModel", "LinuxSystem"]),
+        tests("SoftwareDevicesTests", on: ["SoftwareDevices", "DeviceModel", "LinuxSystem", "IOVASpace"]),
         tests(
             "NVMeDriverTests",
             on: [

@@ -15,6 +15,7 @@
 #include <pthread.h>
 #include <spawn.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -284,6 +285,7 @@ CLINUX long clinux_set_memlock_limit(uint64_t soft, uint64_t hard) {
     return clinux_result(setrlimit(RLIMIT_MEMLOCK, &l));
 }
 CLINUX uint32_t clinux_effective_user(void) { return geteuid(); }
+CLINUX void clinux_flush_streams(void) { fflush((FILE *)0); }
 CLINUX int clinux_is_terminal(int fd) { return isatty(fd); }
 CLINUX int clinux_terminal_columns(int fd) {
     struct winsize w;

@@ -100,6 +100,18 @@ public struct Mapping: ~Copyable, Sendable {
         }
     }
 
+    /// Takes over memory that was mapped by someone who gave it away with ``release()``.
+    ///
+    /// The window must be a whole mapping that nobody else will unmap.
+    @unsafe public init(owning window: MemoryWindow) { self.window = window }
+
+    /// Gives the mapping away; whoever takes it ends it.
+    public consuming func release() -> MemoryWindow {
+        let window = self.window
+        discard self
+        return window
+    }
+
     /// Changes what may be done with the whole mapping: mprotect(2).
     public func protect(_ protection: Protection) throws(Errno) {
         _ = try checked { clinux_mprotect(window.address.rawValue, window.byteCount, protection.rawValue) }
