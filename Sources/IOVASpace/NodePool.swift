@@ -2,7 +2,10 @@
 ///
 /// Blocks grow with the tree by an eighth, so that little lies idle, and are given back together: by
 /// ``releaseAll()`` and at the end of the pool's life. Nodes of a tree that shrinks are kept for its growth.
-struct NodePool: ~Copyable {
+///
+/// A class, so that a map can be destroyed by code of other modules also in Embedded Swift, which has to see the
+/// end of a noncopyable structure's life. It is touched when nodes come and go, not on the way to a mapping.
+final class NodePool {
     private var firstBlock: Node?
     private var unused: Node?
 
@@ -22,7 +25,7 @@ struct NodePool: ~Copyable {
     }
 
     /// A node that holds nothing yet.
-    mutating func take(isLeaf: Bool) -> Node {
+    func take(isLeaf: Bool) -> Node {
         if unused == nil {
             grow()
         }
@@ -36,14 +39,14 @@ struct NodePool: ~Copyable {
     }
 
     /// Takes back a node that nothing refers to any more.
-    mutating func giveBack(_ node: Node) {
+    func giveBack(_ node: Node) {
         node.previous = unused
         unused = node
         usedCount -= 1
     }
 
     /// Gives all memory back; no node may be in use afterwards.
-    mutating func releaseAll() {
+    func releaseAll() {
         NodePool.release(firstBlock)
         firstBlock = nil
         unused = nil
@@ -62,7 +65,7 @@ struct NodePool: ~Copyable {
         return found
     }
 
-    private mutating func grow() {
+    private func grow() {
         let nodes = Swift.min(Swift.max(nodeCount / 8, 1), NodePool.maximumBlock)
         // SAFETY: fresh memory of nodes * 1,024 bytes, zeroed before a handle is made; each handle gets its
         // own 1,024 bytes of it. It is freed only in release(_:), when the tree has let go of all handles.
