@@ -2,11 +2,8 @@
 ///
 /// Blocks grow with the tree by an eighth, so that little lies idle, and are given back together: by
 /// ``releaseAll()`` and at the end of the pool's life. Nodes of a tree that shrinks are kept for its growth.
-///
-/// A class, so that a map can be destroyed by code of other modules also in Embedded Swift, which has to see the
-/// end of a noncopyable structure's life. It is touched when nodes come and go, not on the way to a mapping.
-final class NodePool {
-    private var firstBlock: Node?
+struct NodePool: ~Copyable {
+    private let blocks = NodeBlocks()
     private var unused: Node?
 
     /// How many nodes have been allocated, in use or not.
@@ -20,12 +17,8 @@ final class NodePool {
 
     init() {}
 
-    deinit {
-        NodePool.release(firstBlock)
-    }
-
     /// A node that holds nothing yet.
-    func take(isLeaf: Bool) -> Node {
+    mutating func take(isLeaf: Bool) -> Node {
         if unused == nil {
             grow()
         }
@@ -39,16 +32,15 @@ final class NodePool {
     }
 
     /// Takes back a node that nothing refers to any more.
-    func giveBack(_ node: Node) {
+    mutating func giveBack(_ node: Node) {
         node.previous = unused
         unused = node
         usedCount -= 1
     }
 
     /// Gives all memory back; no node may be in use afterwards.
-    func releaseAll() {
-        NodePool.release(firstBlock)
-        firstBlock = nil
+    mutating func releaseAll() {
+        blocks.release()
         unused = nil
         nodeCount = 0
         usedCount = 0
@@ -65,7 +57,7 @@ final class NodePool {
         return found
     }
 
-    private func grow() {
+    private mutating func grow() {
         let nodes = Swift.min(Swift.max(nodeCount / 8, 1), NodePool.maximumBlock)
         // SAFETY: fresh memory of nodes * 1,024 bytes, zeroed before a handle is made; each handle gets its
         // own 1,024 bytes of it. It is freed only in release(_:), when the tree has let go of all handles.
@@ -78,13 +70,26 @@ final class NodePool {
             unused = node
         }
         let head = unsafe Node(block)
-        head.nextBlock = firstBlock
-        firstBlock = head
+        head.nextBlock = blocks.first
+        blocks.first = head
         nodeCount += nodes
     }
+}
 
-    private static func release(_ first: Node?) {
+/// The blocks of a pool, and their end.
+///
+/// A class, because in Embedded Swift a structure with a `deinit` can't be owned outside of its own module
+/// unless all of its inside is public.
+private final class NodeBlocks {
+    /// The block that was allocated last; it leads to the others.
+    var first: Node?
+
+    deinit { release() }
+
+    /// Gives all blocks back.
+    func release() {
         var block = first
+        first = nil
         while let current = block {
             block = current.nextBlock
             // SAFETY: the address that allocate gave; the link was read before, nothing is read after.
