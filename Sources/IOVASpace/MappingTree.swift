@@ -14,7 +14,7 @@ struct MappingTree: ~Copyable {
     /// A full leaf passes entries on to a neighbour that has this much room, instead of being split.
     static let roomForSpill = 4
 
-    let pool = NodePool()
+    private(set) var pool = NodePool()
     private(set) var root: Node?
     private(set) var firstLeaf: Node?
     private(set) var lastLeaf: Node?
