@@ -71,6 +71,19 @@ let package = Package(
             ],
             swiftSettings: house),
 
+        // What is done with a device in the kernel lab, written once: on a real kernel by the probe, on the
+        // software host by a test.
+        .target(
+            name: "LabScenarios",
+            dependencies: ["VFIO", "VFIOHost", "VFIOABI", "LinuxSystem", "IOVASpace"],
+            path: "Tests/LabScenarios", swiftSettings: house),
+        .executableTarget(
+            name: "KernelLabProbe", dependencies: ["LabScenarios", "VFIO", "VFIOHost", "LinuxSystem"],
+            path: "Tests/KernelLabProbe", swiftSettings: house),
+        tests(
+            "LabScenarioTests",
+            on: ["LabScenarios", "SoftwareHost", "SoftwareDevices", "VFIO", "VFIOHost", "LinuxSystem"]),
+
         tests("VFIOABITests", on: ["VFIOABI"], resources: [.copy("Resources")]),
         tests("NVMeTests", on: ["NVMe"]),
         tests("LinuxSystemTests", on: ["LinuxSystem"]),
