@@ -3,7 +3,7 @@ import CLinux
 /// A mapping of memory with exactly one owner; unmapped when the owner goes.
 ///
 /// Windows taken from it must not be used afterwards.
-public struct Mapping: ~Copyable, Sendable {
+@frozen public struct Mapping: ~Copyable, Sendable {
     /// The mapped memory.
     public let window: MemoryWindow
 

@@ -18,7 +18,9 @@ struct CapabilityChain {
         align()
         if let last {
             let next = UInt32(truncatingIfNeeded: structureByteCount + bytes.count)
-            for index in 0..<4 { bytes[last + 4 + index] = UInt8(truncatingIfNeeded: next >> UInt32(8 * index)) }
+            for index in 0..<4 {
+                bytes[last + 4 + index] = UInt8(truncatingIfNeeded: next >> UInt32(8 * index))
+            }
         }
         last = bytes.count
         extend(capability)

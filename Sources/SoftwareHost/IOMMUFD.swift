@@ -62,7 +62,9 @@ final class IOMMUFD: FileObject {
 
     func control(_ request: Request, _ argument: UInt) throws(Errno) -> Int32 {
         // VFIO's own requests, for an iommufd in a container's place, aren't offered: like unknown ones.
-        guard let command = CommandShape(IOMMUFDCommand(rawValue: request.number)) else { throw .noSuchRequest }
+        guard let command = CommandShape(IOMMUFDCommand(rawValue: request.number)) else {
+            throw .noSuchRequest
+        }
         let address = HostAddress(rawValue: argument)
         let size = try UserMemory.load(UInt32(0), from: address)
         guard request.isVFIO else { throw .noSuchRequest }
@@ -145,7 +147,9 @@ final class IOMMUFD: FileObject {
 
     private func map(_ user: UserCommand) throws(Errno) {
         var request = try user.load(IOASMap())
-        guard request.flags.isSubset(of: [.fixedIOVA, .writeable, .readable]), request.reserved == 0 else { throw .notSupported }
+        guard request.flags.isSubset(of: [.fixedIOVA, .writeable, .readable]), request.reserved == 0 else {
+            throw .notSupported
+        }
         guard request.iova != .max && request.length != .max else { throw .overflow }
         guard !request.flags.isDisjoint(with: [.readable, .writeable]) else { throw .invalid }
         let ioas = try find(request.ioasID)

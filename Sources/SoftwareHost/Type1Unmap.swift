@@ -6,7 +6,9 @@ extension Type1 {
     /// VFIO_IOMMU_UNMAP_DMA (kernel.md B.5); the tests are in the kernel's order.
     func unmapDMA(_ address: HostAddress) throws(Errno) {
         var request = try UserMemory.load(DMAUnmap(), from: address)
-        guard request.argsz >= 24, request.flags.isSubset(of: [.getDirtyBitmap, .all, .vaddr]) else { throw .invalid }
+        guard request.argsz >= 24, request.flags.isSubset(of: [.getDirtyBitmap, .all, .vaddr]) else {
+            throw .invalid
+        }
         let reportsDirty = request.flags.contains(.getDirtyBitmap)
         let isAll = request.flags.contains(.all)
         let invalidates = request.flags.contains(.vaddr)
