@@ -1,1 +1,394 @@
+// What Swift's Glibc module doesn't show, and system calls that report their errno in the return value.
+//
+// Header only: nothing here is compiled on its own. Every wrapper returns the call's result, or -errno, so
+// that no code between the call and the reading of `errno` can change it. Interrupted calls (EINTR) are
+// reported like any other error; LinuxSystem decides in one place which of them to repeat.
 #pragma once
+
+// No feature-test macro is defined here: with one, the types of the C library's headers would differ from those
+// that other modules (Dispatch, Foundation) see, and a program could not import both. What the headers hide
+// without it is reached by number below.
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <spawn.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <sys/uio.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define CLINUX static inline __attribute__((always_inline, unused))
+
+// Numbers of the kernel's interface that the C library's headers hide or don't have yet.
+#define CLINUX_MFD_CLOEXEC 1u
+#define CLINUX_MFD_ALLOW_SEALING 2u
+#define CLINUX_F_ADD_SEALS 1033
+#define CLINUX_F_SEAL_SHRINK 2
+#define CLINUX_F_SEAL_GROW 4
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22
+#endif
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+
+CLINUX long clinux_result(long r) { return r < 0 ? -(long)errno : r; }
+
+// Files and descriptors.
+CLINUX long clinux_openat(int dir, const char *path, int flags, unsigned mode) {
+    return clinux_result(openat(dir, path, flags, mode));
+}
+CLINUX long clinux_close(int fd) { return clinux_result(close(fd)); }
+CLINUX long clinux_dup_above(int fd, int lowest) {
+    return clinux_result(fcntl(fd, F_DUPFD_CLOEXEC, lowest));
+}
+CLINUX long clinux_get_flags(int fd) { return clinux_result(fcntl(fd, F_GETFL)); }
+CLINUX long clinux_set_flags(int fd, int flags) { return clinux_result(fcntl(fd, F_SETFL, flags)); }
+CLINUX long clinux_read(int fd, void *to, size_t n) { return clinux_result(read(fd, to, n)); }
+CLINUX long clinux_write(int fd, const void *from, size_t n) { return clinux_result(write(fd, from, n)); }
+CLINUX long clinux_pread(int fd, void *to, size_t n, uint64_t at) {
+    return clinux_result(pread(fd, to, n, (off_t)at));
+}
+CLINUX long clinux_pwrite(int fd, const void *from, size_t n, uint64_t at) {
+    return clinux_result(pwrite(fd, from, n, (off_t)at));
+}
+CLINUX long clinux_ioctl(int fd, unsigned long request, uintptr_t argument) {
+    return clinux_result(ioctl(fd, request, argument));
+}
+CLINUX long clinux_fsync(int fd) { return clinux_result(fsync(fd)); }
+CLINUX long clinux_fdatasync(int fd) { return clinux_result(fdatasync(fd)); }
+CLINUX long clinux_ftruncate(int fd, uint64_t n) { return clinux_result(ftruncate(fd, (off_t)n)); }
+CLINUX long clinux_fallocate(int fd, int mode, uint64_t at, uint64_t n) {
+    return clinux_result(syscall(SYS_fallocate, fd, mode, (off_t)at, (off_t)n));
+}
+CLINUX long clinux_fstat(int fd, struct stat *out) { return clinux_result(fstat(fd, out)); }
+CLINUX long clinux_stat(const char *path, struct stat *out) { return clinux_result(stat(path, out)); }
+CLINUX long clinux_access(const char *path, int mode) { return clinux_result(access(path, mode)); }
+CLINUX long clinux_readlink(const char *path, char *to, size_t n) {
+    return clinux_result(readlink(path, to, n));
+}
+CLINUX long clinux_unlink(const char *path) { return clinux_result(unlink(path)); }
+CLINUX uint32_t clinux_mode_type(const struct stat *s) { return s->st_mode & S_IFMT; }
+CLINUX uint32_t clinux_type_regular(void) { return S_IFREG; }
+CLINUX uint32_t clinux_type_block(void) { return S_IFBLK; }
+CLINUX uint32_t clinux_type_directory(void) { return S_IFDIR; }
+
+// Directories. A directory stream is an owner of its own; LinuxSystem keeps it.
+CLINUX void *clinux_opendir(const char *path, int *error) {
+    DIR *d = opendir(path);
+    *error = d ? 0 : errno;
+    return d;
+}
+CLINUX const char *clinux_readdir(void *stream) {
+    struct dirent *e = readdir((DIR *)stream);
+    return e ? e->d_name : (const char *)0;
+}
+CLINUX void clinux_closedir(void *stream) { closedir((DIR *)stream); }
+
+// Memory.
+CLINUX long clinux_mmap(uintptr_t at, size_t n, int protection, int flags, int fd, uint64_t offset,
+                        uintptr_t *out) {
+    void *p = mmap((void *)at, n, protection, flags, fd, (off_t)offset);
+    if (p == MAP_FAILED) return -(long)errno;
+    *out = (uintptr_t)p;
+    return 0;
+}
+CLINUX long clinux_munmap(uintptr_t at, size_t n) { return clinux_result(munmap((void *)at, n)); }
+CLINUX long clinux_mprotect(uintptr_t at, size_t n, int protection) {
+    return clinux_result(mprotect((void *)at, n, protection));
+}
+CLINUX long clinux_madvise(uintptr_t at, size_t n, int advice) {
+    return clinux_result(madvise((void *)at, n, advice));
+}
+CLINUX long clinux_memfd_create(const char *name, unsigned flags) {
+    return clinux_result(syscall(SYS_memfd_create, name, flags));
+}
+CLINUX long clinux_add_seals(int fd, int seals) { return clinux_result(fcntl(fd, CLINUX_F_ADD_SEALS, seals)); }
+CLINUX long clinux_page_size(void) { return sysconf(_SC_PAGESIZE); }
+CLINUX int clinux_memfd_flags(void) { return CLINUX_MFD_CLOEXEC | CLINUX_MFD_ALLOW_SEALING; }
+CLINUX long clinux_own_memory_read(uintptr_t from, void *to, size_t n) {
+    struct iovec l = {to, n}, r = {(void *)from, n};
+    return clinux_result(syscall(SYS_process_vm_readv, getpid(), &l, 1ul, &r, 1ul, 0ul));
+}
+CLINUX long clinux_own_memory_write(uintptr_t to, const void *from, size_t n) {
+    struct iovec l = {(void *)from, n}, r = {(void *)to, n};
+    return clinux_result(syscall(SYS_process_vm_writev, getpid(), &l, 1ul, &r, 1ul, 0ul));
+}
+
+// Waiting.
+CLINUX long clinux_eventfd(unsigned initial, int flags) { return clinux_result(eventfd(initial, flags)); }
+CLINUX int clinux_eventfd_flags(void) { return EFD_CLOEXEC | EFD_NONBLOCK; }
+CLINUX int clinux_eventfd_semaphore(void) { return EFD_SEMAPHORE; }
+// Takes an eventfd's value without waiting, also where the descriptor would wait.
+CLINUX long clinux_eventfd_take_now(int fd, uint64_t *out) {
+    struct iovec v = {out, sizeof *out};
+    return clinux_result(syscall(SYS_preadv2, (long)fd, &v, 1L, -1L, -1L, 8L /* RWF_NOWAIT */));
+}
+CLINUX int clinux_flag_nonblocking(void) { return O_NONBLOCK; }
+CLINUX long clinux_epoll_create(void) { return clinux_result(epoll_create1(EPOLL_CLOEXEC)); }
+CLINUX long clinux_epoll_control(int epoll, int operation, int fd, uint32_t events, uint64_t tag) {
+    struct epoll_event e;
+    memset(&e, 0, sizeof e);
+    e.events = events;
+    e.data.u64 = tag;
+    return clinux_result(epoll_ctl(epoll, operation, fd, &e));
+}
+CLINUX long clinux_epoll_wait(int epoll, struct epoll_event *out, int most, int milliseconds) {
+    return clinux_result(epoll_wait(epoll, out, most, milliseconds));
+}
+CLINUX uint32_t clinux_epoll_events(const struct epoll_event *e) { return e->events; }
+CLINUX uint64_t clinux_epoll_tag(const struct epoll_event *e) { return e->data.u64; }
+CLINUX uint32_t clinux_epollin(void) { return EPOLLIN; }
+CLINUX uint32_t clinux_epollout(void) { return EPOLLOUT; }
+CLINUX uint32_t clinux_epollerr(void) { return EPOLLERR; }
+CLINUX uint32_t clinux_epollhup(void) { return EPOLLHUP; }
+CLINUX uint32_t clinux_epollet(void) { return (uint32_t)EPOLLET; }
+CLINUX long clinux_poll_one(int fd, short events, int milliseconds) {
+    struct pollfd p = {fd, events, 0};
+    long r = clinux_result(poll(&p, 1, milliseconds));
+    return r > 0 ? p.revents : r;
+}
+CLINUX uint64_t clinux_monotonic_nanoseconds(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+CLINUX void clinux_sleep_nanoseconds(uint64_t n) {
+    struct timespec t = {(time_t)(n / 1000000000u), (long)(n % 1000000000u)};
+    nanosleep(&t, (struct timespec *)0);
+}
+
+// Sockets.
+CLINUX long clinux_unix_socket(int type) {
+    return clinux_result(socket(AF_UNIX, type | SOCK_CLOEXEC, 0));
+}
+CLINUX long clinux_unix_pair(int type, int out[2]) {
+    return clinux_result(socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, out));
+}
+CLINUX int clinux_sock_stream(void) { return SOCK_STREAM; }
+CLINUX int clinux_sock_seqpacket(void) { return SOCK_SEQPACKET; }
+CLINUX long clinux_unix_address(struct sockaddr_un *a, const char *path, size_t n) {
+    if (n == 0 || n >= sizeof a->sun_path) return -(long)ENAMETOOLONG;
+    memset(a, 0, sizeof *a);
+    a->sun_family = AF_UNIX;
+    memcpy(a->sun_path, path, n);
+    return 0;
+}
+CLINUX long clinux_unix_connect(int fd, const char *path, size_t n) {
+    struct sockaddr_un a;
+    long r = clinux_unix_address(&a, path, n);
+    return r < 0 ? r : clinux_result(connect(fd, (struct sockaddr *)&a, sizeof a));
+}
+CLINUX long clinux_unix_bind(int fd, const char *path, size_t n) {
+    struct sockaddr_un a;
+    long r = clinux_unix_address(&a, path, n);
+    return r < 0 ? r : clinux_result(bind(fd, (struct sockaddr *)&a, sizeof a));
+}
+CLINUX long clinux_listen(int fd, int backlog) { return clinux_result(listen(fd, backlog)); }
+CLINUX long clinux_accept(int fd) {
+    return clinux_result(syscall(SYS_accept4, fd, (void *)0, (void *)0, SOCK_CLOEXEC));
+}
+CLINUX long clinux_sendmsg(int fd, const struct msghdr *m) {
+    return clinux_result(sendmsg(fd, m, MSG_NOSIGNAL));
+}
+CLINUX long clinux_recvmsg(int fd, struct msghdr *m) {
+    return clinux_result(recvmsg(fd, m, MSG_CMSG_CLOEXEC));
+}
+CLINUX int clinux_control_truncated(const struct msghdr *m) { return (m->msg_flags & MSG_CTRUNC) != 0; }
+
+// One message with descriptors. `count` is at most CLINUX_MOST_DESCRIPTORS.
+#define CLINUX_MOST_DESCRIPTORS 16
+CLINUX long clinux_send_descriptors(int fd, const void *bytes, size_t n, const int *fds, unsigned count) {
+    union {
+        struct cmsghdr header;
+        char space[CMSG_SPACE(sizeof(int) * CLINUX_MOST_DESCRIPTORS)];
+    } control;
+    struct iovec v = {(void *)bytes, n};
+    struct msghdr m;
+    memset(&m, 0, sizeof m);
+    m.msg_iov = &v;
+    m.msg_iovlen = 1;
+    if (count > CLINUX_MOST_DESCRIPTORS) return -(long)EINVAL;
+    if (count) {
+        memset(&control, 0, sizeof control);
+        m.msg_control = &control;
+        m.msg_controllen = CMSG_SPACE(sizeof(int) * count);
+        struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+        c->cmsg_level = SOL_SOCKET;
+        c->cmsg_type = SCM_RIGHTS;
+        c->cmsg_len = CMSG_LEN(sizeof(int) * count);
+        memcpy(CMSG_DATA(c), fds, sizeof(int) * count);
+    }
+    return clinux_sendmsg(fd, &m);
+}
+// `fds` has room for CLINUX_MOST_DESCRIPTORS. If the kernel had to drop descriptors, those that came are
+// closed and -EMSGSIZE is returned.
+CLINUX long clinux_receive_descriptors(int fd, void *bytes, size_t n, int *fds, unsigned *count) {
+    union {
+        struct cmsghdr header;
+        char space[CMSG_SPACE(sizeof(int) * CLINUX_MOST_DESCRIPTORS)];
+    } control;
+    struct iovec v = {bytes, n};
+    struct msghdr m;
+    memset(&m, 0, sizeof m);
+    m.msg_iov = &v;
+    m.msg_iovlen = 1;
+    m.msg_control = &control;
+    m.msg_controllen = sizeof control;
+    *count = 0;
+    long r = clinux_recvmsg(fd, &m);
+    if (r < 0) return r;
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(&m); c; c = CMSG_NXTHDR(&m, c)) {
+        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) continue;
+        size_t have = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        for (size_t i = 0; i < have; i++) {
+            int one;
+            memcpy(&one, CMSG_DATA(c) + i * sizeof(int), sizeof one);
+            if (*count < CLINUX_MOST_DESCRIPTORS) fds[(*count)++] = one;
+            else close(one);
+        }
+    }
+    if (clinux_control_truncated(&m)) {
+        for (unsigned i = 0; i < *count; i++) close(fds[i]);
+        *count = 0;
+        return -(long)EMSGSIZE;
+    }
+    return r;
+}
+
+// The process.
+CLINUX long clinux_memlock_limit(uint64_t *soft, uint64_t *hard) {
+    struct rlimit l;
+    long r = clinux_result(getrlimit(RLIMIT_MEMLOCK, &l));
+    *soft = l.rlim_cur == RLIM_INFINITY ? UINT64_MAX : (uint64_t)l.rlim_cur;
+    *hard = l.rlim_max == RLIM_INFINITY ? UINT64_MAX : (uint64_t)l.rlim_max;
+    return r;
+}
+CLINUX long clinux_set_memlock_limit(uint64_t soft, uint64_t hard) {
+    struct rlimit l = {soft, hard};
+    return clinux_result(setrlimit(RLIMIT_MEMLOCK, &l));
+}
+CLINUX uint32_t clinux_effective_user(void) { return geteuid(); }
+CLINUX void clinux_flush_streams(void) { fflush((FILE *)0); }
+CLINUX int clinux_is_terminal(int fd) { return isatty(fd); }
+CLINUX int clinux_terminal_columns(int fd) {
+    struct winsize w;
+    return ioctl(fd, TIOCGWINSZ, &w) == 0 && w.ws_col > 0 ? w.ws_col : 80;
+}
+// Starts a program found in PATH with its input and output on /dev/null, and waits for it. Returns its exit
+// code, 128 + the signal that ended it, or -errno.
+CLINUX long clinux_run_quietly(char *const arguments[]) {
+    extern char **environ;
+    posix_spawn_file_actions_t actions;
+    pid_t child;
+    int status;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
+    posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0);
+    posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0);
+    int r = posix_spawnp(&child, arguments[0], &actions, (const posix_spawnattr_t *)0, arguments, environ);
+    posix_spawn_file_actions_destroy(&actions);
+    if (r != 0) return -(long)r;
+    while (waitpid(child, &status, 0) < 0)
+        if (errno != EINTR) return -(long)errno;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+// Volatile accesses: never dropped, merged, split or moved across one another by the compiler.
+CLINUX uint8_t clinux_load8(uintptr_t p) { return *(const volatile uint8_t *)p; }
+CLINUX uint16_t clinux_load16(uintptr_t p) { return *(const volatile uint16_t *)p; }
+CLINUX uint32_t clinux_load32(uintptr_t p) { return *(const volatile uint32_t *)p; }
+CLINUX uint64_t clinux_load64(uintptr_t p) { return *(const volatile uint64_t *)p; }
+CLINUX void clinux_store8(uintptr_t p, uint8_t v) { *(volatile uint8_t *)p = v; }
+CLINUX void clinux_store16(uintptr_t p, uint16_t v) { *(volatile uint16_t *)p = v; }
+CLINUX void clinux_store32(uintptr_t p, uint32_t v) { *(volatile uint32_t *)p = v; }
+CLINUX void clinux_store64(uintptr_t p, uint64_t v) { *(volatile uint64_t *)p = v; }
+
+// One aligned 64-bit word that threads share: acquire on loads, release on stores.
+CLINUX uint64_t clinux_atomic_load(uintptr_t p) {
+    return __atomic_load_n((const uint64_t *)p, __ATOMIC_ACQUIRE);
+}
+CLINUX void clinux_atomic_store(uintptr_t p, uint64_t v) {
+    __atomic_store_n((uint64_t *)p, v, __ATOMIC_RELEASE);
+}
+CLINUX uint64_t clinux_atomic_add(uintptr_t p, uint64_t v) {
+    return __atomic_fetch_add((uint64_t *)p, v, __ATOMIC_ACQ_REL);
+}
+
+// Order between memory that a device reads or writes and the device's registers. On x86-64 the processor
+// keeps these orders by itself and the fence only binds the compiler; arm64 needs `dmb` for the outer domain.
+CLINUX void clinux_device_write_fence(void) {
+#if defined(__aarch64__)
+    __asm__ volatile("dmb oshst" ::: "memory");
+#else
+    __asm__ volatile("" ::: "memory");
+#endif
+}
+CLINUX void clinux_device_read_fence(void) {
+#if defined(__aarch64__)
+    __asm__ volatile("dmb oshld" ::: "memory");
+#else
+    __asm__ volatile("" ::: "memory");
+#endif
+}
+CLINUX void clinux_full_fence(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
+CLINUX void clinux_spin_hint(void) {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+// Copies that another agent may race with: word by word, never the compiler's own memcpy of plain memory.
+CLINUX void clinux_copy(uintptr_t to, uintptr_t from, size_t n) {
+    __asm__ volatile("" ::: "memory");
+    memmove((void *)to, (const void *)from, n);
+    __asm__ volatile("" ::: "memory");
+}
+CLINUX void clinux_zero(uintptr_t to, size_t n) {
+    __asm__ volatile("" ::: "memory");
+    memset((void *)to, 0, n);
+    __asm__ volatile("" ::: "memory");
+}
+
+// A lock that also exists in Embedded Swift.
+CLINUX void clinux_lock_init(pthread_mutex_t *m) { pthread_mutex_init(m, (const pthread_mutexattr_t *)0); }
+CLINUX void clinux_lock_destroy(pthread_mutex_t *m) { pthread_mutex_destroy(m); }
+CLINUX void clinux_lock(pthread_mutex_t *m) { pthread_mutex_lock(m); }
+CLINUX int clinux_try_lock(pthread_mutex_t *m) { return pthread_mutex_trylock(m) == 0; }
+CLINUX void clinux_unlock(pthread_mutex_t *m) { pthread_mutex_unlock(m); }
+
+// Threads.
+CLINUX long clinux_thread_start(pthread_t *t, void *(*body)(void *), void *context) {
+    return -(long)pthread_create(t, (const pthread_attr_t *)0, body, context);
+}
+CLINUX long clinux_thread_join(pthread_t t) { return -(long)pthread_join(t, (void **)0); }
+CLINUX int clinux_thread_is_self(pthread_t t) { return pthread_equal(t, pthread_self()); }
+
+// The same for many readers or one writer.
+CLINUX void clinux_rwlock_init(pthread_rwlock_t *m) {
+    pthread_rwlock_init(m, (const pthread_rwlockattr_t *)0);
+}
+CLINUX void clinux_rwlock_destroy(pthread_rwlock_t *m) { pthread_rwlock_destroy(m); }
+CLINUX void clinux_rwlock_read(pthread_rwlock_t *m) { pthread_rwlock_rdlock(m); }
+CLINUX void clinux_rwlock_write(pthread_rwlock_t *m) { pthread_rwlock_wrlock(m); }
+CLINUX void clinux_rwlock_unlock(pthread_rwlock_t *m) { pthread_rwlock_unlock(m); }
+
+#undef CLINUX

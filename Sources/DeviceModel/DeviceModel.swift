@@ -1,1 +1,116 @@
-// The first file of DeviceModel.
+import IOVASpace
+import LinuxSystem
+
+/// A PCI device in software: registers, DMA and interrupts, written once, whoever hosts it.
+///
+/// A host plugs the model into a slot and from then on calls it for every access to its registers. The model
+/// reaches memory through ``PCIFunction/dma`` and raises interrupts through ``PCIFunction``; it never learns
+/// whether a software kernel, a vfio-user socket or something else is at the other end.
+///
+/// **Threads.** The host makes one call at a time, on the thread that touched the device, and expects the
+/// model to do its work there and return: the guest of a register write is the one who wrote it. A model that
+/// runs threads of its own synchronises them itself; DMA and interrupts may be used from any thread, except
+/// that no call into the host may be made while a lock is held that a register access also takes.
+///
+/// **Hostile input.** Offsets are inside the BAR and naturally aligned, widths are 1, 2, 4 or 8: the host sees
+/// to that. Everything else (values, sequences, addresses, lengths found in memory) comes from an untrusted
+/// driver and must never trap, loop without bound or allocate without bound.
+public protocol DeviceModel: AnyObject {
+    /// The device's PCI side. The model makes it in its initialiser and keeps it.
+    var function: PCIFunction { get }
+
+    /// Answers a read of a register.
+    /// - Parameters:
+    ///   - bar: which BAR, 0...5.
+    ///   - offset: bytes from its beginning.
+    ///   - width: 1, 2, 4 or 8 bytes.
+    /// - Returns: the value in the low `width` bytes.
+    func readRegister(bar: Int, offset: UInt64, width: Int) -> UInt64
+
+    /// Carries out a write to a register, with everything that follows from it.
+    func writeRegister(bar: Int, offset: UInt64, width: Int, value: UInt64)
+
+    /// Puts the device into its state after the given reset. Configuration space has been reset already.
+    func reset(_ kind: ResetKind)
+
+    /// The last user has gone: end all DMA and interrupts and finish what is under way before returning. The
+    /// host resets the device before the next user comes, and not necessarily now.
+    func quiesce()
+}
+
+/// How a device is reset.
+public enum ResetKind: Sendable, Equatable {
+    /// Function level reset, by the PCI Express or Advanced Features capability.
+    case function
+    /// The bus or slot above is reset ("hot reset").
+    case bus
+    /// D3hot and back to D0, without No_Soft_Reset.
+    case power
+}
+
+extension DeviceModel {
+    /// Nothing to end: a model that only ever acts inside a register access.
+    public func quiesce() {}
+
+    /// Reads from a BAR as the bus sees it: the MSI-X table and pending bits are answered by the function, all
+    /// else by the model. For hosts.
+    ///
+    /// - Parameters:
+    ///   - offset: inside the BAR and a multiple of `width`.
+    ///   - width: 1, 2, 4 or 8.
+    /// - Returns: the value; all ones where the BAR doesn't exist.
+    public func loadBAR(_ bar: Int, offset: UInt64, width: Int) -> UInt64 {
+        guard function.contains(bar: bar, offset: offset, width: width) else {
+            return UInt64.max >> UInt64(64 - 8 * width)
+        }
+        if let msix = function.msix, let value = msix.load(bar: bar, offset: offset, width: width) {
+            return value
+        }
+        if let memory = function.memory(bar: bar, offset: offset, width: width) {
+            return memory.window.loadRegister(memory.offset, width: width)
+        }
+        return readRegister(bar: bar, offset: offset, width: width)
+    }
+
+    /// Writes to a BAR as the bus sees it. For hosts; see ``loadBAR(_:offset:width:)``. A write where no BAR
+    /// is changes nothing.
+    public func storeBAR(_ bar: Int, offset: UInt64, width: Int, value: UInt64) {
+        guard function.contains(bar: bar, offset: offset, width: width) else { return }
+        if let msix = function.msix, msix.store(bar: bar, offset: offset, width: width, value: value) {
+            return
+        }
+        if let memory = function.memory(bar: bar, offset: offset, width: width) {
+            memory.window.storeRegister(memory.offset, width: width, value: value)
+            return
+        }
+        writeRegister(bar: bar, offset: offset, width: width, value: value)
+    }
+
+    /// Resets the function and then the model. For hosts.
+    public func performReset(_ kind: ResetKind) {
+        function.resetConfiguration()
+        reset(kind)
+    }
+}
+
+extension MemoryWindow {
+    /// One load of 1, 2, 4 or 8 bytes.
+    public func loadRegister(_ offset: Int, width: Int) -> UInt64 {
+        switch width {
+        case 1: UInt64(load8(offset))
+        case 2: UInt64(load16(offset))
+        case 4: UInt64(load32(offset))
+        default: load64(offset)
+        }
+    }
+
+    /// One store of 1, 2, 4 or 8 bytes.
+    public func storeRegister(_ offset: Int, width: Int, value: UInt64) {
+        switch width {
+        case 1: store8(offset, UInt8(truncatingIfNeeded: value))
+        case 2: store16(offset, UInt16(truncatingIfNeeded: value))
+        case 4: store32(offset, UInt32(truncatingIfNeeded: value))
+        default: store64(offset, value)
+        }
+    }
+}

@@ -1,0 +1,167 @@
+# shellcheck shell=bash disable=SC2154,SC2034 # the variables are kernel-lab's and those of its other parts
+# What the lab runs: the commands `list`, `run` and `test`.
+
+lab_programs=(vfio)
+
+# Paths of our programs, in $programs. Built unless VFIO_LAB_BIN names a folder that has them.
+find_programs() {
+    local name bin
+    programs=()
+    bin=${VFIO_LAB_BIN:-}
+    if [[ -z $bin ]]; then
+        command -v swift >/dev/null || {
+            cannot_because "no Swift toolchain, and VFIO_LAB_BIN is not set"
+            return
+        }
+        for name in "${lab_programs[@]}"; do
+            (cd "$root" && swift build -c release --product "$name") >&2 </dev/null || {
+                say "kernel-lab: $name does not build"
+                return 1
+            }
+        done
+        bin=$(cd "$root" && swift build -c release --show-bin-path) || return 1
+    fi
+    for name in "${lab_programs[@]}"; do
+        [[ -x $bin/$name ]] || {
+            say "kernel-lab: there is no $name in $bin"
+            return 1
+        }
+        programs+=("$bin/$name")
+    done
+}
+
+# A disk image with a real file system on it where mkfs.ext4 is at hand, else with numbers.
+make_disk() {
+    local disk=$1
+    truncate -s 32M "$disk"
+    if command -v mkfs.ext4 >/dev/null; then
+        mkfs.ext4 -q -F -d "$lab" "$disk" 2>/dev/null
+    else
+        seq 1 4000000 | dd of="$disk" bs=1M count=24 iflag=fullblock conv=notrunc status=none
+    fi
+}
+
+cmd_list() {
+    (($# == 0)) || usage_error "list takes no arguments"
+    local name
+    for name in "${all_kernels[@]}"; do
+        reason=
+        if [[ $name == lab ]]; then
+            attempt find_lab_kernel
+            ((outcome != 0)) || reason=$lab_kernel
+        elif [[ -e $cache/kernels/$name/vmlinuz ]]; then
+            outcome=0 reason=$(<"$cache/kernels/$name/release")
+        else
+            outcome=1 reason="not fetched yet: Scripts/kernel-lab fetch $name"
+        fi
+        if ((outcome == 0)); then attempt need_boot_programs; fi
+        if ((outcome == 0)); then
+            printf '%-5s ready    %s\n' "$name" "$reason"
+        else
+            printf '%-5s missing  %s\n' "$name" "$reason"
+        fi
+    done
+}
+
+cmd_run() {
+    local kernel='' modes=group script='' guest_command=()
+    while (($#)); do
+        case $1 in
+            --cdev) modes=cdev ;;
+            --timeout) guest_timeout=${2:?--timeout needs a number} && shift ;;
+            --script) script=${2:?--script needs a file} && shift ;;
+            --)
+                shift
+                guest_command=("$@")
+                break
+                ;;
+            -*) usage_error "run has no option $1" ;;
+            *)
+                [[ -z $kernel ]] || usage_error "run takes one kernel; put the guest's command after --"
+                kernel=$1
+                ;;
+        esac
+        shift
+    done
+    [[ -n $kernel ]] || usage_error "run needs a kernel: ${all_kernels[*]}"
+    check_kernel_names "$kernel"
+    [[ -n $script || ${#guest_command[@]} -gt 0 ]] || usage_error "run needs --script FILE, or -- COMMAND"
+    local step
+    for step in need_boot_programs "find_kernel $kernel" find_programs; do
+        # shellcheck disable=SC2086 # a step is a command and its argument
+        attempt $step
+        ((outcome == 0)) || die "$kernel can't run: ${reason:-see above}"
+    done
+    local work status
+    work=$(mktemp -d)
+    # shellcheck disable=SC2064 # the folder is known now
+    trap "rm -rf '$work'" EXIT
+    if [[ -z $script ]]; then
+        script=$work/run.sh
+        { printf '%q ' "${guest_command[@]}" && echo; } >"$script"
+    fi
+    make_disk "$work/disk.img"
+    make_initramfs "$work/initramfs" "$script" "${programs[@]}"
+    attempt boot "$work/initramfs" "$work/disk.img" "$modes" "$work/transcript"
+    sed '/^LAB RC=/,$d' "$work/transcript"
+    status=$(guest_status "$work/transcript")
+    [[ -n $status ]] || die "the guest gave no result (QEMU's status is $outcome)"
+    return "$status"
+}
+
+# test_kernel NAME: runs the tests and prints their lines, each with the kernel's name in front.
+test_kernel() {
+    local kernel=$1 modes=group work status started=$SECONDS transcript
+    find_kernel "$kernel" || return
+    [[ $kernel != lab ]] || modes='group cdev'
+    work=$cache/runs/$kernel
+    rm -rf "$work"
+    mkdir -p "$work"
+    transcript=$work/transcript
+    make_disk "$work/disk.img"
+    make_initramfs "$work/initramfs" "$lab/guest/test.sh" "${programs[@]}"
+    attempt boot "$work/initramfs" "$work/disk.img" "$modes" "$transcript"
+    status=$(guest_status "$transcript")
+    sed -nE "s/^(ok|FAILED|skipped) /\\1 $kernel: /p" "$transcript" | tee "$work/results"
+    rm -f "$work/initramfs" "$work/disk.img"
+    if [[ -z $status ]]; then
+        echo "FAILED $kernel: the guest gave no result (QEMU's status is $outcome, 124 means it took too long)" |
+            tee -a "$work/results"
+    elif ((status != 0)) && ! grep -q '^FAILED' "$work/results"; then
+        echo "FAILED $kernel: the guest's script ended with status $status" | tee -a "$work/results"
+    elif ! grep -q '^ok' "$work/results"; then
+        echo "FAILED $kernel: the guest ran no test" | tee -a "$work/results"
+    fi
+    local passed failures
+    passed=$(grep -c '^ok' "$work/results" || true)
+    failures=$(grep -c '^FAILED' "$work/results" || true)
+    echo "$kernel: $passed ok, $failures FAILED, $((SECONDS - started)) s"
+    ((failures == 0)) || {
+        echo "--- transcript of $kernel"
+        cat "$transcript"
+        echo "--- end of transcript"
+        return 1
+    }
+}
+
+cmd_test() {
+    local kernel kernels=("$@") failures=0 skips=0 runs=0
+    ((${#kernels[@]})) || kernels=("${all_kernels[@]}")
+    check_kernel_names "${kernels[@]}"
+    attempt need_boot_programs
+    if ((outcome == 0)); then attempt find_programs; fi
+    ((outcome == 0 || outcome == cannot)) || die "the programs to test are missing"
+    local blocked=$reason
+    for kernel in "${kernels[@]}"; do
+        reason=$blocked
+        outcome=$cannot
+        [[ -n $blocked ]] || attempt test_kernel "$kernel"
+        case $outcome in
+            0) runs=$((runs + 1)) ;;
+            "$cannot") skips=$((skips + 1)) && echo "skipped $kernel: $reason" ;;
+            *) failures=$((failures + 1)) ;;
+        esac
+    done
+    echo "kernel-lab: $runs kernels passed, $failures failed, $skips skipped"
+    ((failures == 0))
+}

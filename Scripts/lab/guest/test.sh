@@ -1,0 +1,28 @@
+# shellcheck shell=sh source-path=SCRIPTDIR
+# The real-kernel tests. Arguments: the ways into VFIO to use, `group` and, where the kernel has it, `cdev`.
+# shellcheck source=lib.sh
+. /lab/lib.sh
+
+same() { [ "$1" = "$2" ] || { echo "'$1' is not '$2'" && return 1; }; }
+
+check "the IOMMU has groups" test -e /sys/kernel/iommu_groups/0
+check "a container can be opened" test -c /dev/vfio/vfio
+for device in "$nvme" "$edu"; do
+    check "$device is bound to vfio-pci" same "$(driver_of "$device")" vfio-pci
+    check "$device has a group node" test -c "/dev/vfio/$(group_of "$device")"
+done
+
+for mode in "$@"; do
+    case $mode in
+        group) ;;
+        cdev)
+            check "cdev: /dev/iommu is there" test -c /dev/iommu
+            for device in "$nvme" "$edu"; do
+                check "cdev: $device has a device node" test -c "$(cdev_of "$device")"
+            done
+            ;;
+        *) failed "arguments" "there is no mode '$mode'" ;;
+    esac
+done
+
+finish

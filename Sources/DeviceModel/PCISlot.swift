@@ -1,0 +1,177 @@
+import IOVASpace
+import LinuxSystem
+
+/// What a host offers to the device in one of its slots. Written by hosts, used by ``PCIFunction`` and
+/// ``DMAPort`` only: a model talks to those.
+///
+/// All of it may be called from any thread, also from within a call that the host makes into the model.
+public protocol PCISlot: AnyObject, Sendable {
+    /// Copies memory of the device's address space into `bytes`: all or nothing.
+    /// - Throws: ``DMAFault`` naming the first byte that couldn't be reached.
+    func readMemory(at iova: IOVA, into bytes: inout MutableRawSpan) throws(DMAFault)
+
+    /// Copies `bytes` to memory of the device's address space: all or nothing.
+    /// - Throws: ``DMAFault`` naming the first byte that couldn't be reached.
+    func writeMemory(_ bytes: RawSpan, at iova: IOVA) throws(DMAFault)
+
+    /// Lends the memory behind a range, piece by piece in ascending order, without copying.
+    ///
+    /// The pieces stay mapped until `body` returns. If any part of the range can't be reached, `body` isn't
+    /// called at all.
+    /// - Parameter body: gets each piece; returns false to stop.
+    /// - Throws: ``DMAFault`` naming the first byte that couldn't be reached; `notLendable` where a host can't
+    ///   lend (a remote peer's memory without a descriptor): then copy instead.
+    func withMemory(
+        at iova: IOVA, byteCount: Int, for access: DMAAccess, _ body: (MemoryWindow) -> Bool
+    ) throws(DMAFault)
+
+    /// Delivers a message-signalled interrupt. Masks have been looked at already.
+    func deliverMessage(_ kind: MessageKind, vector: Int)
+
+    /// Drives the interrupt line. Called on changes only; the Interrupt Disable bit has been looked at already.
+    func setInterruptLine(_ asserted: Bool)
+}
+
+/// The two kinds of message-signalled interrupts.
+public enum MessageKind: Sendable, Equatable {
+    /// Message Signalled Interrupts: up to 32 vectors in configuration space.
+    case msi
+    /// MSI-X: up to 2048 vectors in a table in a BAR.
+    case msix
+}
+
+/// What a device does to memory.
+public enum DMAAccess: Sendable, Equatable {
+    /// The device reads memory.
+    case read
+    /// The device writes memory.
+    case write
+}
+
+/// Why a device's access to memory was refused. Nothing was transferred.
+public struct DMAFault: Error, Equatable, Sendable {
+    /// The first address that couldn't be reached.
+    public let iova: IOVA
+    /// What the device tried.
+    public let access: DMAAccess
+    /// Why it was refused.
+    public let reason: Reason
+
+    /// Why an access was refused.
+    public enum Reason: Sendable, Equatable {
+        /// No mapping covers the address.
+        case notMapped
+        /// A mapping covers the address but doesn't allow the access.
+        case notPermitted
+        /// The function's Bus Master Enable bit is off, or it isn't in D0.
+        case busMasterDisabled
+        /// The device isn't attached to any address space, or sits in no slot.
+        case notAttached
+        /// The range wraps around at 2^64.
+        case outOfRange
+        /// The host can't lend this memory; copying works.
+        case notLendable
+    }
+
+    /// Describes a refused access.
+    public init(iova: IOVA, access: DMAAccess, reason: Reason) {
+        self.iova = iova
+        self.access = access
+        self.reason = reason
+    }
+}
+
+/// A function's way to memory: checks Bus Master Enable, then asks the slot. Refused accesses are counted.
+public final class DMAPort {
+    private let link: Backlink<PCIFunction>
+    private var function: PCIFunction { link.owner }
+    /// Guards the record of refused accesses, which any thread may make.
+    private let lock = Lock()
+    private var refused: UInt64 = 0
+    private var latest: DMAFault?
+
+    /// How many accesses were refused since the function was made.
+    public var refusedCount: UInt64 { lock.withLock { refused } }
+    /// The latest refused access.
+    public var lastFault: DMAFault? { lock.withLock { latest } }
+
+    init(_ function: PCIFunction) {
+        // SAFETY: the function owns its port and hands it out only through itself.
+        link = unsafe Backlink(function)
+    }
+
+    private func slot(_ iova: IOVA, _ count: Int, _ access: DMAAccess) throws(DMAFault) -> any PCISlot {
+        guard let slot = function.slot else {
+            throw DMAFault(iova: iova, access: access, reason: .notAttached)
+        }
+        guard function.isBusMasterEnabled else {
+            throw DMAFault(iova: iova, access: access, reason: .busMasterDisabled)
+        }
+        let (_, overflow) = iova.rawValue.addingReportingOverflow(UInt64(max(count, 1) - 1))
+        if overflow || count < 0 { throw DMAFault(iova: iova, access: access, reason: .outOfRange) }
+        return slot
+    }
+
+    private func note(_ fault: DMAFault) -> DMAFault {
+        if fault.reason != .notLendable {
+            lock.withLock {
+                refused &+= 1
+                latest = fault
+            }
+        }
+        return fault
+    }
+
+    /// Reads memory, all or nothing.
+    public func read(_ iova: IOVA, into bytes: inout MutableRawSpan) throws(DMAFault) {
+        do throws(DMAFault) {
+            try slot(iova, bytes.byteCount, .read).readMemory(at: iova, into: &bytes)
+        } catch {
+            throw note(error)
+        }
+    }
+
+    /// Writes memory, all or nothing.
+    public func write(_ bytes: RawSpan, to iova: IOVA) throws(DMAFault) {
+        do throws(DMAFault) {
+            try slot(iova, bytes.byteCount, .write).writeMemory(bytes, at: iova)
+        } catch {
+            throw note(error)
+        }
+    }
+
+    /// Reads one value of a plain type.
+    public func load<T: BitwiseCopyable>(_ initial: T, from iova: IOVA) throws(DMAFault) -> T {
+        var value = initial
+        var fault: DMAFault?
+        // SAFETY: the span covers exactly `value`; any bit pattern is a value of a plain wire structure.
+        unsafe withUnsafeMutableBytes(of: &value) { buffer in
+            var span = unsafe MutableRawSpan(_unsafeBytes: buffer)
+            do throws(DMAFault) { try read(iova, into: &span) } catch { fault = error }
+        }
+        if let fault { throw fault }
+        return value
+    }
+
+    /// Writes one value of a plain type.
+    public func store<T: BitwiseCopyable>(_ value: T, to iova: IOVA) throws(DMAFault) {
+        var fault: DMAFault?
+        // SAFETY: the span covers exactly `value`.
+        unsafe withUnsafeBytes(of: value) { buffer in
+            let span = unsafe RawSpan(_unsafeBytes: buffer)
+            do throws(DMAFault) { try write(span, to: iova) } catch { fault = error }
+        }
+        if let fault { throw fault }
+    }
+
+    /// Lends memory without copying; see ``PCISlot/withMemory(at:byteCount:for:_:)``.
+    public func withMemory(
+        _ iova: IOVA, byteCount: Int, for access: DMAAccess, _ body: (MemoryWindow) -> Bool
+    ) throws(DMAFault) {
+        do throws(DMAFault) {
+            try slot(iova, byteCount, access).withMemory(at: iova, byteCount: byteCount, for: access, body)
+        } catch {
+            throw note(error)
+        }
+    }
+}

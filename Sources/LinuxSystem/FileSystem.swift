@@ -1,0 +1,90 @@
+import CLinux
+
+/// Small reads of the file system's names and small files, as sysfs needs them.
+public enum FileSystem {
+    /// What a path leads to (links followed): stat(2).
+    public static func status(_ path: String) throws(Errno) -> Descriptor.Status {
+        var raw = stat()
+        // SAFETY: the kernel fills the structure; the C string lives through the call.
+        _ = try checked { unsafe path.withCString { unsafe clinux_stat($0, &raw) } }
+        return Descriptor.Status(raw)
+    }
+
+    /// Whether a path leads anywhere.
+    public static func exists(_ path: String) -> Bool {
+        // SAFETY: the C string lives through the call.
+        unsafe path.withCString { unsafe clinux_access($0, F_OK) } == 0
+    }
+
+    /// Whether this process may read and write the file: access(2) with real ids.
+    public static func isReadableAndWritable(_ path: String) -> Bool {
+        // SAFETY: the C string lives through the call.
+        unsafe path.withCString { unsafe clinux_access($0, R_OK | W_OK) } == 0
+    }
+
+    /// Where a symbolic link points, as text.
+    public static func linkTarget(_ path: String) throws(Errno) -> String {
+        var target = [UInt8](repeating: 0, count: 4096)
+        // SAFETY: at most `count` bytes are written into the array's own memory.
+        let result = unsafe target.withUnsafeMutableBytes { buffer in
+            unsafe path.withCString { name in
+                unsafe clinux_readlink(name, buffer.bindMemory(to: CChar.self).baseAddress, buffer.count)
+            }
+        }
+        let count = try checked { result }
+        return String(decoding: target[..<count], as: UTF8.self)
+    }
+
+    /// The names in a directory, without "." and "..", in no particular order; at most `limit`.
+    public static func names(in path: String, limit: Int = 65_536) throws(Errno) -> [String] {
+        var error: Int32 = 0
+        // SAFETY: the stream is closed below and used in between only.
+        guard let stream = unsafe path.withCString({ unsafe clinux_opendir($0, &error) }) else {
+            throw Errno(rawValue: error)
+        }
+        defer { unsafe clinux_closedir(stream) }
+        var names: [String] = []
+        // SAFETY: the name is copied before the next readdir.
+        while names.count < limit, let raw = unsafe clinux_readdir(stream) {
+            let name = unsafe String(cString: raw)
+            let bytes = name.utf8
+            if bytes.first == UInt8(ascii: ".") && bytes.count <= 2
+                && bytes.allSatisfy({ $0 == UInt8(ascii: ".") })
+            {
+                continue
+            }
+            names.append(name)
+        }
+        return names
+    }
+
+    /// A small file, whole.
+    /// - Parameter limit: the most that is read, in bytes; the rest is left out.
+    public static func bytes(of path: String, limit: Int = 65_536) throws(Errno) -> [UInt8] {
+        let file = try Descriptor(opening: path)
+        var bytes: [UInt8] = []
+        var chunk = [UInt8](repeating: 0, count: 4096)
+        while bytes.count < limit {
+            var span = chunk.mutableSpan
+            // SAFETY: the array holds plain bytes: any value written into it is one of its own.
+            var raw = unsafe span.mutableBytes
+            let count = try file.read(at: UInt64(bytes.count), into: &raw)
+            if count == 0 { break }
+            bytes.append(contentsOf: chunk[..<min(count, limit - bytes.count)])
+        }
+        return bytes
+    }
+
+    /// A small text file without trailing white space, as sysfs writes its attributes.
+    public static func text(of path: String) throws(Errno) -> String {
+        var bytes = try bytes(of: path)
+        while let last = bytes.last, last == 0x0a || last == 0x20 || last == 0 { bytes.removeLast() }
+        return String(decoding: bytes, as: UTF8.self)
+    }
+
+    /// Removes a name: unlink(2).
+    public static func unlink(_ path: String) throws(Errno) {
+        // SAFETY: the C string lives through the call.
+        _ = try checked { unsafe path.withCString { unsafe clinux_unlink($0) } }
+    }
+}

@@ -1,0 +1,26 @@
+import CLinux
+
+/// What this process may use.
+public enum ProcessLimits {
+    /// How much memory may be locked (`RLIMIT_MEMLOCK`): the soft limit in bytes, `UInt64.max` for no limit.
+    public static var lockedMemory: UInt64 {
+        var soft: UInt64 = 0
+        var hard: UInt64 = 0
+        // SAFETY: two local variables are filled.
+        _ = unsafe clinux_memlock_limit(&soft, &hard)
+        return soft
+    }
+
+    /// Sets the soft limit of locked memory, up to the hard limit (above it only with privilege).
+    public static func setLockedMemory(_ byteCount: UInt64) throws(Errno) {
+        var soft: UInt64 = 0
+        var hard: UInt64 = 0
+        // SAFETY: two local variables are filled.
+        _ = unsafe clinux_memlock_limit(&soft, &hard)
+        let newHard = max(hard, byteCount)
+        _ = try checked { clinux_set_memlock_limit(byteCount, newHard) }
+    }
+
+    /// Whether the process runs as the super-user.
+    public static var isSuperUser: Bool { clinux_effective_user() == 0 }
+}

@@ -1,0 +1,96 @@
+import CLinux
+
+/// A local stream socket that carries bytes and descriptors.
+public struct UnixSocket: ~Copyable, Sendable {
+    /// The owned descriptor.
+    public let descriptor: Descriptor
+
+    /// The most descriptors that one message carries here.
+    public static let mostDescriptors = Int(CLINUX_MOST_DESCRIPTORS)
+
+    /// Takes over a connected or listening socket.
+    public init(owning descriptor: consuming Descriptor) { self.descriptor = descriptor }
+
+    /// Connects to a path.
+    public init(connecting path: String) throws(Errno) {
+        let socket = Descriptor(owning: Int32(try checked { clinux_unix_socket(clinux_sock_stream()) }))
+        let count = path.utf8.count
+        let number = socket.number
+        // SAFETY: the C string lives through the call and its length is its own.
+        _ = try checked { unsafe path.withCString { unsafe clinux_unix_connect(number, $0, count) } }
+        descriptor = socket
+    }
+
+    /// Listens on a path that must not exist yet.
+    public init(listening path: String, backlog: Int32 = 8) throws(Errno) {
+        let socket = Descriptor(owning: Int32(try checked { clinux_unix_socket(clinux_sock_stream()) }))
+        let count = path.utf8.count
+        let number = socket.number
+        // SAFETY: the C string lives through the call and its length is its own.
+        _ = try checked { unsafe path.withCString { unsafe clinux_unix_bind(number, $0, count) } }
+        _ = try checked { clinux_listen(number, backlog) }
+        descriptor = socket
+    }
+
+    /// Two sockets connected to one another; hands both to `body`.
+    public static func withPair<R: ~Copyable>(
+        _ body: (consuming UnixSocket, consuming UnixSocket) throws(Errno) -> R
+    ) throws(Errno) -> R {
+        var numbers: (Int32, Int32) = (-1, -1)
+        // SAFETY: two numbers are written into a tuple of two.
+        let result = unsafe withUnsafeMutableBytes(of: &numbers) {
+            unsafe clinux_unix_pair(clinux_sock_stream(), $0.bindMemory(to: Int32.self).baseAddress)
+        }
+        _ = try checked { result }
+        return try body(
+            UnixSocket(owning: Descriptor(owning: numbers.0)),
+            UnixSocket(owning: Descriptor(owning: numbers.1)))
+    }
+
+    /// Waits for a connection.
+    public func accept() throws(Errno) -> UnixSocket {
+        let number = descriptor.number
+        return UnixSocket(owning: Descriptor(owning: Int32(try checked { clinux_accept(number) })))
+    }
+
+    /// Sends bytes and descriptors; may send less than all of the bytes, the descriptors always with the first.
+    /// - Throws: `EINVAL` for more than ``mostDescriptors``; `EPIPE` if the other side is gone.
+    public func send(_ bytes: RawSpan, descriptors: [Int32] = []) throws(Errno) -> Int {
+        let number = descriptor.number
+        // SAFETY: both buffers live through the call and their lengths are their own.
+        let result = unsafe bytes.withUnsafeBytes { buffer in
+            unsafe descriptors.withUnsafeBufferPointer { numbers in
+                var result = 0
+                repeat {
+                    unsafe result = clinux_send_descriptors(
+                        number, buffer.baseAddress, buffer.count, numbers.baseAddress, UInt32(numbers.count))
+                } while result == -Int(EINTR)
+                return result
+            }
+        }
+        return try checked { result }
+    }
+
+    /// Receives bytes and descriptors; may receive less than asked for, 0 when the other side has closed.
+    /// - Parameter descriptors: gets the numbers of descriptors that the caller owns from then on.
+    /// - Throws: `EMSGSIZE` if there were more descriptors than ``mostDescriptors``; none is left open.
+    public func receive(into bytes: inout MutableRawSpan, descriptors: inout [Int32]) throws(Errno) -> Int {
+        let number = descriptor.number
+        var numbers = InlineArray<16, Int32>(repeating: -1)
+        var count: UInt32 = 0
+        var span = numbers.mutableSpan
+        // SAFETY: the wrapper writes at most the buffer's length and at most 16 numbers.
+        let result = unsafe bytes.withUnsafeMutableBytes { buffer in
+            unsafe span.withUnsafeMutableBufferPointer { room in
+                var result = 0
+                repeat {
+                    unsafe result = clinux_receive_descriptors(
+                        number, buffer.baseAddress, buffer.count, room.baseAddress, &count)
+                } while result == -Int(EINTR)
+                return result
+            }
+        }
+        for index in 0..<Int(count) { descriptors.append(numbers[index]) }
+        return try checked { result }
+    }
+}

@@ -1,0 +1,94 @@
+import DeviceModel
+import IOVASpace
+import LinuxSystem
+import VFIOHost
+
+/// What a bus driver (vfio-pci, later platform and mdev) does for one device, below the core that knows
+/// containers, groups and handles: Linux's `vfio_device_ops`.
+///
+/// The core calls ``openDevice()`` when the first handle of the device is opened and ``closeDevice()`` when
+/// the last is gone (mappings count as handles), never both at once. All else may come from any thread.
+protocol BusDriver: AnyObject {
+    /// First open (kernel.md D.1). On an error nothing is left open.
+    func openDevice() throws(Errno)
+
+    /// Last close (kernel.md D.1): bus mastering off, interrupts torn down, device reset and quiesced.
+    func closeDevice()
+
+    /// A request that the core doesn't answer itself. The core answers `VFIO_DEVICE_GET_REGION_INFO`'s copying
+    /// (through ``regionInfo(index:)``), `VFIO_DEVICE_FEATURE`'s framework, BIND, ATTACH and DETACH.
+    /// - Throws: `ENOTTY` for unknown requests.
+    func control(_ request: UInt32, _ argument: UInt) throws(Errno) -> Int32
+
+    /// What `VFIO_DEVICE_GET_REGION_INFO` tells of a region.
+    /// - Throws: `EINVAL` for an index that doesn't exist.
+    func regionInfo(index: UInt32) throws(Errno) -> RegionDescription
+
+    /// Carries out a device feature after the core checked `argsz` and `flags` (kernel.md A.7 FEATURE).
+    /// - Parameters:
+    ///   - id: the feature's number.
+    ///   - operation: GET, SET or both (with PROBE).
+    ///   - isProbe: only tell whether `operation` is supported.
+    ///   - payload: the address of the data, `room` bytes long.
+    /// - Throws: `ENOTTY` for an unknown feature.
+    func feature(
+        _ id: UInt32, _ operation: FeatureOperation, isProbe: Bool, payload: HostAddress, room: UInt32
+    ) throws(Errno) -> Int32
+
+    /// Reads at an offset of the device's handle (kernel.md D.4).
+    func read(at offset: UInt64, into bytes: inout MutableRawSpan) throws(Errno) -> Int
+
+    /// Writes at an offset of the device's handle (kernel.md D.4).
+    func write(at offset: UInt64, _ bytes: RawSpan) throws(Errno) -> Int
+
+    /// Maps a part of a region (kernel.md D.5).
+    func map(at offset: UInt64, byteCount: Int, protection: Mapping.Protection) throws(Errno) -> MemoryWindow
+
+    /// Ends a mapping that ``map(at:byteCount:protection:)`` made.
+    func unmap(_ window: MemoryWindow)
+
+    /// The address space that the device's DMA goes through from now on; nil blocks all DMA. Set by the core
+    /// when the device's group or the device itself is attached and detached.
+    func attach(to addressSpace: (any DMAAddressSpace)?)
+}
+
+/// The operations of a device feature.
+struct FeatureOperation: OptionSet, Sendable {
+    let rawValue: UInt32
+    /// `VFIO_DEVICE_FEATURE_GET`
+    static let get = FeatureOperation(rawValue: 1)
+    /// `VFIO_DEVICE_FEATURE_SET`
+    static let set = FeatureOperation(rawValue: 2)
+}
+
+/// One region as its driver describes it; the core turns it into `struct vfio_region_info` and the capability
+/// chain.
+struct RegionDescription {
+    /// `VFIO_REGION_INFO_FLAG_READ` and so on, without `CAPS`.
+    var flags: UInt32
+    /// Bytes.
+    var size: UInt64
+    /// Where in the handle's offsets it begins.
+    var offset: UInt64
+    /// Areas that may be mapped, where not all of the region may: `VFIO_REGION_INFO_CAP_SPARSE_MMAP`.
+    var sparseAreas: [(offset: UInt64, size: UInt64)] = []
+    /// Whether `VFIO_REGION_INFO_CAP_MSIX_MAPPABLE` is given.
+    var isMSIXMappable = false
+    /// `VFIO_REGION_INFO_CAP_TYPE`, for device-specific regions.
+    var type: (type: UInt32, subtype: UInt32)?
+}
+
+/// What a device's DMA goes through: a container's IOMMU or an IOAS. Implemented by the core's mappings, used
+/// by the slots of the bus drivers; may be called from any thread.
+///
+/// An unmapping waits until accesses under way have ended.
+protocol DMAAddressSpace: AnyObject, Sendable {
+    /// See `PCISlot.readMemory`.
+    func readMemory(at iova: IOVA, into bytes: inout MutableRawSpan) throws(DMAFault)
+    /// See `PCISlot.writeMemory`.
+    func writeMemory(_ bytes: RawSpan, at iova: IOVA) throws(DMAFault)
+    /// See `PCISlot.withMemory`.
+    func withMemory(
+        at iova: IOVA, byteCount: Int, for access: DMAAccess, _ body: (MemoryWindow) -> Bool
+    ) throws(DMAFault)
+}

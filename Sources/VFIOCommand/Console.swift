@@ -1,0 +1,124 @@
+import LinuxSystem
+
+/// What a person sees: text on standard output, progress on a terminal only, complaints on standard error.
+struct Console {
+    /// Whether standard output is a terminal: then there are bars and colours, in a pipe there are not.
+    let isTerminal: Bool
+    private let columns: Int
+
+    /// A console on this process's standard output.
+    init() {
+        isTerminal = Terminal.isTerminal(1)
+        columns = Terminal.columns(1)
+    }
+
+    /// A line of output.
+    func line(_ text: String = "") {
+        print(text)
+        StandardStream.flush()
+    }
+
+    /// A heading, bold on a terminal.
+    func heading(_ text: String) { line(isTerminal ? "\u{1b}[1m\(text)\u{1b}[0m" : text) }
+
+    /// A complaint on standard error.
+    static func complain(_ text: String) { write(text + "\n", to: 2) }
+
+    /// Draws how far a task has come; in a pipe nothing is drawn.
+    func progress(_ done: UInt64, of total: UInt64, _ what: String) {
+        guard isTerminal, total > 0 else { return }
+        let width = max(10, min(40, columns - what.count - 12))
+        let filled = Int(Double(width) * Double(min(done, total)) / Double(total))
+        let bar = String(repeating: "█", count: filled) + String(repeating: "·", count: width - filled)
+        let percent = Int(100 * Double(min(done, total)) / Double(total))
+        Self.write("\r  \(what) \(bar) \(percent) %\u{1b}[K", to: 1)
+    }
+
+    /// Removes the progress bar.
+    func endProgress() {
+        guard isTerminal else { return }
+        Self.write("\r\u{1b}[K", to: 1)
+    }
+
+    private static func write(_ text: String, to number: Int32) {
+        StandardStream.write(Array(text.utf8), to: number)
+    }
+}
+
+/// Text in columns.
+struct Table {
+    private var rows: [[String]]
+    private let rightAligned: Set<Int>
+
+    /// A table with a heading row.
+    /// - Parameter rightAligned: the columns with numbers.
+    init(_ heading: [String], rightAligned: Set<Int> = []) {
+        rows = [heading]
+        self.rightAligned = rightAligned
+    }
+
+    /// Appends a row.
+    mutating func add(_ row: [String]) { rows.append(row) }
+
+    /// The lines, columns two spaces apart.
+    var lines: [String] {
+        let count = rows.map(\.count).max() ?? 0
+        let widths = (0..<count).map { column in
+            rows.map { column < $0.count ? $0[column].count : 0 }.max() ?? 0
+        }
+        return rows.map { row in
+            var line = ""
+            for (column, cell) in row.enumerated() {
+                let space = String(repeating: " ", count: widths[column] - cell.count)
+                line += rightAligned.contains(column) ? space + cell : cell + space
+                if column < row.count - 1 { line += "  " }
+            }
+            while line.last == " " { line.removeLast() }
+            return line
+        }
+    }
+}
+
+/// Numbers as people read them.
+enum Human {
+    /// "512 bytes", "4 KiB", "16.5 MiB"
+    static func bytes(_ count: UInt64) -> String {
+        if count < 1024 { return "\(count) bytes" }
+        let units = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"]
+        var value = Double(count) / 1024
+        var unit = 0
+        while value >= 1024 && unit < units.count - 1 {
+            value /= 1024
+            unit += 1
+        }
+        return "\(decimal(value)) \(units[unit])"
+    }
+
+    /// "9.1 µs", "1.2 ms", "3 s"
+    static func nanoseconds(_ count: UInt64) -> String {
+        let value = Double(count)
+        if count < 1_000 { return "\(count) ns" }
+        if count < 1_000_000 { return "\(decimal(value / 1e3)) µs" }
+        if count < 1_000_000_000 { return "\(decimal(value / 1e6)) ms" }
+        return "\(decimal(value / 1e9)) s"
+    }
+
+    /// One digit after the point, and none if it would be 0.
+    static func decimal(_ value: Double) -> String {
+        let tenths = (value * 10).rounded()
+        if tenths.truncatingRemainder(dividingBy: 10) == 0 { return "\(Int(tenths / 10))" }
+        return "\(Int(tenths / 10)).\(Int(tenths.truncatingRemainder(dividingBy: 10)))"
+    }
+
+    /// "1234567" as "1,234,567"
+    static func grouped(_ value: UInt64) -> String {
+        var digits = String(value)
+        var groups: [String] = []
+        while digits.count > 3 {
+            groups.insert(String(digits.suffix(3)), at: 0)
+            digits.removeLast(3)
+        }
+        groups.insert(digits, at: 0)
+        return groups.joined(separator: ",")
+    }
+}
