@@ -35,7 +35,7 @@ public struct CapabilityChain: ~Escapable {
     ///   - offset: `cap_offset`: where the first capability is. 0 is a chain without capabilities.
     ///   - structureSize: The bytes of the information structure, which no capability may overlap.
     ///   - alignment: What offsets are multiples of, a positive number. 4 by default because a header holds
-    ///     32-bit numbers; Linux before 6.12 does not keep to 8 (offsets 24, 56, 68), though newer ones do.
+    ///     32-bit numbers; Linux 6.1 does not keep to 8 (offsets 24, 56, 68), though 6.12 and 7.2 do.
     @inlinable
     @_lifetime(copy bytes)
     public init(_ bytes: RawSpan, startingAt offset: UInt32, structureSize: Int, alignment: Int = 4) {
