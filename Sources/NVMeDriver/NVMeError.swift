@@ -95,8 +95,9 @@ public struct NVMeError: Error, Equatable, Sendable {
         self.blocks = blocks
     }
 
+    // Not inlined into other modules: the 6.3.1 optimiser fails its own checks on the copy that it makes there.
     /// The status with which the controller ended the command, where that is what went wrong.
-    public var status: Status? {
+    @inline(never) public var status: Status? {
         if case .status(let status) = reason { status } else { nil }
     }
 
