@@ -57,7 +57,7 @@ let package = Package(
             "SoftwareHost",
             on: ["VFIOHost", "DeviceModel", "VFIOABI", "LinuxSystem", "IOVASpace"]),
         target("NVMeController", on: ["DeviceModel", "NVMe", "LinuxSystem"]),
-        target("SoftwareDevices", on: ["DeviceModel", "LinuxSystem"]),
+        target("SoftwareDevices", on: ["DeviceModel", "LinuxSystem", "IOVASpace"]),
         // Floor 4: drivers.
         target("NVMeDriver", on: ["VFIO", "NVMe", "LinuxSystem"]),
         // Floor 5: the command.
@@ -65,7 +65,7 @@ let package = Package(
             name: "VFIOCommand",
             dependencies: [
                 "VFIO", "NVMeDriver", "SoftwareHost", "NVMeController", "SoftwareDevices",
-                "VFIOHost", "DeviceModel", "NVMe", "VFIOABI", "LinuxSystem",
+                "VFIOHost", "DeviceModel", "NVMe", "VFIOABI", "LinuxSystem", "IOVASpace",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Crypto", package: "swift-crypto"),
             ],
@@ -87,7 +87,7 @@ let package = Package(
                 "LinuxSystem",
             ]),
         tests("NVMeControllerTests", on: ["NVMeController", "NVMe", "DeviceModel", "LinuxSystem"]),
-        tests("SoftwareDevicesTests", on: ["SoftwareDevices", "DeviceModel", "LinuxSystem"]),
+        tests("SoftwareDevicesTests", on: ["SoftwareDevices", "DeviceModel", "LinuxSystem", "IOVASpace"]),
         tests(
             "NVMeDriverTests",
             on: [

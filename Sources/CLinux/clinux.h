@@ -15,6 +15,7 @@
 #include <pthread.h>
 #include <spawn.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -134,6 +135,12 @@ CLINUX long clinux_own_memory_write(uintptr_t to, const void *from, size_t n) {
 CLINUX long clinux_eventfd(unsigned initial, int flags) { return clinux_result(eventfd(initial, flags)); }
 CLINUX int clinux_eventfd_flags(void) { return EFD_CLOEXEC | EFD_NONBLOCK; }
 CLINUX int clinux_eventfd_semaphore(void) { return EFD_SEMAPHORE; }
+// Takes an eventfd's value without waiting, also where the descriptor would wait.
+CLINUX long clinux_eventfd_take_now(int fd, uint64_t *out) {
+    struct iovec v = {out, sizeof *out};
+    return clinux_result(syscall(SYS_preadv2, (long)fd, &v, 1L, -1L, -1L, 8L /* RWF_NOWAIT */));
+}
+CLINUX int clinux_flag_nonblocking(void) { return O_NONBLOCK; }
 CLINUX long clinux_epoll_create(void) { return clinux_result(epoll_create1(EPOLL_CLOEXEC)); }
 CLINUX long clinux_epoll_control(int epoll, int operation, int fd, uint32_t events, uint64_t tag) {
     struct epoll_event e;
@@ -278,6 +285,7 @@ CLINUX long clinux_set_memlock_limit(uint64_t soft, uint64_t hard) {
     return clinux_result(setrlimit(RLIMIT_MEMLOCK, &l));
 }
 CLINUX uint32_t clinux_effective_user(void) { return geteuid(); }
+CLINUX void clinux_flush_streams(void) { fflush((FILE *)0); }
 CLINUX int clinux_is_terminal(int fd) { return isatty(fd); }
 CLINUX int clinux_terminal_columns(int fd) {
     struct winsize w;
@@ -311,6 +319,17 @@ CLINUX void clinux_store8(uintptr_t p, uint8_t v) { *(volatile uint8_t *)p = v; 
 CLINUX void clinux_store16(uintptr_t p, uint16_t v) { *(volatile uint16_t *)p = v; }
 CLINUX void clinux_store32(uintptr_t p, uint32_t v) { *(volatile uint32_t *)p = v; }
 CLINUX void clinux_store64(uintptr_t p, uint64_t v) { *(volatile uint64_t *)p = v; }
+
+// One aligned 64-bit word that threads share: acquire on loads, release on stores.
+CLINUX uint64_t clinux_atomic_load(uintptr_t p) {
+    return __atomic_load_n((const uint64_t *)p, __ATOMIC_ACQUIRE);
+}
+CLINUX void clinux_atomic_store(uintptr_t p, uint64_t v) {
+    __atomic_store_n((uint64_t *)p, v, __ATOMIC_RELEASE);
+}
+CLINUX uint64_t clinux_atomic_add(uintptr_t p, uint64_t v) {
+    return __atomic_fetch_add((uint64_t *)p, v, __ATOMIC_ACQ_REL);
+}
 
 // Order between memory that a device reads or writes and the device's registers. On x86-64 the processor
 // keeps these orders by itself and the fence only binds the compiler; arm64 needs `dmb` for the outer domain.
@@ -355,6 +374,13 @@ CLINUX void clinux_lock_destroy(pthread_mutex_t *m) { pthread_mutex_destroy(m); 
 CLINUX void clinux_lock(pthread_mutex_t *m) { pthread_mutex_lock(m); }
 CLINUX int clinux_try_lock(pthread_mutex_t *m) { return pthread_mutex_trylock(m) == 0; }
 CLINUX void clinux_unlock(pthread_mutex_t *m) { pthread_mutex_unlock(m); }
+
+// Threads.
+CLINUX long clinux_thread_start(pthread_t *t, void *(*body)(void *), void *context) {
+    return -(long)pthread_create(t, (const pthread_attr_t *)0, body, context);
+}
+CLINUX long clinux_thread_join(pthread_t t) { return -(long)pthread_join(t, (void **)0); }
+CLINUX int clinux_thread_is_self(pthread_t t) { return pthread_equal(t, pthread_self()); }
 
 // The same for many readers or one writer.
 CLINUX void clinux_rwlock_init(pthread_rwlock_t *m) {

@@ -5,6 +5,9 @@ import LinuxSystem
 ///
 /// Offsets are checked; an access outside reads as zeros and writes nothing. A host that shows another picture
 /// to its user (as Linux's vfio-pci does) does so on top of this.
+///
+/// Capabilities are added before the function is plugged into a slot. From then on everything here may be
+/// used from any thread, except that only the host writes, one access at a time.
 public final class PCIConfiguration {
     /// Offsets in the header (PCI 3.0, 6.1).
     public enum Register {
@@ -62,6 +65,11 @@ public final class PCIConfiguration {
     private var freeExtendedOffset = 0x100
     private var link: Backlink<PCIFunction>?
     private var function: PCIFunction? { link?.owner }
+    /// Guards the registers. Inside it only the function's interrupt lock is taken, and no slot is called.
+    private let lock = Lock()
+    /// COMMAND in the low 16 bits and the power state above: what DMA and interrupts ask for on every use,
+    /// from any thread and without the lock.
+    private let gates = AtomicWord()
 
     /// Where the capabilities with effects begin; 0 where there is none.
     private(set) var expressOffset = 0
@@ -69,6 +77,7 @@ public final class PCIConfiguration {
     private(set) var msixOffset = 0
     private(set) var msiOffset = 0
     private(set) var advancedFeaturesOffset = 0
+    private(set) var vitalProductDataOffset = 0
 
     init(identity: PCIIdentity, bars: [BAR?], interruptPin: UInt8, isExpress: Bool, romByteCount: UInt64) {
         byteCount = isExpress ? 4096 : 256
@@ -104,6 +113,7 @@ public final class PCIConfiguration {
         if romByteCount > 0 {
             let size = max(2048, UInt64(1) << UInt64(64 - (romByteCount - 1).leadingZeroBitCount))
             allow(Register.rom, (~(size - 1) & 0xffff_f800) | 1, 4)
+            command |= Command.memory
         }
         allow(Register.command, UInt64(command), 2)
         // STATUS: the error bits are write-one-to-clear.
@@ -125,7 +135,16 @@ public final class PCIConfiguration {
         }
     }
 
-    private func sealInitialValues() { initial = bytes }
+    private func sealInitialValues() {
+        initial = bytes
+        updateGates()
+    }
+
+    private func updateGates() {
+        let command = UInt64(bytes[Register.command]) | UInt64(bytes[Register.command + 1]) << 8
+        let power = powerOffset == 0 ? 0 : UInt64(bytes[powerOffset + 4] & 3)
+        gates.store(command | power << 16)
+    }
 
     // MARK: capabilities
 
@@ -157,6 +176,7 @@ public final class PCIConfiguration {
         freeOffset = (end + 3) & ~3
         switch id {
         case 0x01: powerOffset = offset
+        case 0x03: vitalProductDataOffset = offset
         case 0x05: msiOffset = offset
         case 0x10: expressOffset = offset
         case 0x11: msixOffset = offset
@@ -182,8 +202,10 @@ public final class PCIConfiguration {
         place(offset + 4, body, writable, clearable)
         put(offset, UInt64(id) | UInt64(version & 0xf) << 16, 4)
         if lastExtendedCapability != 0 {
-            let header = value(at: lastExtendedCapability, width: 4) & 0xf_ffff
-            put(lastExtendedCapability, UInt64(header) | UInt64(offset) << 20, 4)
+            // The upper 12 bits of a header hold the next one's place.
+            bytes[lastExtendedCapability + 2] =
+                bytes[lastExtendedCapability + 2] & 0x0f | UInt8(truncatingIfNeeded: offset << 4)
+            bytes[lastExtendedCapability + 3] = UInt8(truncatingIfNeeded: offset >> 4)
         }
         lastExtendedCapability = offset
         freeExtendedOffset = (end + 3) & ~3
@@ -201,10 +223,25 @@ public final class PCIConfiguration {
 
     /// Where the capability with this ID begins; nil if there is none.
     public func capability(_ id: UInt8) -> Int? {
-        var at = Int(bytes[Register.capabilities])
-        for _ in 0..<48 where at >= 0x40 {
-            if bytes[at] == id { return at }
-            at = Int(bytes[at + 1] & 0xfc)
+        lock.withLock {
+            var at = Int(bytes[Register.capabilities] & 0xfc)
+            for _ in 0..<48 where at >= 0x40 {
+                if bytes[at] == id { return at }
+                at = Int(bytes[at + 1] & 0xfc)
+            }
+            return nil
+        }
+    }
+
+    /// Where the extended capability with this ID begins; nil if there is none.
+    public func extendedCapability(_ id: UInt16) -> Int? {
+        var at = 0x100
+        // A chain has at most one capability per eight bytes; a longer one is a loop.
+        for _ in 0..<480 where at >= 0x100 && at < byteCount {
+            let header = value(at: at, width: 4)
+            if header == 0 { return nil }
+            if header & 0xffff == UInt32(id) { return at }
+            at = Int(header >> 20) & 0xffc
         }
         return nil
     }
@@ -212,28 +249,77 @@ public final class PCIConfiguration {
     // MARK: reading and writing
 
     /// COMMAND as it stands.
-    public var command: UInt16 { UInt16(truncatingIfNeeded: value(at: Register.command, width: 2)) }
+    public var command: UInt16 { UInt16(truncatingIfNeeded: gates.load()) }
 
     /// The power state: 0 for D0 … 3 for D3hot.
-    public var powerState: UInt8 { powerOffset == 0 ? 0 : bytes[powerOffset + 4] & 3 }
+    public var powerState: UInt8 { UInt8(truncatingIfNeeded: gates.load() >> 16) }
+
+    /// Whether the function may send requests of its own, DMA and messages alike: Bus Master Enable is set and
+    /// the function is in D0 (PCI Express 7.5.1.1.3, 5.3.1.4).
+    public var mayInitiate: Bool {
+        gates.load() & (0xff_0000 | UInt64(Command.busMaster)) == UInt64(Command.busMaster)
+    }
 
     /// Reads 1, 2 or 4 bytes.
     public func value(at offset: Int, width: Int) -> UInt32 {
-        var value: UInt32 = 0
-        for index in 0..<width where offset >= 0 && offset + index < byteCount {
-            value |= UInt32(bytes[offset + index]) << UInt32(8 * index)
+        guard offset >= 0 && offset < byteCount else { return 0 }
+        return lock.withLock {
+            var value: UInt32 = 0
+            for index in 0..<width where offset + index < byteCount {
+                value |= UInt32(byte(offset + index)) << UInt32(8 * index)
+            }
+            return value
         }
-        return value
+    }
+
+    /// One byte, with the bits that the function drives merged in.
+    private func byte(_ at: Int) -> UInt8 {
+        if at == Register.status {
+            return bytes[at] | (function?.isLineAsserted == true ? 8 : 0)
+        }
+        if msiOffset != 0, at >= msiOffset + 0x14, at < msiOffset + 0x18, let msi = function?.msi {
+            return UInt8(truncatingIfNeeded: msi.pending >> UInt32(8 * (at - msiOffset - 0x14)))
+        }
+        return bytes[at]
     }
 
     /// Writes 1, 2 or 4 bytes as software does: only writable bits change, and effects follow (the interrupt
-    /// line, MSI and MSI-X enables). A function level reset that the write asks for is reported, not done: the
-    /// host resets the model.
+    /// line, MSI and MSI-X enables). A reset that the write asks for is reported, not done: the host resets
+    /// the model.
     /// - Returns: whether a function level reset was asked for.
     @discardableResult
     public func write(_ value: UInt32, at offset: Int, width: Int) -> Bool {
-        var asksForReset = false
-        for index in 0..<width where offset >= 0 && offset + index < byteCount {
+        store(value, at: offset, width: width) == .function
+    }
+
+    /// Writes 1, 2 or 4 bytes as software does, like ``write(_:at:width:)``.
+    /// - Returns: the reset that the write asks for and that the host has to do next
+    ///   (``DeviceModel/performReset(_:)``): `function` for a function level reset, `power` for leaving D3hot
+    ///   without No_Soft_Reset.
+    public func store(_ value: UInt32, at offset: Int, width: Int) -> ResetKind? {
+        guard offset >= 0 && offset < byteCount else { return nil }
+        let end = offset + width
+        func touches(_ start: Int, _ count: Int) -> Bool {
+            start != 0 && offset < start + count && end > start
+        }
+        let before = gates.load()
+        let asked = lock.withLock { change(value, offset, width) }
+        if touches(msixOffset, 4) {
+            function?.msix?.controlChanged(
+                UInt16(truncatingIfNeeded: self.value(at: msixOffset + 2, width: 2)))
+        }
+        if touches(msiOffset, 0x18) { function?.msi?.configurationChanged() }
+        if gates.load() != before || touches(msixOffset, 4) || touches(msiOffset, 0x18) {
+            function?.gatesChanged()
+        }
+        return asked
+    }
+
+    /// Changes the registers; the lock is held.
+    private func change(_ value: UInt32, _ offset: Int, _ width: Int) -> ResetKind? {
+        var asked: ResetKind?
+        let oldPower = powerOffset == 0 ? 0 : bytes[powerOffset + 4] & 3
+        for index in 0..<width where offset + index < byteCount {
             let at = offset + index
             let byte = UInt8(truncatingIfNeeded: value >> UInt32(8 * index))
             bytes[at] = (bytes[at] & ~writable[at]) | (byte & writable[at])
@@ -241,39 +327,63 @@ public final class PCIConfiguration {
             if expressOffset != 0 && at == expressOffset + 9 && byte & 0x80 != 0
                 && bytes[expressOffset + 7] & 0x10 != 0
             {
-                asksForReset = true  // Device Control bit 15, where Device Capabilities bit 28 allows it
+                asked = .function  // Device Control bit 15, where Device Capabilities bit 28 allows it
             }
             if advancedFeaturesOffset != 0 && at == advancedFeaturesOffset + 4 && byte & 1 != 0
                 && bytes[advancedFeaturesOffset + 3] & 2 != 0
             {
-                asksForReset = true
+                asked = .function
+            }
+            if vitalProductDataOffset != 0 && at == vitalProductDataOffset + 3 { transferProductData() }
+        }
+        if powerOffset != 0 {
+            let newPower = bytes[powerOffset + 4] & 3
+            let supportsD1 = bytes[powerOffset + 3] & 0x02 != 0
+            let supportsD2 = bytes[powerOffset + 3] & 0x04 != 0
+            if newPower == 1 && !supportsD1 || newPower == 2 && !supportsD2 {
+                // A state that doesn't exist: the write is carried out without changing the state.
+                bytes[powerOffset + 4] = bytes[powerOffset + 4] & ~3 | oldPower
+            } else if oldPower == 3 && newPower == 0 && bytes[powerOffset + 4] & 8 == 0 {
+                asked = asked ?? .power
             }
         }
-        let end = offset + width
-        if offset < Register.command + 2 && end > Register.command { function?.updateLine() }
-        if msixOffset != 0 && offset < msixOffset + 4 && end > msixOffset {
-            function?.msix?.controlChanged(
-                UInt16(truncatingIfNeeded: self.value(at: msixOffset + 2, width: 2)))
-            function?.updateLine()
-        }
-        if msiOffset != 0 && offset < msiOffset + 0x18 && end > msiOffset {
-            function?.msi?.configurationChanged()
-            function?.updateLine()
-        }
-        return asksForReset
+        updateGates()
+        return asked
     }
 
-    /// Sets bits that only the hardware changes: values of read-only registers.
+    /// Carries out what the flag in the Vital Product Data address asks for: 0 reads, 1 writes four bytes; the
+    /// flag flips when it is done, which is at once (PCI 3.0, appendix I).
+    private func transferProductData() {
+        guard let function, bytes[vitalProductDataOffset + 2] & 3 == 0 else { return }
+        let address =
+            Int(bytes[vitalProductDataOffset + 2]) | Int(bytes[vitalProductDataOffset + 3] & 0x7f) << 8
+        let isWrite = bytes[vitalProductDataOffset + 3] & 0x80 != 0
+        for index in 0..<4 {
+            if isWrite {
+                function.setProductData(bytes[vitalProductDataOffset + 4 + index], at: address + index)
+            } else {
+                bytes[vitalProductDataOffset + 4 + index] = function.productData(at: address + index)
+            }
+        }
+        bytes[vitalProductDataOffset + 3] ^= 0x80
+    }
+
+    /// Sets bits that only the hardware changes: values of read-only registers. Gone after a reset.
     public func setHardware(_ value: UInt32, at offset: Int, width: Int) {
-        guard offset >= 0, width >= 0, offset + width <= byteCount else { return }
-        put(offset, UInt64(value), width)
+        guard offset >= 0, width >= 0, width <= 4, offset <= byteCount - width else { return }
+        lock.withLock {
+            put(offset, UInt64(value), width)
+            updateGates()
+        }
     }
 
-    func setInterruptStatus(_ asserted: Bool) {
-        if asserted { bytes[Register.status] |= 8 } else { bytes[Register.status] &= ~8 }
+    /// Back to the values after a reset.
+    func reset() {
+        lock.withLock {
+            bytes = initial
+            updateGates()
+        }
     }
-
-    func reset() { bytes = initial }
 
     func belong(to function: PCIFunction) {
         // SAFETY: the function owns its configuration space and hands it out only through itself.

@@ -108,9 +108,13 @@ public final class PCIFunction {
 
     /// The slot that the function sits in; set by the host.
     public private(set) var slot: (any PCISlot)?
-    /// Whether the model asserts the interrupt line, whatever masks it.
-    public private(set) var isLineAsserted = false
-    private var isLineDriven = false
+    /// Vital Product Data; empty for none.
+    private var vitalProductData: [UInt8] = []
+    /// Guards the state of interrupts, here and in ``MSIX`` and ``MSI``. Never held while a slot is called.
+    let interruptLock = Lock()
+    private var lineAsserted = false
+    private var lineDriven = false
+    private var isNotifyingLine = false
 
     /// Makes a function without capabilities.
     /// - Parameters:
@@ -139,12 +143,20 @@ public final class PCIFunction {
         configuration.belong(to: self)
     }
 
+    /// How much the expansion ROM's BAR decodes, in bytes: the image's length rounded up to a power of two, at
+    /// least 2 KiB; 0 without a ROM.
+    public var romByteCount: UInt64 {
+        rom.isEmpty ? 0 : max(2048, UInt64(1) << UInt64(64 - (UInt64(rom.count) - 1).leadingZeroBitCount))
+    }
+
     // MARK: the host's side
 
     /// Puts the function into a host's slot, or takes it out (nil).
+    ///
+    /// Not while anything else uses the function.
     public func plug(into slot: (any PCISlot)?) {
         self.slot = slot
-        isLineDriven = false
+        lineDriven = false
         updateLine()
     }
 
@@ -173,8 +185,7 @@ public final class PCIFunction {
         configuration.reset()
         msix?.reset()
         msi?.reset()
-        isLineAsserted = false
-        updateLine()
+        setLine(false)
     }
 
     // MARK: the model's side
@@ -185,18 +196,29 @@ public final class PCIFunction {
             contains(bar: memory.bar, offset: memory.offset, width: memory.window.byteCount),
             "outside the BAR")
         precondition(memory.offset % UInt64(pageSize) == 0, "not at a page")
+        precondition(
+            memory.window.byteCount % pageSize == 0
+                || memory.offset + UInt64(memory.window.byteCount) == bars[memory.bar]?.byteCount,
+            "neither whole pages nor up to the BAR's end")
         memories.append(memory)
     }
 
-    /// Whether the function may access memory: COMMAND's Bus Master Enable.
-    public var isBusMasterEnabled: Bool { configuration.command & PCIConfiguration.Command.busMaster != 0 }
-    /// Whether the function answers accesses to its memory BARs: COMMAND's Memory Space Enable.
-    public var isMemoryEnabled: Bool { configuration.command & PCIConfiguration.Command.memory != 0 }
+    /// Whether the function may access memory: COMMAND's Bus Master Enable, in D0.
+    public var isBusMasterEnabled: Bool { configuration.mayInitiate }
+    /// Whether the function answers accesses to its memory BARs: COMMAND's Memory Space Enable, in D0.
+    public var isMemoryEnabled: Bool {
+        configuration.command & PCIConfiguration.Command.memory != 0 && configuration.powerState == 0
+    }
     /// Whether interrupts go out as messages, so that the line stays quiet.
     public var isMessageSignalled: Bool { msix?.isEnabled == true || msi?.isEnabled == true }
+    /// Whether the model asserts the interrupt line, whatever masks it.
+    public var isLineAsserted: Bool { interruptLock.withLock { lineAsserted } }
 
     /// Raises a message-signalled interrupt by whichever kind is enabled: at once if its vector isn't masked,
     /// when it is unmasked otherwise. Does nothing if neither kind is enabled or the vector doesn't exist.
+    ///
+    /// A message is a write to memory: without Bus Master Enable (or outside D0) it waits as pending until the
+    /// function may send it.
     public func signal(vector: Int) {
         if let msix, msix.isEnabled {
             msix.signal(vector)
@@ -205,20 +227,68 @@ public final class PCIFunction {
         }
     }
 
-    /// Asserts or releases the interrupt line (INTx). It reaches the host unless Interrupt Disable is set or
-    /// messages are enabled.
+    /// Asserts or releases the interrupt line (INTx). It reaches the host unless Interrupt Disable is set,
+    /// messages are enabled or the function isn't in D0.
     public func setLine(_ asserted: Bool) {
-        isLineAsserted = asserted
+        interruptLock.withLock { lineAsserted = asserted }
         updateLine()
     }
 
-    func updateLine() {
-        configuration.setInterruptStatus(isLineAsserted)
-        let driven =
-            isLineAsserted && !isMessageSignalled
-            && configuration.command & PCIConfiguration.Command.interruptDisable == 0
-        guard driven != isLineDriven else { return }
-        isLineDriven = driven
-        slot?.setInterruptLine(driven)
+    /// COMMAND, the power state or a message control has changed.
+    func gatesChanged() {
+        updateLine()
+        msix?.deliverPending()
+        msi?.deliverPending()
+    }
+
+    /// Tells the slot of a change of the line, never two threads at a time and without holding the lock: who
+    /// finds another thread telling leaves the latest change to it.
+    private func updateLine() {
+        interruptLock.lock()
+        if isNotifyingLine {
+            interruptLock.unlock()
+            return
+        }
+        isNotifyingLine = true
+        while true {
+            let driven = lineAsserted && lineMayBeDriven
+            if driven == lineDriven { break }
+            lineDriven = driven
+            interruptLock.unlock()
+            slot?.setInterruptLine(driven)
+            interruptLock.lock()
+        }
+        isNotifyingLine = false
+        interruptLock.unlock()
+    }
+
+    /// Whether nothing keeps the line quiet; the interrupt lock is held.
+    private var lineMayBeDriven: Bool {
+        configuration.command & PCIConfiguration.Command.interruptDisable == 0
+            && configuration.powerState == 0
+            && msix?.enabled != true && msi?.enabled != true
+    }
+
+    // MARK: Vital Product Data
+
+    /// Adds the Vital Product Data capability: text about the part, read through configuration space.
+    /// - Parameter data: the resources as PCI 3.0, appendix I, lays them out; at most 32 KiB.
+    /// - Returns: where the capability begins in configuration space.
+    @discardableResult
+    public func addVitalProductData(_ data: [UInt8]) -> Int {
+        precondition(data.count <= 0x8000, "longer than its address")
+        vitalProductData = data
+        return configuration.addCapability(
+            id: 0x03, body: [0, 0, 0, 0, 0, 0], writable: [0xff, 0xff, 0xff, 0xff, 0xff, 0xff])
+    }
+
+    /// A byte of the data; 0 beyond its end. The configuration space's lock is held.
+    func productData(at address: Int) -> UInt8 {
+        address >= 0 && address < vitalProductData.count ? vitalProductData[address] : 0
+    }
+
+    /// Changes a byte of the data; nothing beyond its end. The configuration space's lock is held.
+    func setProductData(_ byte: UInt8, at address: Int) {
+        if address >= 0 && address < vitalProductData.count { vitalProductData[address] = byte }
     }
 }

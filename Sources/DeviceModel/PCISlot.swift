@@ -63,7 +63,7 @@ public struct DMAFault: Error, Equatable, Sendable {
         case notMapped
         /// A mapping covers the address but doesn't allow the access.
         case notPermitted
-        /// The function's Bus Master Enable bit is off.
+        /// The function's Bus Master Enable bit is off, or it isn't in D0.
         case busMasterDisabled
         /// The device isn't attached to any address space, or sits in no slot.
         case notAttached
@@ -85,10 +85,15 @@ public struct DMAFault: Error, Equatable, Sendable {
 public final class DMAPort {
     private let link: Backlink<PCIFunction>
     private var function: PCIFunction { link.owner }
+    /// Guards the record of refused accesses, which any thread may make.
+    private let lock = Lock()
+    private var refused: UInt64 = 0
+    private var latest: DMAFault?
+
     /// How many accesses were refused since the function was made.
-    public private(set) var refusedCount: UInt64 = 0
+    public var refusedCount: UInt64 { lock.withLock { refused } }
     /// The latest refused access.
-    public private(set) var lastFault: DMAFault?
+    public var lastFault: DMAFault? { lock.withLock { latest } }
 
     init(_ function: PCIFunction) {
         // SAFETY: the function owns its port and hands it out only through itself.
@@ -103,14 +108,16 @@ public final class DMAPort {
             throw DMAFault(iova: iova, access: access, reason: .busMasterDisabled)
         }
         let (_, overflow) = iova.rawValue.addingReportingOverflow(UInt64(max(count, 1) - 1))
-        if overflow { throw DMAFault(iova: iova, access: access, reason: .outOfRange) }
+        if overflow || count < 0 { throw DMAFault(iova: iova, access: access, reason: .outOfRange) }
         return slot
     }
 
     private func note(_ fault: DMAFault) -> DMAFault {
         if fault.reason != .notLendable {
-            refusedCount &+= 1
-            lastFault = fault
+            lock.withLock {
+                refused &+= 1
+                latest = fault
+            }
         }
         return fault
     }

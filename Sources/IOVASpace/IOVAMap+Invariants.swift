@@ -43,6 +43,7 @@ private struct InvariantWalk {
         _ node: Node, level: Int, lower: UInt64, upper: UInt64?, tree: borrowing MappingTree
     ) throws(InvariantViolation) {
         nodeCount += 1
+        guard node.hasCleanSlots else { throw InvariantViolation("an unused slot has a key") }
         guard node.isLeaf == (level == 0) else { throw InvariantViolation("leaves at different depths") }
         if node.isLeaf {
             try visitLeaf(node, lower: lower, upper: upper, tree: tree)
@@ -52,10 +53,11 @@ private struct InvariantWalk {
         guard node.count >= minimum, node.count <= Node.innerCapacity else {
             throw InvariantViolation("an inner node is too empty or too full")
         }
+        guard node.key(at: 0) == lower else { throw InvariantViolation("a node that doesn't know its bound") }
         for index in 0..<node.count {
-            let bound = index == 0 ? lower : node.key(at: index)
+            let bound = node.key(at: index)
             let next = index + 1 < node.count ? node.key(at: index + 1) : upper
-            guard bound >= lower, next.map({ bound < $0 }) ?? true else {
+            guard next.map({ bound < $0 }) ?? true else {
                 throw InvariantViolation("bounds out of order")
             }
             try visit(node.child(at: index), level: level - 1, lower: bound, upper: next, tree: tree)

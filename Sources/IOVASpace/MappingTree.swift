@@ -1,6 +1,6 @@
 /// A B+tree of ranges that don't overlap, ordered by their first address.
 ///
-/// Leaves hold up to 31 mappings and are linked in order; inner nodes lead to up to 62 children. No leaf is
+/// Leaves hold up to 31 mappings and are linked in order; inner nodes lead to up to 61 children. No leaf is
 /// ever empty, so the mapping before or after a place is in this leaf or the next one over. Two leaves, the
 /// lowest and the highest, may be nearly empty (a run of ascending or descending insertions fills the others
 /// completely); all others hold ``minimumLeaf`` at least, and inner nodes below the root ``minimumInner``.
@@ -141,11 +141,8 @@ struct MappingTree: ~Copyable {
         }
         if let split = insertWithSplit(entry, below: oldRoot, level: height) {
             let newRoot = pool.take(isLeaf: false)
-            newRoot.count = 2
-            newRoot.setKey(0, at: 0)
-            newRoot.setChild(oldRoot, at: 0)
-            newRoot.setKey(split.bound, at: 1)
-            newRoot.setChild(split.node, at: 1)
+            MappingTree.store(Split(node: oldRoot, bound: 0), in: newRoot, at: 0)
+            MappingTree.store(split, in: newRoot, at: 1)
             root = newRoot
             height += 1
         }
@@ -218,9 +215,7 @@ struct MappingTree: ~Copyable {
             } else {
                 entries / 2
             }
-        leaf.copyEntries(from: kept, count: entries - kept, to: right, at: 0)
-        right.count = entries - kept
-        leaf.count = kept
+        leaf.moveSuffix(from: kept, to: right)
         if index < kept || kept == 0 {
             MappingTree.store(entry, in: leaf, at: index)
         } else {
@@ -241,9 +236,7 @@ struct MappingTree: ~Copyable {
         let right = pool.take(isLeaf: false)
         let children = node.count
         let kept = index == children ? children - MappingTree.minimumInner : children / 2
-        node.copyEntries(from: kept, count: children - kept, to: right, at: 0)
-        right.count = children - kept
-        node.count = kept
+        node.moveSuffix(from: kept, to: right)
         // A child split off goes right behind the one it came from, never in front of all others.
         if index <= kept {
             MappingTree.store(split, in: node, at: index)
@@ -319,13 +312,8 @@ struct MappingTree: ~Copyable {
             } else {
                 lastLeaf = left
             }
-        } else {
-            right.setKey(parent.key(at: leftIndex + 1), at: 0)
         }
-        let kept = left.count
-        let moved = right.count
-        right.copyEntries(from: 0, count: moved, to: left, at: kept)
-        left.count = kept + moved
+        right.movePrefix(right.count, to: left)
         parent.closeGap(at: leftIndex + 1)
         pool.giveBack(right)
     }
@@ -335,24 +323,11 @@ struct MappingTree: ~Copyable {
         let left = parent.child(at: leftIndex)
         let right = parent.child(at: leftIndex + 1)
         let leftCount = left.count
-        let rightCount = right.count
-        let target = (leftCount + rightCount) / 2
-        if !right.isLeaf {
-            // The bound of a first child is stored with the parent only; it moves along.
-            right.setKey(parent.key(at: leftIndex + 1), at: 0)
-        }
+        let target = (leftCount + right.count) / 2
         if leftCount > target {
-            let moved = leftCount - target
-            right.copyEntries(from: 0, count: rightCount, to: right, at: moved)
-            left.copyEntries(from: target, count: moved, to: right, at: 0)
-            left.count = target
-            right.count = rightCount + moved
+            left.moveSuffix(from: target, to: right)
         } else {
-            let moved = target - leftCount
-            right.copyEntries(from: 0, count: moved, to: left, at: leftCount)
-            right.copyEntries(from: moved, count: rightCount - moved, to: right, at: 0)
-            left.count = target
-            right.count = rightCount - moved
+            right.movePrefix(target - leftCount, to: left)
         }
         parent.setKey(right.key(at: 0), at: leftIndex + 1)
     }

@@ -7,12 +7,12 @@
 /// | 8 | the leaf before, or 0 | the next unused node while it is unused |
 /// | 16 | the leaf after, or 0 | |
 /// | 24 | the next block of nodes, in the first node of a block | same |
-/// | 32 | 31 keys: first addresses | 62 keys: lower bounds of the children |
-/// | 280 | 31 payloads of 24 bytes | (528) 62 children of 8 bytes |
+/// | 32 | 31 keys: first addresses | 63 slots for 61 keys: lower bounds of the children |
+/// | 280 | 31 payloads of 24 bytes | (536) 61 children of 8 bytes |
 ///
-/// The keys lie together because a search reads many of them and one payload only. The lower bound of
-/// child 0 is never read: everything below the bound of child 1 belongs to it. A bound is true but not
-/// tight: removing the lowest entry of a child leaves it as it is.
+/// The keys lie together because a search reads many of them and one payload only. Slots without an entry
+/// hold the highest key, for the search. The bound of a first child is that of its parent, or 0. A bound is
+/// true but not tight: removing the lowest entry of a child leaves it as it is.
 ///
 /// SAFETY of everything in here: a handle is made by ``NodePool`` only, from 1,024 bytes that stay allocated
 /// and initialised as long as the map lives, and all handles are held by that map. Offsets are constants plus
@@ -22,10 +22,12 @@ struct Node: Equatable {
     static let byteCount = 1024
     static let alignment = 64
     static let leafCapacity = 31
-    static let innerCapacity = 62
+    static let innerCapacity = 61
     private static let keysOffset = 32
-    private static let payloadsOffset = keysOffset + leafCapacity * 8
-    private static let childrenOffset = keysOffset + innerCapacity * 8
+    private static let leafKeySlots = 31
+    private static let innerKeySlots = 63
+    private static let payloadsOffset = keysOffset + leafKeySlots * 8
+    private static let childrenOffset = keysOffset + innerKeySlots * 8
 
     /// All of a mapping but its first address.
     struct Payload: BitwiseCopyable {
@@ -55,14 +57,16 @@ struct Node: Equatable {
 
     // MARK: Header
 
+    /// The number of entries.
     var count: Int {
         // SAFETY: header field at byte 0.
-        get { Int(truncatingIfNeeded: unsafe memory.load(as: UInt32.self)) }
-        nonmutating set {
-            precondition(newValue >= 0 && newValue <= capacity)
-            // SAFETY: header field at byte 0.
-            unsafe memory.storeBytes(of: UInt32(truncatingIfNeeded: newValue), as: UInt32.self)
-        }
+        Int(truncatingIfNeeded: unsafe memory.load(as: UInt32.self))
+    }
+
+    private func setCount(_ count: Int) {
+        precondition(count >= 0 && count <= capacity)
+        // SAFETY: header field at byte 0.
+        unsafe memory.storeBytes(of: UInt32(truncatingIfNeeded: count), as: UInt32.self)
     }
 
     var isLeaf: Bool {
@@ -96,6 +100,16 @@ struct Node: Equatable {
         unsafe memory.storeBytes(of: isLeaf ? 1 : 0, toByteOffset: 4, as: UInt32.self)
         previous = nil
         next = nil
+        fillKeys(from: 0, to: isLeaf ? Node.leafKeySlots : Node.innerKeySlots)
+    }
+
+    /// Stores the highest key in slots that have no entry.
+    private func fillKeys(from start: Int, to end: Int) {
+        precondition(start >= 0 && end <= (isLeaf ? Node.leafKeySlots : Node.innerKeySlots))
+        for index in stride(from: start, to: end, by: 1) {
+            // SAFETY: below the number of slots of this kind of node.
+            unsafe memory.storeBytes(of: .max, toByteOffset: Node.keysOffset + index * 8, as: UInt64.self)
+        }
     }
 
     private func link(at offset: Int) -> Node? {
@@ -179,31 +193,39 @@ struct Node: Equatable {
     /// The index of the child under which `key` belongs.
     @inline(__always)
     func childIndex(for key: UInt64) -> Int {
-        upperBound(of: key, from: 1) &- 1
+        let samples = countKeys(upTo: key, from: 7, by: 8, count: 7)
+        let found = samples &* 8 &+ countKeys(upTo: key, from: samples &* 8, by: 1, count: 7)
+        return Swift.max(Swift.min(found, count), 1) &- 1
     }
 
     /// How many of the keys of this leaf are at most `key`.
     @inline(__always)
     func upperBound(of key: UInt64) -> Int {
-        upperBound(of: key, from: 0)
+        let samples = countKeys(upTo: key, from: 7, by: 8, count: 3)
+        let found = samples &* 8 &+ countKeys(upTo: key, from: samples &* 8, by: 1, count: 7)
+        return Swift.min(found, count)
     }
 
-    /// The index of the first key from `lower` on that is above `key`.
+    /// How many of `length` keys, each `stride` behind the one before, are at most `key`.
     ///
-    /// A halving without branches: on random keys every branch would be mispredicted half of the time.
+    /// A search is two of these: one over every eighth key, to find the eight among which the answer lies, and
+    /// one over the first seven of those (the last is known to be above). Both run without a branch that
+    /// depends on a key, and their loads don't wait for each other; a search by halves waits for each load,
+    /// and has every second branch mispredicted.
+    ///
+    /// Slots without an entry hold the highest key, so they count only for that one, and the caller puts it
+    /// right.
     @inline(__always)
-    private func upperBound(of key: UInt64, from lower: Int) -> Int {
-        var base = lower
-        var remaining = count &- lower
-        // SAFETY: base + half <= count <= capacity, so every key read lies inside the node.
-        let keys = unsafe memory + Node.keysOffset
-        while remaining > 0 {
-            let half = (remaining &+ 1) &>> 1
-            let probe = unsafe keys.load(fromByteOffset: (base &+ half &- 1) &* 8, as: UInt64.self)
-            base = probe <= key ? base &+ half : base
-            remaining &-= half
+    private func countKeys(upTo key: UInt64, from start: Int, by stride: Int, count length: Int) -> Int {
+        // SAFETY: the highest slot read is 7 + 7 * 8 - 1 = 62 in inner nodes, which have 63, and 30 in leaves,
+        // which have 31: start is 7, or 8 times a result of at most 7 and 3.
+        let keys = unsafe memory + (Node.keysOffset &+ start &* 8)
+        var found = 0
+        for index in 0..<length {
+            let probe = unsafe keys.load(fromByteOffset: index &* stride &* 8, as: UInt64.self)
+            found &+= probe <= key ? 1 : 0
         }
-        return base
+        return found
     }
 
     // MARK: Moving entries
@@ -214,7 +236,7 @@ struct Node: Equatable {
     /// Copies `length` entries from `index` on to `target` in another node (or this one) of the same kind.
     ///
     /// Doesn't change either count.
-    func copyEntries(from index: Int, count length: Int, to destination: Node, at target: Int) {
+    private func copyEntries(from index: Int, count length: Int, to destination: Node, at target: Int) {
         guard length > 0 else { return }
         precondition(isLeaf == destination.isLeaf)
         precondition(index >= 0 && target >= 0 && length <= capacity)
@@ -233,7 +255,7 @@ struct Node: Equatable {
         let entries = count
         precondition(entries < capacity)
         copyEntries(from: index, count: entries - index, to: self, at: index + 1)
-        count = entries + 1
+        setCount(entries + 1)
     }
 
     /// Takes out the entry at `index`.
@@ -241,6 +263,40 @@ struct Node: Equatable {
         let entries = count
         precondition(index < entries)
         copyEntries(from: index + 1, count: entries - index - 1, to: self, at: index)
-        count = entries - 1
+        setCount(entries - 1)
+        fillKeys(from: entries - 1, to: entries)
+    }
+
+    /// Moves the entries from `index` on to the front of `right`, the next node.
+    func moveSuffix(from index: Int, to right: Node) {
+        let entries = count
+        let present = right.count
+        let moved = entries - index
+        right.copyEntries(from: 0, count: present, to: right, at: moved)
+        copyEntries(from: index, count: moved, to: right, at: 0)
+        right.setCount(present + moved)
+        setCount(index)
+        fillKeys(from: index, to: entries)
+    }
+
+    /// Moves the first `length` entries to the end of `left`, the node before.
+    func movePrefix(_ length: Int, to left: Node) {
+        let entries = count
+        let present = left.count
+        copyEntries(from: 0, count: length, to: left, at: present)
+        copyEntries(from: length, count: entries - length, to: self, at: 0)
+        left.setCount(present + length)
+        setCount(entries - length)
+        fillKeys(from: entries - length, to: entries)
+    }
+
+    /// Whether the slots without an entry hold what the search expects.
+    var hasCleanSlots: Bool {
+        for index in count..<(isLeaf ? Node.leafKeySlots : Node.innerKeySlots) {
+            // SAFETY: below the number of slots of this kind of node.
+            let key = unsafe memory.load(fromByteOffset: Node.keysOffset + index * 8, as: UInt64.self)
+            guard key == .max else { return false }
+        }
+        return true
     }
 }

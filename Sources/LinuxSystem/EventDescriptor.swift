@@ -4,10 +4,13 @@ import CLinux
 public struct EventDescriptor: ~Copyable, Sendable {
     /// The owned descriptor.
     public let descriptor: Descriptor
+    /// Whether reads and writes of this eventfd wait: somebody else's may, and it must not hold up a host.
+    private let waits: Bool
 
     /// A new counter at 0, non-blocking.
     public init() throws(Errno) {
         descriptor = Descriptor(owning: Int32(try checked { clinux_eventfd(0, clinux_eventfd_flags()) }))
+        waits = false
     }
 
     /// A further descriptor for an eventfd that somebody else made.
@@ -17,6 +20,7 @@ public struct EventDescriptor: ~Copyable, Sendable {
         guard Descriptor.isOpen(number) else { throw .badDescriptor }
         guard Self.isEventDescriptor(number) else { throw .invalid }
         descriptor = try Descriptor(duplicating: number)
+        waits = clinux_get_flags(number) & Int(clinux_flag_nonblocking()) == 0
     }
 
     /// The descriptor's number. Valid as long as this owner lives.
@@ -26,6 +30,8 @@ public struct EventDescriptor: ~Copyable, Sendable {
     /// - Throws: nothing but what write(2) reports; a full counter stays full and isn't an error.
     public func signal(_ count: UInt64 = 1) {
         var count = count
+        // A full counter would make the write wait; its waiter has been woken long ago.
+        if waits && clinux_poll_one(descriptor.number, Int16(POLLOUT), 0) & Int(POLLOUT) == 0 { return }
         // SAFETY: eight bytes are read from a local variable. A full counter (EAGAIN) has woken its waiter
         // already, and no other error is possible on an open eventfd.
         _ = unsafe withUnsafeBytes(of: &count) { unsafe clinux_write(descriptor.number, $0.baseAddress, 8) }
@@ -39,7 +45,10 @@ public struct EventDescriptor: ~Copyable, Sendable {
             _ = try checked {
                 // SAFETY: eight bytes are written to a local variable.
                 unsafe withUnsafeMutableBytes(of: &count) {
-                    unsafe clinux_read(descriptor.number, $0.baseAddress, 8)
+                    unsafe waits
+                        ? clinux_eventfd_take_now(
+                            descriptor.number, $0.baseAddress?.assumingMemoryBound(to: UInt64.self))
+                        : clinux_read(descriptor.number, $0.baseAddress, 8)
                 }
             }
         } catch .again {

@@ -3,7 +3,7 @@ import CLinux
 /// A mapping of memory with exactly one owner; unmapped when the owner goes.
 ///
 /// Windows taken from it must not be used afterwards.
-public struct Mapping: ~Copyable, Sendable {
+@frozen public struct Mapping: ~Copyable, Sendable {
     /// The mapped memory.
     public let window: MemoryWindow
 
@@ -82,6 +82,35 @@ public struct Mapping: ~Copyable, Sendable {
     }
 
     deinit { _ = clinux_munmap(window.address.rawValue, window.byteCount) }
+
+    /// Puts a part of another file (or another part of the same) in place of what is mapped: at the same
+    /// addresses, in one step, so that no access finds a gap.
+    ///
+    /// Where the file is too short, a touch raises SIGBUS, as with any mapping beyond the end of a file.
+    /// - Throws: the errno of mmap(2); the mapping is then as it was.
+    public func replaceContents(
+        sharing descriptor: Int32, at offset: UInt64, protection: Protection
+    ) throws(Errno) {
+        var address: UInt = 0
+        // SAFETY: MAP_FIXED replaces pages of exactly this mapping, which this owner alone unmaps.
+        _ = try checked {
+            unsafe clinux_mmap(
+                window.address.rawValue, window.byteCount, protection.rawValue, MAP_SHARED | MAP_FIXED,
+                descriptor, offset, &address)
+        }
+    }
+
+    /// Takes over memory that was mapped by someone who gave it away with ``release()``.
+    ///
+    /// The window must be a whole mapping that nobody else will unmap.
+    @unsafe public init(owning window: MemoryWindow) { self.window = window }
+
+    /// Gives the mapping away; whoever takes it ends it.
+    public consuming func release() -> MemoryWindow {
+        let window = self.window
+        discard self
+        return window
+    }
 
     /// Changes what may be done with the whole mapping: mprotect(2).
     public func protect(_ protection: Protection) throws(Errno) {

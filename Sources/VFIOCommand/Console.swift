@@ -15,7 +15,7 @@ struct Console {
     /// A line of output.
     func line(_ text: String = "") {
         print(text)
-        flush()
+        StandardStream.flush()
     }
 
     /// A heading, bold on a terminal.
@@ -40,15 +40,9 @@ struct Console {
         Self.write("\r\u{1b}[K", to: 1)
     }
 
-    private func flush() { Self.flushStandardOutput() }
-
     private static func write(_ text: String, to number: Int32) {
-        flushStandardOutput()
-        let bytes = Array(text.utf8)
-        StandardStream.write(bytes, to: number)
+        StandardStream.write(Array(text.utf8), to: number)
     }
-
-    private static func flushStandardOutput() { StandardStream.flush() }
 }
 
 /// Text in columns.

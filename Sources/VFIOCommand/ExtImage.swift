@@ -41,7 +41,8 @@ struct ExtImage {
 
         let rootBlock = try allocate(1)
         let lostBlock = try allocate(1)
-        addInode(Self.lostInode, mode: 0o040700, links: 2, byteCount: Self.blockSize, block: lostBlock, blocks: 1)
+        addInode(
+            Self.lostInode, mode: 0o040700, links: 2, byteCount: Self.blockSize, block: lostBlock, blocks: 1)
         putDirectory(lostBlock, [(Self.lostInode, 2, "."), (Self.rootInode, 2, "..")])
         rootEntries.append((Self.lostInode, 2, "lost+found"))
         for file in files {
@@ -49,13 +50,15 @@ struct ExtImage {
             let block = try allocate(count)
             guard nextInode <= UInt32(Self.inodeCount) else { throw .full }
             addInode(
-                nextInode, mode: 0o100644, links: 1, byteCount: file.contents.count, block: block, blocks: count)
+                nextInode, mode: 0o100644, links: 1, byteCount: file.contents.count, block: block,
+                blocks: count)
             bytes.replaceSubrange(
                 block * Self.blockSize..<block * Self.blockSize + file.contents.count, with: file.contents)
             rootEntries.append((nextInode, 1, file.name))
             nextInode += 1
         }
-        addInode(Self.rootInode, mode: 0o040755, links: 3, byteCount: Self.blockSize, block: rootBlock, blocks: 1)
+        addInode(
+            Self.rootInode, mode: 0o040755, links: 3, byteCount: Self.blockSize, block: rootBlock, blocks: 1)
         putDirectory(rootBlock, rootEntries)
         putBitmaps()
         putGroupDescriptor()
@@ -94,7 +97,8 @@ struct ExtImage {
         put(at + 0x80, UInt16(32))
     }
 
-    private mutating func putDirectory(_ block: Int, _ entries: [(inode: UInt32, kind: UInt8, name: String)]) {
+    private mutating func putDirectory(_ block: Int, _ entries: [(inode: UInt32, kind: UInt8, name: String)])
+    {
         var at = block * Self.blockSize
         let end = at + Self.blockSize
         for (index, entry) in entries.enumerated() {
@@ -151,7 +155,9 @@ struct ExtImage {
         put(at + 0x58, UInt16(Self.inodeSize))
         put(at + 0x60, UInt32(0x42))  // file types in directories, extents
         put(at + 0x64, UInt32(0x43))  // sparse superblocks, large files, extra inode fields
-        for index in 0..<16 { put(at + 0x68 + index, index < identifier.count ? identifier[index] : UInt8(0)) }
+        for index in 0..<16 {
+            put(at + 0x68 + index, index < identifier.count ? identifier[index] : UInt8(0))
+        }
         for (index, byte) in "swift-vfio".utf8.enumerated() { put(at + 0x78 + index, byte) }
         put(at + 0x15c, UInt16(32))
         put(at + 0x15e, UInt16(32))

@@ -108,7 +108,16 @@ public struct Handle: ~Copyable, Sendable {
         self.number = number
     }
 
-    deinit { host.close(number) }
+    /// False once the number was given away.
+    private var isOwner = true
+
+    deinit { if isOwner { host.close(number) } }
+
+    /// Gives the number away; the caller closes it with ``Host/close(_:)``.
+    public consuming func release() -> Int32 {
+        isOwner = false
+        return number
+    }
 
     /// Sends a request with an integer, or without an argument.
     /// - Returns: the non-negative result.

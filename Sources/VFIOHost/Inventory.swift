@@ -10,6 +10,9 @@ public struct Inventory: Sendable, Equatable {
     public var hasContainers: Bool
     /// Whether `/dev/iommu` is there.
     public var hasIOMMUFD: Bool
+    /// How much memory this process may lock for DMA, in bytes: `RLIMIT_MEMLOCK`, `UInt64.max` for no limit;
+    /// nil where it isn't known.
+    public var lockedMemoryLimit: UInt64?
 
     /// An inventory; sorts devices and groups.
     public init(devices: [DeviceRecord], groups: [GroupRecord], hasContainers: Bool, hasIOMMUFD: Bool) {
@@ -56,6 +59,16 @@ public struct DeviceRecord: Sendable, Equatable {
     public var isUnprotected: Bool
     /// The number of its node `/dev/vfio/devices/vfio<number>`, where it has one.
     public var deviceNode: Int?
+    /// The NUMA node that it is near to; nil where that isn't known.
+    public var numaNode: Int?
+    /// How it can be reset, in the order in which the ways are tried ("flr", "pm", "bus", …).
+    public var resetMethods: [String] = []
+    /// Its resources: the BARs 0 to 5, the ROM and what follows, by position; absent ones are empty.
+    public var resources: [ResourceRecord] = []
+    /// The only driver that may be bound to it (`driver_override`), where that is restricted.
+    public var driverOverride: String?
+    /// The function that it is a virtual function of, where it is one.
+    public var physicalFunction: PCIAddress?
 
     /// Describes a device.
     public init(
@@ -88,6 +101,13 @@ public struct DriverRecord: Sendable, Equatable {
     /// `driver_managed_dma` (kernel.md A.12).
     public var letsGroupBeUsed: Bool
 
+    /// Describes a driver.
+    public init(named name: String, isVFIO: Bool, letsGroupBeUsed: Bool) {
+        self.name = name
+        self.isVFIO = isVFIO
+        self.letsGroupBeUsed = letsGroupBeUsed
+    }
+
     /// A driver, judged by its name: as Linux, with the VFIO drivers that it has.
     public init(named name: String) {
         self.name = name
@@ -109,6 +129,47 @@ extension String.UTF8View {
     }
 }
 
+/// One of a device's resources: an address range of the machine (a line of sysfs's `resource`).
+public struct ResourceRecord: Sendable, Equatable {
+    /// Its first address.
+    public var first: UInt64
+    /// Its last address.
+    public var last: UInt64
+    /// The kernel's `IORESOURCE_` flags: 0x100 port I/O, 0x200 memory, 0x2000 prefetchable, 0x100000 64-bit.
+    public var flags: UInt64
+
+    /// Describes a resource; one with all zeros is absent.
+    public init(first: UInt64, last: UInt64, flags: UInt64) {
+        self.first = first
+        self.last = last
+        self.flags = flags
+    }
+
+    /// Its length in bytes; 0 if it is absent.
+    public var byteCount: UInt64 {
+        if flags == 0 || last < first { return 0 }
+        let (count, overflow) = (last - first).addingReportingOverflow(1)
+        return overflow ? .max : count
+    }
+}
+
+/// A range of I/O virtual addresses that an IOMMU group can't use (a line of sysfs's `reserved_regions`).
+public struct ReservedRegion: Sendable, Equatable {
+    /// Its first address.
+    public var first: UInt64
+    /// Its last address.
+    public var last: UInt64
+    /// What it is for: "msi", "direct", "reserved", …
+    public var kind: String
+
+    /// Describes a reserved region.
+    public init(first: UInt64, last: UInt64, kind: String) {
+        self.first = first
+        self.last = last
+        self.kind = kind
+    }
+}
+
 /// An IOMMU group: the devices that can't be told apart in their DMA.
 public struct GroupRecord: Sendable, Equatable {
     /// Its number.
@@ -117,6 +178,10 @@ public struct GroupRecord: Sendable, Equatable {
     public var devices: [PCIAddress]
     /// Whether it has no IOMMU behind it.
     public var isUnprotected: Bool
+    /// The I/O virtual addresses that its devices can't use.
+    public var reservedRegions: [ReservedRegion] = []
+    /// How the kernel uses the IOMMU for it ("DMA", "DMA-FQ", "identity", …), where that is known.
+    public var domainType: String?
 
     /// Describes a group.
     public init(number: Int, devices: [PCIAddress], isUnprotected: Bool = false) {

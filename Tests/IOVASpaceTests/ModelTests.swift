@@ -25,23 +25,23 @@ struct ModelTests {
 
     static let phases = [
         Phase(
-            name: "few mappings, checked after every operation", operations: 60_000, pageCount: 64,
-            merging: false, checkEvery: 1, high: 24),
-        Phase(
-            name: "few mappings, merging", operations: 60_000, pageCount: 64, merging: true, checkEvery: 1,
+            name: "few mappings", operations: 200_000, pageCount: 64, merging: false, checkEvery: 1,
             high: 24),
         Phase(
-            name: "the last pages of the space", operations: 60_000, pageCount: 64,
+            name: "few mappings, merging", operations: 200_000, pageCount: 64, merging: true, checkEvery: 1,
+            high: 24),
+        Phase(
+            name: "the last pages of the space", operations: 200_000, pageCount: 64,
             base: (1 << 52) - 64, merging: true, checkEvery: 1, high: 24),
         Phase(
-            name: "some leaves", operations: 480_000, pageCount: 2_000, merging: false, checkEvery: 200,
-            high: 500),
+            name: "a few leaves", operations: 160_000, pageCount: 500, merging: false, longest: 3,
+            checkEvery: 20, high: 120),
         Phase(
-            name: "some leaves, merging", operations: 240_000, pageCount: 2_000, merging: true,
+            name: "many leaves, merging", operations: 200_000, pageCount: 2_000, merging: true,
             checkEvery: 200, high: 300),
         Phase(
-            name: "three levels", operations: 160_000, pageCount: 12_000, merging: false, longest: 2,
-            checkEvery: 4_000, high: 4_500),
+            name: "three levels", operations: 50_000, pageCount: 8_000, merging: false, longest: 2,
+            checkEvery: 1_000, high: 2_500),
     ]
 
     @Test("A million random operations give what a sorted array gives", arguments: phases)
@@ -52,6 +52,37 @@ struct ModelTests {
             try driver.step(operation)
         }
         try driver.compare()
+    }
+
+    @Test("A large map agrees with an array of slots, growing, shrinking and growing again")
+    func large() throws {
+        var random = SeededGenerator(seed: testSeed("large"))
+        let slots = 60_000
+        var taken = [Bool](repeating: false, count: slots)
+        var map = IOVAMap(mergingAdjacent: false)
+        // The share of slots to be taken: nearly all, very few, half, none.
+        for target: UInt64 in [90, 4, 50, 0] {
+            for operation in 0..<slots * 2 {
+                let slot = Int(random.below(UInt64(slots)))
+                let mapping = IOVAMapping(pages(UInt64(slot)), backing: UInt64(slot) << 12)
+                if random.below(100) < target {
+                    let fails = thrown { () throws(IOVAMapError) in try map.map(mapping) } != nil
+                    #expect(fails == taken[slot])
+                    taken[slot] = true
+                } else {
+                    let removed = map.removeMapping(startingAt: mapping.range.first)
+                    #expect(removed == (taken[slot] ? mapping : nil))
+                    taken[slot] = false
+                }
+                if operation % 20_000 == 0 { try map._invariantCheck() }
+            }
+            try map._invariantCheck()
+            let expected = taken.indices.filter { taken[$0] }
+            #expect(contents(map).map { Int($0.range.first.rawValue >> 12) } == expected)
+        }
+        for slot in taken.indices where taken[slot] { try map.unmap(exactly: pages(UInt64(slot))) }
+        #expect(map.isEmpty == true)
+        try map._invariantCheck()
     }
 
     @Test("The phases are a million operations or more")
@@ -231,7 +262,9 @@ struct ModelDriver: ~Copyable {
     private mutating func query() throws {
         let address = randomAddress()
         let iova = IOVA(address)
-        if map.mapping(containing: iova) != model.mapping(containing: address) { throw mismatch("containing") }
+        if map.mapping(containing: iova) != model.mapping(containing: address) {
+            throw mismatch("containing")
+        }
         let starting = model.mappings.first { $0.range.first == iova }
         if map.mapping(startingAt: iova) != starting { throw mismatch("starting at") }
         let above = model.mappings.first { $0.range.first >= iova }
@@ -239,7 +272,7 @@ struct ModelDriver: ~Copyable {
         let below = model.mappings.last { $0.range.first <= iova }
         if map.lastMapping(startingAtOrBelow: iova) != below { throw mismatch("at or below") }
         let area = randomRange()
-        let overlapping = model.mappings.filter { model.overlap($0.range, area) }
+        let overlapping = model.mappings.filter { NaiveMap.overlap($0.range, area) }
         if map.firstMapping(overlapping: area) != overlapping.first { throw mismatch("first overlapping") }
         if map.lastMapping(overlapping: area) != overlapping.last { throw mismatch("last overlapping") }
         if map.overlaps(area) == overlapping.isEmpty { throw mismatch("overlaps") }

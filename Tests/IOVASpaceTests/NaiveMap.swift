@@ -7,9 +7,10 @@ struct NaiveMap {
     var mergesAdjacent: Bool
 
     mutating func map(_ new: IOVAMapping) throws(IOVAMapError) {
-        guard !new.backing.addingReportingOverflow(new.range.last.rawValue - new.range.first.rawValue).overflow
+        guard
+            !new.backing.addingReportingOverflow(new.range.last.rawValue - new.range.first.rawValue).overflow
         else { throw .backingWraps(new.range, backing: new.backing) }
-        if let other = mappings.first(where: { overlap($0.range, new.range) }) {
+        if let other = mappings.first(where: { NaiveMap.overlap($0.range, new.range) }) {
             throw .overlaps(other)
         }
         var index = mappings.firstIndex { $0.range.first > new.range.first } ?? mappings.count
@@ -36,15 +37,16 @@ struct NaiveMap {
     mutating func unmap(in range: IOVARange, cutting cut: IOVACut) throws(IOVAMapError) -> [IOVAMapping] {
         if cut == .refuse {
             let ends = mappings.first {
-                overlap($0.range, range) && ($0.range.first < range.first || $0.range.last > range.last)
+                NaiveMap.overlap($0.range, range)
+                    && ($0.range.first < range.first || $0.range.last > range.last)
             }
             if let ends { throw .bisects(ends) }
         } else {
             split(at: range.first.rawValue)
             if range.last != .max { split(at: range.last.rawValue + 1) }
         }
-        let removed = mappings.filter { overlap($0.range, range) }
-        mappings.removeAll { overlap($0.range, range) }
+        let removed = mappings.filter { NaiveMap.overlap($0.range, range) }
+        mappings.removeAll { NaiveMap.overlap($0.range, range) }
         return removed
     }
 
@@ -68,7 +70,8 @@ struct NaiveMap {
     }
 
     mutating func remap(_ new: IOVAMapping) throws(IOVAMapError) {
-        guard !new.backing.addingReportingOverflow(new.range.last.rawValue - new.range.first.rawValue).overflow
+        guard
+            !new.backing.addingReportingOverflow(new.range.last.rawValue - new.range.first.rawValue).overflow
         else { throw .backingWraps(new.range, backing: new.backing) }
         guard let index = mappings.firstIndex(where: { $0.range == new.range }) else {
             throw .notMapped(new.range)
@@ -104,7 +107,7 @@ struct NaiveMap {
             aligned = sum
             guard let candidate = IOVARange(IOVA(aligned), byteCount: byteCount),
                 candidate.last <= range.last,
-                !mappings.contains(where: { overlap($0.range, candidate) })
+                !mappings.contains(where: { NaiveMap.overlap($0.range, candidate) })
             else { continue }
             return candidate
         }
@@ -115,7 +118,7 @@ struct NaiveMap {
         mappings.reduce(0) { $0 &+ ($1.range.last.rawValue &- $1.range.first.rawValue &+ 1) }
     }
 
-    func overlap(_ a: IOVARange, _ b: IOVARange) -> Bool {
+    static func overlap(_ a: IOVARange, _ b: IOVARange) -> Bool {
         !(a.last < b.first || b.last < a.first)
     }
 

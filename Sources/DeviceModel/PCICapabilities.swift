@@ -1,0 +1,102 @@
+extension PCIFunction {
+    /// Adds an MSI-X capability.
+    /// - Parameters:
+    ///   - vectors: 1...2048.
+    ///   - table: where the table lies: 16 bytes a vector, at a multiple of 8.
+    ///   - pending: where the pending bits lie, at a multiple of 8.
+    /// - Returns: where the capability begins in configuration space.
+    @discardableResult
+    public func addMSIX(
+        vectors: Int, table: (bar: Int, offset: UInt64), pending: (bar: Int, offset: UInt64)
+    ) -> Int {
+        precondition(vectors >= 1 && vectors <= 2048, "MSI-X has 1 to 2048 vectors")
+        precondition(table.offset % 8 == 0 && pending.offset % 8 == 0, "not at a multiple of 8")
+        precondition(
+            contains(bar: table.bar, offset: table.offset, width: 16 * vectors), "table outside its BAR")
+        precondition(
+            contains(bar: pending.bar, offset: pending.offset, width: (vectors + 63) / 64 * 8),
+            "pending bits outside their BAR")
+        var body = [UInt8](repeating: 0, count: 10)
+        body[0] = UInt8(truncatingIfNeeded: vectors - 1)
+        body[1] = UInt8(truncatingIfNeeded: (vectors - 1) >> 8)
+        for index in 0..<4 {
+            body[2 + index] = UInt8(
+                truncatingIfNeeded: (table.offset | UInt64(table.bar)) >> UInt64(8 * index))
+            body[6 + index] = UInt8(
+                truncatingIfNeeded: (pending.offset | UInt64(pending.bar)) >> UInt64(8 * index))
+        }
+        let tableEnd = table.offset + UInt64(16 * vectors)
+        let pendingEnd = pending.offset + UInt64((vectors + 63) / 64 * 8)
+        precondition(
+            table.bar != pending.bar || tableEnd <= pending.offset || pendingEnd <= table.offset,
+            "table and pending bits overlap")
+        msix = MSIX(self, vectors, table, pending)
+        return configuration.addCapability(id: 0x11, body: body, writable: [0, 0xc0])
+    }
+
+    /// Adds an MSI capability with 64-bit addresses and per-vector masks.
+    /// - Parameter vectors: 1, 2, 4, 8, 16 or 32.
+    /// - Returns: where the capability begins in configuration space.
+    @discardableResult
+    public func addMSI(vectors: Int) -> Int {
+        precondition(
+            vectors >= 1 && vectors <= 32 && vectors.nonzeroBitCount == 1, "MSI has 1, 2 … 32 vectors")
+        var body = [UInt8](repeating: 0, count: 0x16)
+        body[0] = 0x80 | UInt8(vectors.trailingZeroBitCount) << 1
+        body[1] = 0x01
+        var writable = [UInt8](repeating: 0, count: 0x16)
+        writable[0] = 0x71
+        for index in 2..<12 { writable[index] = 0xff }
+        writable[2] = 0xfc
+        writable[12] = 0
+        writable[13] = 0
+        let mask = vectors == 32 ? UInt32.max : (1 << UInt32(vectors)) - 1
+        for index in 0..<4 { writable[14 + index] = UInt8(truncatingIfNeeded: mask >> UInt32(8 * index)) }
+        let offset = configuration.addCapability(id: 0x05, body: body, writable: writable)
+        msi = MSI(self, offset: offset, vectorCount: vectors)
+        return offset
+    }
+
+    /// Adds a Power Management capability: D0 and D3hot.
+    /// - Parameter noSoftReset: whether the function keeps its state from D3hot to D0.
+    @discardableResult
+    public func addPowerManagement(noSoftReset: Bool = true) -> Int {
+        configuration.addCapability(
+            id: 0x01, body: [0x03, 0x00, noSoftReset ? 0x08 : 0x00, 0x00, 0x00, 0x00], writable: [0, 0, 0x03])
+    }
+
+    /// Adds a PCI Express capability (version 2) of an endpoint.
+    /// - Parameters:
+    ///   - functionLevelReset: whether the function offers FLR.
+    ///   - integrated: whether the endpoint sits on the root bus, without a link.
+    @discardableResult
+    public func addExpress(functionLevelReset: Bool = true, integrated: Bool = false) -> Int {
+        var body = [UInt8](repeating: 0, count: 0x3a)
+        body[0] = integrated ? 0x92 : 0x02
+        body[2] = 0x01  // payloads up to 256 bytes
+        body[3] = 0x80  // role-based error reporting
+        body[5] = functionLevelReset ? 0x10 : 0
+        body[6] = 0x10  // relaxed ordering allowed
+        body[7] = 0x28  // no-snoop allowed, requests up to 512 bytes
+        if !integrated {
+            body[0x0a] = 0x13  // link capabilities: 8 GT/s, one lane
+            body[0x10] = 0x13  // link status: the same
+            body[0x2a] = 0x0e  // supported speeds: 2.5, 5 and 8 GT/s
+            body[0x2e] = 0x03  // target speed: 8 GT/s
+        }
+        var writable = [UInt8](repeating: 0, count: 0x3a)
+        writable[6] = 0xff
+        writable[7] = 0x7f
+        writable[0x26] = 0xff
+        var clearable = [UInt8](repeating: 0, count: 0x3a)
+        clearable[8] = 0x0f
+        return configuration.addCapability(id: 0x10, body: body, writable: writable, clearable: clearable)
+    }
+    /// Adds the Advanced Features capability of a conventional device: function level reset and the bit that
+    /// tells of transactions under way.
+    /// - Returns: where the capability begins in configuration space.
+    @discardableResult
+    public func addAdvancedFeatures() -> Int {
+        configuration.addCapability(id: 0x13, body: [0x06, 0x03, 0x00, 0x00])
+    }
+}

@@ -1,0 +1,236 @@
+import DeviceModel
+import IOVASpace
+import LinuxSystem
+import VFIOABI
+
+import VFIOHost
+
+/// The vfio-pci driver of the software host, for one function: what Linux's vfio-pci answers (kernel.md D),
+/// with a ``DeviceModel`` in place of the hardware.
+///
+/// **Locks.** ``lock`` plays the part of Linux's memory lock and interrupt gate: one call into the model, one
+/// access to configuration space, one change of interrupts at a time. Inside it, and from the device's own
+/// threads without it, only ``PCIInterrupts``' lock and the slot's gate are taken.
+///
+/// **Where it differs from Linux.** A BAR can be mapped only where the model declares plain memory: a
+/// register whose accesses have effects can't be mapped into the process that carries them out. So a BAR
+/// that is memory in parts is described with `VFIO_REGION_INFO_CAP_SPARSE_MMAP`, which Linux's own vfio-pci
+/// doesn't use. Virtual functions, VGA, device-specific regions, ioeventfds and DMA-BUFs don't exist here.
+final class PCIBusDriver: BusDriver, @unchecked Sendable {
+    // SAFETY: everything that changes is guarded by `lock`, or guards itself.
+
+    /// The device.
+    let model: any DeviceModel
+    /// Its PCI side.
+    let function: PCIFunction
+    /// Its registers of configuration space as the hardware holds them.
+    let configuration: PCIConfiguration
+    /// Where it sits.
+    let address: PCIAddress
+    /// The bus addresses of its BARs.
+    let assigned: PCIAssignedAddresses
+    /// Whether the function is alone on a bus below a bridge, which can then be reset as a whole.
+    let isAloneOnBus: Bool
+    /// Whether MSI-X vectors may be added while others are in use.
+    let hasDynamicVectors: Bool
+    /// What becomes of its interrupts.
+    let interrupts = PCIInterrupts()
+    /// What it is plugged into.
+    let slot: PCIDriverSlot
+    /// What an access to each BAR needs to know.
+    let plans: InlineArray<6, PCIBARPlan>
+
+    /// Serialises calls into the model and guards all that follows.
+    let lock = Lock()
+    /// Configuration space as the user sees it; made anew at every first open.
+    var view: PCIConfigurationView
+    /// Whether the user's MEM bit is set and the device is in D0: BARs answer.
+    var isMemoryOn = false
+    /// The mappings of BARs that users hold.
+    var mappings: [PCIMapping] = []
+    /// The empty file that stands in for memory that is off; made when first needed.
+    var nothing: Int32 = -1
+    /// Whether a function reset worked when the device was opened.
+    var canReset = false
+    /// What a close restores.
+    var baseline: PCISavedState?
+    /// What leaving D3hot restores.
+    var savedForWake: PCISavedState?
+    /// Unmasks INTx when the user's eventfd asks for it.
+    var unmaskWatcher: PCIUnmaskWatcher?
+    /// Whether the user lets the device sleep.
+    var lowPower = LowPower.off
+
+    /// Whether and how the user lets the device sleep.
+    enum LowPower {
+        /// It is awake.
+        case off
+        /// Until `LOW_POWER_EXIT`; accesses wake it for their duration.
+        case entered
+        /// Until the first access, which is told to the eventfd.
+        case untilWoken(PCITrigger)
+    }
+
+    /// Takes over a device and gives it bus addresses, as firmware would.
+    /// - Parameters:
+    ///   - address: where it sits.
+    ///   - isAloneOnBus: whether it is the only function on a bus below a bridge: that bus can be reset for a
+    ///     function that has no reset of its own. On the root bus, the default, it can't.
+    ///   - hasDynamicVectors: whether MSI-X vectors can be added while others are in use (Linux 6.6 and later
+    ///     on machines with per-device MSI domains).
+    init(
+        model: any DeviceModel, address: PCIAddress, isAloneOnBus: Bool = false,
+        hasDynamicVectors: Bool = true
+    ) {
+        self.model = model
+        self.address = address
+        self.isAloneOnBus = isAloneOnBus
+        self.hasDynamicVectors = hasDynamicVectors
+        function = model.function
+        configuration = function.configuration
+        assigned = PCIAssignedAddresses(function, at: address)
+        slot = PCIDriverSlot(interrupts: interrupts)
+        var plans = InlineArray<6, PCIBARPlan>(repeating: PCIBARPlan())
+        for index in 0..<6 { plans[index] = PCIBARPlan(index, of: function) }
+        self.plans = plans
+        view = PCIConfigurationView(configuration)
+        restoreAddresses()
+        configuration.write(UInt32(decodedSpaces), at: PCIConfiguration.Register.command, width: 2)
+        function.plug(into: slot)
+    }
+
+    deinit {
+        function.plug(into: nil)
+        if nothing >= 0 { _ = Descriptor(owning: nothing) }
+    }
+
+    // MARK: what the host may report
+
+    /// How many accesses to memory by the device were refused.
+    var refusedDMACount: UInt64 { function.dma.refusedCount }
+    /// The latest of them.
+    var lastDMAFault: DMAFault? { function.dma.lastFault }
+
+    /// Asks the user to give the device back: signals `VFIO_PCI_REQ_IRQ_INDEX`.
+    /// - Returns: whether somebody listens.
+    @discardableResult
+    func requestRelease() -> Bool { interrupts.signal(.request) }
+
+    /// Tells the user of an uncorrectable error: signals `VFIO_PCI_ERR_IRQ_INDEX`.
+    /// - Returns: whether somebody listens.
+    @discardableResult
+    func reportError() -> Bool { interrupts.signal(.error) }
+
+    func attach(to addressSpace: (any DMAAddressSpace)?) { slot.attach(to: addressSpace) }
+
+    // MARK: open and close
+
+    func openDevice() throws(Errno) {
+        lock.lock()
+        defer { lock.unlock() }
+        typealias Command = PCIConfiguration.Command
+        setPowerState(0)
+        setHardwareCommand(set: decodedSpaces, clear: Command.busMaster)
+        canReset = resetMethod != nil
+        if canReset { resetFunction() }
+        baseline = PCISavedState(configuration)
+        setHardwareCommand(set: 0, clear: Command.interruptDisable)
+        interrupts.clear()
+        view = PCIConfigurationView(configuration)
+        lowPower = .off
+        // The bits that say what the user believes to have enabled.
+        view.set(UInt32(configuration.command), at: PCIConfiguration.Register.command, width: 2)
+        for index in 0..<6 {
+            view.set(
+                assigned.register(index, of: function), at: PCIConfiguration.Register.bar0 + 4 * index,
+                width: 4)
+        }
+        view.set(
+            UInt32(truncatingIfNeeded: assigned.rom) | view.value(at: PCIConfiguration.Register.rom, width: 4)
+                & 1,
+            at: PCIConfiguration.Register.rom, width: 4)
+        updateMemory()
+    }
+
+    func closeDevice() {
+        lock.lock()
+        defer { lock.unlock() }
+        lowPower = .off
+        setHardwareCommand(set: 0, clear: PCIConfiguration.Command.busMaster)
+        disableInterrupts()
+        interrupts.clear()
+        model.quiesce()
+        setPowerState(0)
+        if let baseline { restore(baseline) }
+        if canReset {
+            resetFunction()
+        } else if isAloneOnBus {
+            reset(by: .bus)
+        }
+        if let baseline { restore(baseline) }
+        setHardwareCommand(set: 0, clear: PCIConfiguration.Command.busMaster)
+        baseline = nil
+        isMemoryOn = false
+        showMappings(false)
+    }
+
+    /// COMMAND's bits for the kinds of BARs that the function has.
+    var decodedSpaces: UInt16 {
+        var bits: UInt16 = 0
+        for index in 0..<6 {
+            guard let bar = function.bars[index] else { continue }
+            bits |= bar.kind == .io ? PCIConfiguration.Command.io : PCIConfiguration.Command.memory
+        }
+        if !function.rom.isEmpty { bits |= PCIConfiguration.Command.memory }
+        return bits
+    }
+
+    /// Changes bits of the hardware's COMMAND.
+    func setHardwareCommand(set: UInt16, clear: UInt16) {
+        let command = configuration.command & ~clear | set
+        configuration.write(UInt32(command), at: PCIConfiguration.Register.command, width: 2)
+    }
+
+    /// Writes the BARs' addresses into the hardware.
+    func restoreAddresses() {
+        for index in 0..<6 {
+            configuration.write(
+                assigned.register(index, of: function), at: PCIConfiguration.Register.bar0 + 4 * index,
+                width: 4)
+        }
+        let enable = configuration.value(at: PCIConfiguration.Register.rom, width: 4) & 1
+        configuration.write(
+            UInt32(truncatingIfNeeded: assigned.rom) | enable, at: PCIConfiguration.Register.rom, width: 4)
+    }
+
+    // MARK: requests
+
+    func control(_ request: UInt32, _ argument: UInt) throws(Errno) -> Int32 {
+        let argument = HostAddress(rawValue: argument)
+        switch Request(rawValue: UInt(request)) {
+        case .deviceGetInfo: return try describeDevice(argument)
+        case .deviceGetIRQInfo: return try describeInterrupt(argument)
+        case .deviceSetIRQs: return try setInterrupts(argument)
+        case .deviceReset: return try resetOnRequest()
+        case .deviceGetPCIHotResetInfo: return try describeHotReset(argument)
+        case .devicePCIHotReset: return try hotReset(argument)
+        default: throw .noSuchRequest
+        }
+    }
+
+    /// `VFIO_DEVICE_GET_INFO` (kernel.md D.2).
+    private func describeDevice(_ argument: HostAddress) throws(Errno) -> Int32 {
+        var info = try UserMemory.load(DeviceInfo(), from: argument, count: DeviceInfo.minimumSize)
+        guard info.argsz >= UInt32(DeviceInfo.minimumSize) else { throw .invalid }
+        lock.lock()
+        wake()
+        info.flags = canReset ? [.pci, .reset] : .pci
+        lock.unlock()
+        info.regionCount = PCIRegion.count
+        info.irqCount = PCIInterrupt.count
+        info.capabilityOffset = 0
+        let size = UInt32(MemoryLayout<DeviceInfo>.size)
+        try UserMemory.store(info, to: argument, count: Int(min(info.argsz, size)))
+        return 0
+    }
+}

@@ -1,0 +1,86 @@
+import DeviceModel
+
+/// How long a capability is and which of its bytes a user of vfio-pci may change: Linux's own tables of what
+/// it knows (kernel.md D.6).
+enum PCICapabilityShape {
+    /// IDs of standard capabilities (PCI Code and ID Assignment).
+    enum Standard {
+        static let powerManagement: UInt8 = 0x01
+        static let agp: UInt8 = 0x02
+        static let vitalProductData: UInt8 = 0x03
+        static let msi: UInt8 = 0x05
+        static let pciX: UInt8 = 0x07
+        static let hyperTransport: UInt8 = 0x08
+        static let vendor: UInt8 = 0x09
+        static let express: UInt8 = 0x10
+        static let msix: UInt8 = 0x11
+        static let sata: UInt8 = 0x12
+        static let advancedFeatures: UInt8 = 0x13
+    }
+
+    /// IDs of extended capabilities.
+    enum Extended {
+        static let errorReporting: UInt16 = 0x01
+        static let powerBudgeting: UInt16 = 0x04
+        static let vendor: UInt16 = 0x0b
+        static let designatedVendor: UInt16 = 0x23
+    }
+
+    /// The length of a standard capability in bytes; nil for one that is hidden from users.
+    static func length(ofStandard id: UInt8, at offset: Int, in hardware: PCIConfiguration) -> Int? {
+        func byte(_ at: Int) -> UInt32 { hardware.value(at: offset + at, width: 1) }
+        func word(_ at: Int) -> UInt32 { hardware.value(at: offset + at, width: 2) }
+        switch id {
+        case Standard.powerManagement: return 8
+        case Standard.agp: return 12
+        case Standard.vitalProductData: return 8
+        case Standard.msi:
+            let control = word(2)
+            let base = control & 0x80 != 0 ? 14 : 10
+            return control & 0x100 != 0 ? base + 10 : base
+        case Standard.pciX: return word(2) & 0x3000 != 0 ? 24 : 8
+        case Standard.hyperTransport: return byte(3) & 0xe0 != 0 ? 24 : 28
+        case Standard.vendor: return max(2, Int(byte(2)))
+        case Standard.express:
+            let flags = word(2)
+            let isIntegrated = (flags >> 4) & 0xf == 9
+            if flags & 0xf == 1 { return isIntegrated ? 0x0c : 0x14 }
+            return isIntegrated ? 0x2c : 0x3c
+        case Standard.msix: return 12
+        case Standard.sata: return byte(4) & 0xf == 0xf ? 16 : 8
+        case Standard.advancedFeatures: return 6
+        // 00 null, 04 slot, 06 hot swap, 0a debug port, 0b central resource, 0c hot plug, 0d bridge, 0e AGP 8x,
+        // 0f secure device, 14 enhanced allocation, and what is unknown.
+        default: return nil
+        }
+    }
+
+    /// The length of an extended capability in bytes; nil for one that is hidden from users.
+    static func length(ofExtended id: UInt16, at offset: Int, in hardware: PCIConfiguration) -> Int? {
+        func dword(_ at: Int) -> UInt32 { hardware.value(at: offset + at, width: 4) }
+        switch id {
+        case 0x01: return 0x2c + 4  // AER, up to the root command
+        case 0x02, 0x08, 0x09:  // virtual channels: fixed part and 12 bytes a channel
+            return 0x10 + 0x0c * (1 + Int(dword(4) & 7))
+        case 0x03: return 12  // serial number
+        case 0x04: return 16  // power budgeting
+        case 0x0b, 0x23: return max(8, Int(dword(4) >> 20))  // vendor-specific: says its own length
+        case 0x0d:  // access control; with an egress vector where there is egress control
+            let control = dword(4)
+            guard control & 0x20 != 0 else { return 8 }
+            let bits = Int((control >> 8) & 0xff)
+            return 8 + ((bits == 0 ? 256 : bits) + 31) / 32 * 4
+        case 0x0e, 0x0f, 0x18: return 8  // ARI, ATS, LTR
+        case 0x10: return 64  // SR-IOV
+        case 0x12: return 48  // multicast
+        case 0x13: return 16  // page requests
+        case 0x15: return 4 + 8 * max(1, min(6, Int((dword(8) >> 5) & 7)))  // resizable BARs
+        case 0x16: return 16 + Int(dword(4) & 0x1f) + 1  // dynamic power allocation
+        case 0x17:  // processing hints, with a table where it lies in the capability
+            let requester = dword(4)
+            return (requester >> 9) & 3 == 1 ? 12 + 2 * (Int((requester >> 16) & 0x7ff) + 1) : 12
+        // 05-07 root complex, 0a, 0c, 11, 14, 19, 1a, 1b PASID, and what is unknown.
+        default: return nil
+        }
+    }
+}

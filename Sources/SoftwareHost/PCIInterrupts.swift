@@ -1,0 +1,240 @@
+import DeviceModel
+import LinuxSystem
+
+/// An eventfd that an interrupt signals.
+final class PCITrigger: Sendable {
+    private let event: EventDescriptor
+
+    /// - Throws: `EBADF` for a number that isn't open, `EINVAL` for one that isn't an eventfd.
+    init(_ number: Int32) throws(Errno) { event = try EventDescriptor(duplicating: number) }
+
+    func signal() { event.signal() }
+}
+
+/// What becomes of a device's interrupts: which kind is in use and which eventfds are signalled
+/// (kernel.md D.8).
+///
+/// One short lock guards it. It is the innermost one: nothing is called while it is held but write(2) on an
+/// eventfd, so that interrupts may be raised from any thread and from within any access, and so that no
+/// eventfd is signalled any more once it has been replaced.
+final class PCIInterrupts: @unchecked Sendable {
+    // SAFETY: all state is guarded by `lock`.
+
+    /// The kind of interrupt in use: one at a time.
+    enum Kind: Equatable {
+        case none, line, msi, msix
+    }
+
+    private let lock = Lock()
+    private var active = Kind.none
+    private var vectors: [PCITrigger?] = []
+    private var lineTrigger: PCITrigger?
+    private var isLineMasked = false
+    private var isLineHigh = false
+    private var lineIsDisabled = false
+    private var errorTrigger: PCITrigger?
+    private var requestTrigger: PCITrigger?
+
+    /// The kind in use.
+    var kind: Kind { lock.withLock { active } }
+
+    /// Everything off and forgotten: the last handle is gone, or the first is about to come. The level of the
+    /// line is the device's and stays.
+    func clear() {
+        lock.withLock {
+            active = .none
+            vectors = []
+            lineTrigger = nil
+            isLineMasked = false
+            lineIsDisabled = false
+            errorTrigger = nil
+            requestTrigger = nil
+        }
+    }
+
+    /// Ends the kind in use.
+    func disable() {
+        lock.withLock {
+            active = .none
+            vectors = []
+            lineTrigger = nil
+            isLineMasked = false
+        }
+    }
+
+    // MARK: the line
+
+    /// The device changes its interrupt line.
+    func setLine(_ high: Bool) {
+        lock.withLock {
+            isLineHigh = high
+            fireLine()
+        }
+    }
+
+    /// An asserted line that isn't masked is masked first, then signalled. The lock is held.
+    private func fireLine() {
+        guard active == .line, isLineHigh, !isLineMasked else { return }
+        isLineMasked = true
+        signalLine()
+    }
+
+    private func signalLine() {
+        if !lineIsDisabled { lineTrigger?.signal() }
+    }
+
+    /// Starts with the line, or gives it another eventfd. With none it is in use all the same.
+    func enableLine(_ trigger: PCITrigger?) {
+        lock.withLock {
+            lineTrigger = trigger
+            if active == .line { return }
+            active = .line
+            isLineMasked = lineIsDisabled
+            fireLine()
+        }
+    }
+
+    /// Signals the line's eventfd as the device would, but masks nothing.
+    func loopLine() { lock.withLock { signalLine() } }
+
+    func maskLine() { lock.withLock { isLineMasked = true } }
+
+    /// Unmasks; a line that is still asserted signals again and stays masked.
+    func unmaskLine() { lock.withLock { unmask() } }
+
+    private func unmask() {
+        guard active == .line, isLineMasked, !lineIsDisabled else { return }
+        if isLineHigh { signalLine() } else { isLineMasked = false }
+    }
+
+    /// The user's own view of COMMAND's Interrupt Disable has changed.
+    func setLineDisabled(_ disabled: Bool) {
+        lock.withLock {
+            guard disabled != lineIsDisabled else { return }
+            lineIsDisabled = disabled
+            guard active == .line else { return }
+            if disabled { isLineMasked = true } else { unmask() }
+        }
+    }
+
+    // MARK: messages
+
+    /// The device sends a message.
+    func deliver(_ message: MessageKind, vector: Int) {
+        lock.withLock {
+            guard active == (message == .msi ? .msi : .msix), vector >= 0, vector < vectors.count else {
+                return
+            }
+            vectors[vector]?.signal()
+        }
+    }
+
+    /// Starts with messages: room for `count` vectors, none of which has an eventfd yet.
+    func enableMessages(_ kind: Kind, count: Int) {
+        lock.withLock {
+            active = kind
+            vectors = [PCITrigger?](repeating: nil, count: count)
+        }
+    }
+
+    /// How many vectors there is room for.
+    var vectorCount: Int { lock.withLock { vectors.count } }
+
+    /// Whether a vector has an eventfd.
+    func hasTrigger(_ vector: Int) -> Bool {
+        lock.withLock { vector < vectors.count && vectors[vector] != nil }
+    }
+
+    /// Gives a vector an eventfd, or takes it away.
+    func setTrigger(_ trigger: PCITrigger?, vector: Int) {
+        lock.withLock { if vector < vectors.count { vectors[vector] = trigger } }
+    }
+
+    /// Signals a vector's eventfd as the device would.
+    func loop(vector: Int) { lock.withLock { if vector < vectors.count { vectors[vector]?.signal() } } }
+
+    // MARK: errors and requests
+
+    /// The two interrupts that don't come from the device.
+    enum Notice {
+        /// An uncorrectable error was reported: `VFIO_PCI_ERR_IRQ_INDEX`.
+        case error
+        /// The host would like to have the device back: `VFIO_PCI_REQ_IRQ_INDEX`.
+        case request
+    }
+
+    /// Gives a notice its eventfd, or takes it away.
+    func setTrigger(_ trigger: PCITrigger?, for notice: Notice) {
+        lock.withLock {
+            switch notice {
+            case .error: errorTrigger = trigger
+            case .request: requestTrigger = trigger
+            }
+        }
+    }
+
+    /// Signals a notice.
+    /// - Returns: whether it has an eventfd.
+    @discardableResult
+    func signal(_ notice: Notice) -> Bool {
+        lock.withLock {
+            let trigger = notice == .error ? errorTrigger : requestTrigger
+            trigger?.signal()
+            return trigger != nil
+        }
+    }
+
+    /// Whether a notice has an eventfd.
+    func hasTrigger(_ notice: Notice) -> Bool {
+        lock.withLock { (notice == .error ? errorTrigger : requestTrigger) != nil }
+    }
+}
+
+/// Waits for an eventfd in the background and unmasks the interrupt line whenever it is signalled: the
+/// resample eventfd of INTx (`UNMASK` with `DATA_EVENTFD`).
+///
+/// A kernel sees the signalling itself; a process has to wait for it, hence the thread. Dropping the watcher
+/// ends the thread and waits for it, which never takes long: all it does is take one innermost lock.
+final class PCIUnmaskWatcher: Sendable {
+    private final class Channel: Sendable {
+        let event: EventDescriptor
+        let stop: EventDescriptor
+        let poller: Poller
+
+        init(_ number: Int32) throws(Errno) {
+            event = try EventDescriptor(duplicating: number)
+            stop = try EventDescriptor()
+            poller = try Poller()
+            try poller.add(event.number, .readable, tag: 0)
+            try poller.add(stop.number, .readable, tag: 1)
+        }
+
+        /// Waits until the eventfd was signalled.
+        /// - Returns: false if the watcher is to end.
+        func next() -> Bool {
+            var events: [Poller.Event] = []
+            while true {
+                events.removeAll(keepingCapacity: true)
+                do throws(Errno) {
+                    _ = try poller.wait(into: &events)
+                    for event in events where event.tag == 1 { return false }
+                    if try event.take() > 0 { return true }
+                } catch {
+                    return false
+                }
+            }
+        }
+    }
+
+    private let channel: Channel
+    private let thread: WorkerThread
+
+    /// - Throws: `EBADF`, `EINVAL` for what isn't an eventfd; `EMFILE`, `EAGAIN` where resources are lacking.
+    init(_ number: Int32, _ interrupts: PCIInterrupts) throws(Errno) {
+        let channel = try Channel(number)
+        self.channel = channel
+        thread = try WorkerThread { while channel.next() { interrupts.unmaskLine() } }
+    }
+
+    deinit { channel.stop.signal() }
+}

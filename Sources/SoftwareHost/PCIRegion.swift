@@ -1,0 +1,255 @@
+import DeviceModel
+import LinuxSystem
+import VFIOABI
+
+/// Where regions lie in a device's handle: a region begins at its index shifted left (kernel.md D.3).
+enum RegionOffset {
+    /// By how many bits.
+    static let shift: UInt64 = 40
+    /// The part of a handle's offset that lies inside the region.
+    static let mask: UInt64 = (1 << 40) - 1
+}
+
+/// What an access to a BAR needs to know of it, precomputed.
+struct PCIBARPlan {
+    /// Its length; 0 where nothing is decoded.
+    var byteCount: UInt64 = 0
+    /// Whether it is memory: ports answer whether memory is on or off.
+    var isMemory = false
+    /// The widest access: 8 bytes for memory, 4 for ports.
+    var widest = 8
+    /// Where the MSI-X table lies, which users may neither read nor change.
+    var tableStart = UInt64.max
+    /// Where it ends.
+    var tableEnd = UInt64.max
+
+    init() {}
+
+    init(_ index: Int, of function: PCIFunction) {
+        guard let bar = function.bars[index] else { return }
+        byteCount = bar.byteCount
+        isMemory = bar.kind != .io
+        widest = isMemory ? 8 : 4
+        if let msix = function.msix, msix.table.bar == index {
+            tableStart = msix.table.offset
+            tableEnd = tableStart + 16 * UInt64(msix.vectorCount)
+        }
+    }
+}
+
+/// The width of the next piece of an access: the widest aligned one, 1, 2, 4 or 8.
+@inline(__always)
+private func unit(at position: UInt64, _ left: UInt64, _ widest: Int) -> Int {
+    if widest >= 8 && left >= 8 && position % 8 == 0 { return 8 }
+    if left >= 4 && position % 4 == 0 { return 4 }
+    return left >= 2 && position % 2 == 0 ? 2 : 1
+}
+
+/// Describing, reading and writing regions (kernel.md D.3, D.4).
+extension PCIBusDriver {
+    private var readWrite: UInt32 { RegionFlags([.read, .write]).rawValue }
+
+    func regionInfo(index: UInt32) throws(Errno) -> RegionDescription {
+        lock.lock()
+        wake()
+        lock.unlock()
+        let offset = UInt64(index) << RegionOffset.shift
+        switch PCIRegion(rawValue: index) {
+        case .bar0, .bar1, .bar2, .bar3, .bar4, .bar5: return describeBAR(Int(index), offset)
+        case .rom:
+            let isReadable = function.hasROMImage
+            return RegionDescription(
+                flags: isReadable ? RegionFlags.read.rawValue : 0,
+                size: isReadable ? function.romByteCount : 0, offset: offset)
+        case .config:
+            return RegionDescription(
+                flags: readWrite, size: UInt64(configuration.byteCount), offset: offset)
+        default: throw .invalid
+        }
+    }
+
+    private func describeBAR(_ index: Int, _ offset: UInt64) -> RegionDescription {
+        guard let bar = function.bars[index] else {
+            return RegionDescription(flags: 0, size: 0, offset: offset)
+        }
+        var region = RegionDescription(flags: readWrite, size: bar.byteCount, offset: offset)
+        guard bar.kind != .io else { return region }
+        var areas: [(offset: UInt64, size: UInt64)] = []
+        for part in function.memories where part.bar == index {
+            areas.append((offset: part.offset, size: UInt64(part.window.byteCount)))
+        }
+        guard !areas.isEmpty else { return region }
+        region.flags |= RegionFlags.mmap.rawValue
+        if areas.count == 1 && areas[0].size == bar.byteCount {
+            region.isMSIXMappable = function.msix?.table.bar == index
+        } else {
+            areas.sort { $0.offset < $1.offset }
+            region.sparseAreas = areas
+        }
+        return region
+    }
+
+    func read(at offset: UInt64, into bytes: inout MutableRawSpan) throws(Errno) -> Int {
+        if bytes.byteCount == 0 { return 0 }
+        let index = offset >> RegionOffset.shift
+        let position = offset & RegionOffset.mask
+        lock.lock()
+        defer { lock.unlock() }
+        wake()
+        switch index {
+        case 0...5: return try readBAR(Int(index), position, &bytes)
+        case UInt64(PCIRegion.rom.rawValue): return try readROM(position, &bytes)
+        case UInt64(PCIRegion.config.rawValue): return try readConfiguration(position, &bytes)
+        default: throw .invalid
+        }
+    }
+
+    func write(at offset: UInt64, _ bytes: RawSpan) throws(Errno) -> Int {
+        if bytes.byteCount == 0 { return 0 }
+        let index = offset >> RegionOffset.shift
+        let position = offset & RegionOffset.mask
+        lock.lock()
+        defer { lock.unlock() }
+        wake()
+        switch index {
+        case 0...5: return try writeBAR(Int(index), position, bytes)
+        case UInt64(PCIRegion.config.rawValue): return try writeConfiguration(position, bytes)
+        default: throw .invalid
+        }
+    }
+
+    /// How much of an access lies in a BAR.
+    /// - Throws: `EINVAL` for a BAR that doesn't exist and for a beginning at or beyond its end.
+    @inline(__always)
+    private func clip(_ plan: PCIBARPlan, _ position: UInt64, _ byteCount: Int) throws(Errno) -> UInt64 {
+        guard position < plan.byteCount else { throw .invalid }
+        return min(UInt64(byteCount), plan.byteCount - position)
+    }
+
+    private func readBAR(_ index: Int, _ position: UInt64, _ bytes: inout MutableRawSpan) throws(Errno) -> Int
+    {
+        let plan = plans[index]
+        let count = try clip(plan, position, bytes.byteCount)
+        var done: UInt64 = 0
+        while done < count {
+            let at = position + done
+            var left = count - done
+            if at >= plan.tableStart && at < plan.tableEnd {
+                // The table is the driver's: never read from the device, so it doesn't matter whether it
+                // answers.
+                bytes.storeBytes(of: 0xff, toByteOffset: Int(done), as: UInt8.self)
+                done += 1
+                continue
+            }
+            if at < plan.tableStart { left = min(left, plan.tableStart - at) }
+            guard isMemoryOn || !plan.isMemory else { throw .inputOutput }
+            let width = unit(at: at, left, plan.widest)
+            let value = model.loadBAR(index, offset: at, width: width)
+            bytes.storeUnit(value, width, at: Int(done))
+            done += UInt64(width)
+        }
+        return Int(count)
+    }
+
+    private func writeBAR(_ index: Int, _ position: UInt64, _ bytes: RawSpan) throws(Errno) -> Int {
+        let plan = plans[index]
+        let count = try clip(plan, position, bytes.byteCount)
+        var done: UInt64 = 0
+        while done < count {
+            let at = position + done
+            var left = count - done
+            if at >= plan.tableStart && at < plan.tableEnd {
+                done += min(left, plan.tableEnd - at)
+                continue
+            }
+            if at < plan.tableStart { left = min(left, plan.tableStart - at) }
+            guard isMemoryOn || !plan.isMemory else { throw .inputOutput }
+            let width = unit(at: at, left, plan.widest)
+            model.storeBAR(index, offset: at, width: width, value: bytes.loadUnit(width, at: Int(done)))
+            done += UInt64(width)
+        }
+        return Int(count)
+    }
+
+    private func readROM(_ position: UInt64, _ bytes: inout MutableRawSpan) throws(Errno) -> Int {
+        let byteCount = function.romByteCount
+        guard position < byteCount else { throw .invalid }
+        let count = min(UInt64(bytes.byteCount), byteCount - position)
+        let image = function.hasROMImage ? UInt64(function.rom.count) : 0
+        for done in 0..<count {
+            let at = position + done
+            var byte: UInt8 = 0xff
+            if at < image {
+                guard isMemoryOn else { throw .inputOutput }
+                byte = function.rom[Int(at)]
+            }
+            bytes.storeBytes(of: byte, toByteOffset: Int(done), as: UInt8.self)
+        }
+        return Int(count)
+    }
+
+    /// How many bytes of configuration space an access takes: all or none.
+    private func reach(_ position: UInt64, _ byteCount: Int) throws(Errno) -> Int {
+        guard position < UInt64(view.byteCount), UInt64(byteCount) <= UInt64(view.byteCount) - position else {
+            throw .badAddress
+        }
+        return Int(position)
+    }
+
+    private func readConfiguration(_ position: UInt64, _ bytes: inout MutableRawSpan) throws(Errno) -> Int {
+        let start = try reach(position, bytes.byteCount)
+        var done = 0
+        while done < bytes.byteCount {
+            let at = start + done
+            let width = view.chunk(at: at, atMost: bytes.byteCount - done)
+            bytes.storeUnit(UInt64(readRegisters(at: at, width: width)), width, at: done)
+            done += width
+        }
+        return done
+    }
+
+    private func writeConfiguration(_ position: UInt64, _ bytes: RawSpan) throws(Errno) -> Int {
+        let start = try reach(position, bytes.byteCount)
+        var done = 0
+        while done < bytes.byteCount {
+            let at = start + done
+            let width = view.chunk(at: at, atMost: bytes.byteCount - done)
+            let value = bytes.loadUnit(width, at: done)
+            writeRegisters(UInt32(truncatingIfNeeded: value), at: at, width: width)
+            done += width
+        }
+        return done
+    }
+}
+
+extension PCIFunction {
+    /// Whether there is an expansion ROM that begins as one must (PCI 3.0, 6.3.1.1).
+    var hasROMImage: Bool { rom.count >= 2 && rom[0] == 0x55 && rom[1] == 0xaa }
+}
+
+extension MutableRawSpan {
+    /// Stores the low `width` bytes of a value.
+    @inline(__always)
+    mutating func storeUnit(_ value: UInt64, _ width: Int, at offset: Int) {
+        switch width {
+        case 1: storeBytes(of: UInt8(truncatingIfNeeded: value), toByteOffset: offset, as: UInt8.self)
+        case 2: storeBytes(of: UInt16(truncatingIfNeeded: value), toByteOffset: offset, as: UInt16.self)
+        case 4: storeBytes(of: UInt32(truncatingIfNeeded: value), toByteOffset: offset, as: UInt32.self)
+        default: storeBytes(of: value, toByteOffset: offset, as: UInt64.self)
+        }
+    }
+}
+
+extension RawSpan {
+    /// Loads `width` bytes as a number.
+    @inline(__always)
+    func loadUnit(_ width: Int, at offset: Int) -> UInt64 {
+        // SAFETY: bounds are checked by the span; any bytes are an integer.
+        switch width {
+        case 1: unsafe UInt64(unsafeLoadUnaligned(fromByteOffset: offset, as: UInt8.self))
+        case 2: unsafe UInt64(unsafeLoadUnaligned(fromByteOffset: offset, as: UInt16.self))
+        case 4: unsafe UInt64(unsafeLoadUnaligned(fromByteOffset: offset, as: UInt32.self))
+        default: unsafe unsafeLoadUnaligned(fromByteOffset: offset, as: UInt64.self)
+        }
+    }
+}
