@@ -17,7 +17,7 @@ final class PlainModel: DeviceModel {
 }
 
 /// A bus driver that keeps account of what the core asks of it.
-final class RecordingBus: BusDriver {
+final class RecordingBus: BusDriver, @unchecked Sendable {
     let address: PCIAddress
     private(set) var space: (any DMAAddressSpace)?
     private(set) var opened = 0
