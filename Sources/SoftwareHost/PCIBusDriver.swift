@@ -1,6 +1,7 @@
 import DeviceModel
 import IOVASpace
 import LinuxSystem
+import VFIOABI
 
 import VFIOHost
 
@@ -206,38 +207,30 @@ final class PCIBusDriver: BusDriver, @unchecked Sendable {
 
     func control(_ request: UInt32, _ argument: UInt) throws(Errno) -> Int32 {
         let argument = HostAddress(rawValue: argument)
-        switch request {
-        case PCIWords.getInfo: return try describeDevice(argument)
-        case PCIWords.getIRQInfo: return try describeInterrupt(argument)
-        case PCIWords.setIRQs: return try setInterrupts(argument)
-        case PCIWords.reset: return try resetOnRequest()
-        case PCIWords.getHotResetInfo: return try describeHotReset(argument)
-        case PCIWords.hotReset: return try hotReset(argument)
+        switch Request(rawValue: UInt(request)) {
+        case .deviceGetInfo: return try describeDevice(argument)
+        case .deviceGetIRQInfo: return try describeInterrupt(argument)
+        case .deviceSetIRQs: return try setInterrupts(argument)
+        case .deviceReset: return try resetOnRequest()
+        case .deviceGetPCIHotResetInfo: return try describeHotReset(argument)
+        case .devicePCIHotReset: return try hotReset(argument)
         default: throw .noSuchRequest
         }
     }
 
     /// `VFIO_DEVICE_GET_INFO` (kernel.md D.2).
     private func describeDevice(_ argument: HostAddress) throws(Errno) -> Int32 {
-        var info = try UserMemory.load(DeviceInfo(), from: argument, count: 16)
-        guard info.argsz >= 16 else { throw .invalid }
+        var info = try UserMemory.load(DeviceInfo(), from: argument, count: DeviceInfo.minimumSize)
+        guard info.argsz >= UInt32(DeviceInfo.minimumSize) else { throw .invalid }
         lock.lock()
         wake()
-        info.flags = 2 | (canReset ? 1 : 0)
+        info.flags = canReset ? [.pci, .reset] : .pci
         lock.unlock()
-        info.regionCount = UInt32(PCIRegion.count)
-        info.interruptCount = UInt32(PCIInterruptIndex.count)
+        info.regionCount = PCIRegion.count
+        info.irqCount = PCIInterrupt.count
         info.capabilityOffset = 0
-        try UserMemory.store(info, to: argument, count: Int(min(info.argsz, 24)))
+        let size = UInt32(MemoryLayout<DeviceInfo>.size)
+        try UserMemory.store(info, to: argument, count: Int(min(info.argsz, size)))
         return 0
-    }
-
-    private struct DeviceInfo: BitwiseCopyable {
-        var argsz: UInt32 = 0
-        var flags: UInt32 = 0
-        var regionCount: UInt32 = 0
-        var interruptCount: UInt32 = 0
-        var capabilityOffset: UInt32 = 0
-        var padding: UInt32 = 0
     }
 }

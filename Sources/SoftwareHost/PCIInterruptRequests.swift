@@ -1,31 +1,10 @@
 import DeviceModel
 import LinuxSystem
-
-/// The interrupts of a PCI device (vfio.h `VFIO_PCI_*_IRQ_INDEX`).
-enum PCIInterruptIndex {
-    static let line: UInt32 = 0
-    static let msi: UInt32 = 1
-    static let msix: UInt32 = 2
-    static let error: UInt32 = 3
-    static let request: UInt32 = 4
-    static let count: UInt32 = 5
-}
-
-/// The flags of `struct vfio_irq_set`.
-private enum SetFlag {
-    static let none: UInt32 = 1
-    static let bool: UInt32 = 2
-    static let eventDescriptor: UInt32 = 4
-    static let mask: UInt32 = 8
-    static let unmask: UInt32 = 16
-    static let trigger: UInt32 = 32
-    static let data: UInt32 = 7
-    static let action: UInt32 = 56
-}
+import VFIOABI
 
 /// A checked `VFIO_DEVICE_SET_IRQS` request.
 private struct InterruptRequest {
-    var flags: UInt32
+    var flags: IRQSetFlags
     var start: Int
     var count: Int
     /// One for each of `count`, where `flags` says so.
@@ -33,27 +12,27 @@ private struct InterruptRequest {
     /// One for each of `count`, where `flags` says so.
     var descriptors: [Int32] = []
 
-    var data: UInt32 { flags & SetFlag.data }
+    var data: IRQSetFlags { flags.intersection(.dataTypeMask) }
     /// Whether the data is NONE or a BOOL that isn't 0 for the first interrupt.
     var isSet: Bool {
-        data == SetFlag.none || (data == SetFlag.bool && !booleans.isEmpty && booleans[0] != 0)
+        data == .dataNone || (data == .dataBool && !booleans.isEmpty && booleans[0] != 0)
     }
 }
 
 /// `VFIO_DEVICE_GET_IRQ_INFO` and `VFIO_DEVICE_SET_IRQS` (kernel.md A.7, D.7, D.8).
 extension PCIBusDriver {
     /// How many interrupts an index has. The device lock is held.
-    private func interruptCount(_ index: UInt32) -> Int {
+    private func interruptCount(_ index: PCIInterrupt) -> Int {
         typealias ID = PCICapabilityShape.Standard
         switch index {
-        case PCIInterruptIndex.line:
+        case .intx:
             return view.value(at: PCIConfiguration.Register.interruptPin, width: 1) != 0 ? 1 : 0
-        case PCIInterruptIndex.msi:
+        case .msi:
             guard view.msi != 0, function.msi != nil else { return 0 }
             return 1 << Int((configuration.value(at: view.msi + 2, width: 2) >> 1) & 7)
-        case PCIInterruptIndex.msix: return function.msix?.vectorCount ?? 0
-        case PCIInterruptIndex.error: return isExpress ? 1 : 0
-        case PCIInterruptIndex.request: return 1
+        case .msix: return function.msix?.vectorCount ?? 0
+        case .err: return isExpress ? 1 : 0
+        case .req: return 1
         default: return 0
         }
     }
@@ -62,19 +41,20 @@ extension PCIBusDriver {
 
     /// `VFIO_DEVICE_GET_IRQ_INFO`.
     func describeInterrupt(_ argument: HostAddress) throws(Errno) -> Int32 {
-        // argsz, flags, index, count
-        var info = try UserMemory.load(InlineArray<4, UInt32>(repeating: 0), from: argument)
-        let index = info[2]
-        guard info[0] >= 16, index < PCIInterruptIndex.count else { throw .invalid }
-        if index == PCIInterruptIndex.error && !isExpress { throw .invalid }
+        var info = try UserMemory.load(IRQInfo(), from: argument)
+        guard info.argsz >= UInt32(IRQInfo.minimumSize), info.index < PCIInterrupt.count else {
+            throw .invalid
+        }
+        let index = PCIInterrupt(rawValue: info.index)
+        if index == .err && !isExpress { throw .invalid }
         lock.lock()
         wake()
-        info[3] = UInt32(interruptCount(index))
+        info.count = UInt32(interruptCount(index))
         lock.unlock()
         switch index {
-        case PCIInterruptIndex.line: info[1] = 1 | 2 | 4
-        case PCIInterruptIndex.msix: info[1] = hasDynamicVectors ? 1 : 1 | 8
-        default: info[1] = 1 | 8
+        case .intx: info.flags = [.eventFD, .maskable, .automasked]
+        case .msix where hasDynamicVectors: info.flags = .eventFD
+        default: info.flags = [.eventFD, .noResize]
         }
         try UserMemory.store(info, to: argument)
         return 0
@@ -82,55 +62,50 @@ extension PCIBusDriver {
 
     /// `VFIO_DEVICE_SET_IRQS`.
     func setInterrupts(_ argument: HostAddress) throws(Errno) -> Int32 {
-        // argsz, flags, index, start, count; then the data
-        let header = try UserMemory.load(InlineArray<5, UInt32>(repeating: 0), from: argument)
-        let (argsz, flags, index, start, count) = (header[0], header[1], header[2], header[3], header[4])
+        let header = try UserMemory.load(IRQSet(), from: argument)
+        let index = PCIInterrupt(rawValue: header.index)
         lock.lock()
         wake()
         let most = interruptCount(index)
         lock.unlock()
-        guard argsz >= 20, index < PCIInterruptIndex.count, count < UInt32.max - start,
-            flags & ~(SetFlag.data | SetFlag.action) == 0,
-            start < most, UInt64(start) + UInt64(count) <= UInt64(most)
+        let known = IRQSetFlags.dataTypeMask.union(.actionTypeMask)
+        guard header.argsz >= UInt32(IRQSet.minimumSize), header.index < PCIInterrupt.count,
+            header.count < UInt32.max - header.start, header.flags.isSubset(of: known),
+            header.start < most, UInt64(header.start) + UInt64(header.count) <= UInt64(most),
+            let width = header.flags.dataElementSize
         else { throw .invalid }
-        var request = InterruptRequest(flags: flags, start: Int(start), count: Int(count))
-        let width: Int
-        switch request.data {
-        case SetFlag.none: width = 0
-        case SetFlag.bool: width = 1
-        case SetFlag.eventDescriptor: width = 4
-        default: throw .invalid
-        }
+        var request = InterruptRequest(
+            flags: header.flags, start: Int(header.start), count: Int(header.count))
         // `count` is at most 2048 here.
-        guard Int(argsz) - 20 >= request.count * width else { throw .invalid }
-        if width == 1 && count > 0 {
+        guard Int(header.argsz) - IRQSet.minimumSize >= request.count * width else { throw .invalid }
+        if width == 1 && request.count > 0 {
             request.booleans = [UInt8](repeating: 0, count: request.count)
             var elements = request.booleans.mutableSpan
             // SAFETY: any bytes are elements of this plain type.
             var bytes = unsafe elements.mutableBytes
-            try UserMemory.read(from: argument + 20, into: &bytes)
-        } else if width == 4 && count > 0 {
+            try UserMemory.read(from: argument + IRQSet.minimumSize, into: &bytes)
+        } else if width == 4 && request.count > 0 {
             request.descriptors = [Int32](repeating: 0, count: request.count)
             var elements = request.descriptors.mutableSpan
             // SAFETY: any bytes are elements of this plain type.
             var bytes = unsafe elements.mutableBytes
-            try UserMemory.read(from: argument + 20, into: &bytes)
+            try UserMemory.read(from: argument + IRQSet.minimumSize, into: &bytes)
         }
         lock.lock()
         defer { lock.unlock() }
         return try carryOut(request, index)
     }
 
-    private func carryOut(_ request: InterruptRequest, _ index: UInt32) throws(Errno) -> Int32 {
-        let action = request.flags & SetFlag.action
+    private func carryOut(_ request: InterruptRequest, _ index: PCIInterrupt) throws(Errno) -> Int32 {
+        let action = request.flags.intersection(.actionTypeMask)
         switch (index, action) {
-        case (PCIInterruptIndex.line, SetFlag.mask): try setLineMask(request, masks: true)
-        case (PCIInterruptIndex.line, SetFlag.unmask): try setLineMask(request, masks: false)
-        case (PCIInterruptIndex.line, SetFlag.trigger): try setLineTrigger(request)
-        case (PCIInterruptIndex.msi, SetFlag.trigger): try setMessageTriggers(request, .msi)
-        case (PCIInterruptIndex.msix, SetFlag.trigger): try setMessageTriggers(request, .msix)
-        case (PCIInterruptIndex.error, SetFlag.trigger): try setNotice(request, .error)
-        case (PCIInterruptIndex.request, SetFlag.trigger): try setNotice(request, .request)
+        case (.intx, .actionMask): try setLineMask(request, masks: true)
+        case (.intx, .actionUnmask): try setLineMask(request, masks: false)
+        case (.intx, .actionTrigger): try setLineTrigger(request)
+        case (.msi, .actionTrigger): try setMessageTriggers(request, .msi)
+        case (.msix, .actionTrigger): try setMessageTriggers(request, .msix)
+        case (.err, .actionTrigger): try setNotice(request, .error)
+        case (.req, .actionTrigger): try setNotice(request, .request)
         default: throw .noSuchRequest
         }
         return 0
@@ -154,7 +129,7 @@ extension PCIBusDriver {
 
     private func setLineMask(_ request: InterruptRequest, masks: Bool) throws(Errno) {
         guard interrupts.kind == .line, request.start == 0, request.count == 1 else { throw .invalid }
-        if request.data == SetFlag.eventDescriptor {
+        if request.data == .dataEventFD {
             guard !masks else { throw .noSuchRequest }
             let number = request.descriptors[0]
             if number < 0 {
@@ -171,12 +146,12 @@ extension PCIBusDriver {
 
     private func setLineTrigger(_ request: InterruptRequest) throws(Errno) {
         let kind = interrupts.kind
-        if kind == .line && request.count == 0 && request.data == SetFlag.none {
+        if kind == .line && request.count == 0 && request.data == .dataNone {
             disableInterrupts()
             return
         }
         guard kind == .line || kind == .none, request.start == 0, request.count == 1 else { throw .invalid }
-        if request.data == SetFlag.eventDescriptor {
+        if request.data == .dataEventFD {
             // Without an eventfd the line is in use all the same, as on Linux.
             let number = request.descriptors[0]
             interrupts.enableLine(number < 0 ? nil : try PCITrigger(number))
@@ -190,15 +165,15 @@ extension PCIBusDriver {
 
     private func setMessageTriggers(_ request: InterruptRequest, _ kind: PCIInterrupts.Kind) throws(Errno) {
         let active = interrupts.kind
-        if active == kind && request.count == 0 && request.data == SetFlag.none {
+        if active == kind && request.count == 0 && request.data == .dataNone {
             disableInterrupts()
             return
         }
         guard active == kind || active == .none else { throw .invalid }
-        guard request.data == SetFlag.eventDescriptor else {
+        guard request.data == .dataEventFD else {
             guard active == kind else { throw .invalid }
             for index in 0..<request.count
-            where request.data == SetFlag.none || request.booleans[index] != 0 {
+            where request.data == .dataNone || request.booleans[index] != 0 {
                 interrupts.loop(vector: request.start + index)
             }
             return
@@ -325,14 +300,14 @@ extension PCIBusDriver {
 
     private func setNotice(_ request: InterruptRequest, _ notice: PCIInterrupts.Notice) throws(Errno) {
         switch request.data {
-        case SetFlag.none:
+        case .dataNone:
             guard interrupts.hasTrigger(notice) else { throw .invalid }
             if request.count > 0 {
                 interrupts.signal(notice)
             } else {
                 interrupts.setTrigger(nil, for: notice)
             }
-        case SetFlag.bool:
+        case .dataBool:
             guard request.count > 0 else { throw .invalid }
             if request.booleans[0] != 0 { interrupts.signal(notice) }
         default:

@@ -50,8 +50,8 @@ extension PCIBusDriver {
         guard offset % UInt64(pageSize) == 0, byteCount > 0,
             let rounded = byteCount.roundedUp(toMultipleOf: pageSize)
         else { throw .invalid }
-        let index = offset >> PCIRegion.shift
-        let start = offset & PCIRegion.offsetMask
+        let index = offset >> RegionOffset.shift
+        let start = offset & RegionOffset.mask
         guard index < 6 else { throw .invalid }
         guard let part = mappablePart(bar: Int(index), start, UInt64(rounded)) else { throw .invalid }
         lock.lock()

@@ -1,20 +1,13 @@
 import DeviceModel
 import LinuxSystem
+import VFIOABI
 
-/// The regions of a PCI device (vfio.h `VFIO_PCI_*_REGION_INDEX`) and where they lie in its handle.
-enum PCIRegion {
-    /// The expansion ROM.
-    static let rom: UInt64 = 6
-    /// Configuration space.
-    static let configuration: UInt64 = 7
-    /// Legacy VGA, which no device here has.
-    static let vga: UInt64 = 8
-    /// How many there are.
-    static let count: UInt64 = 9
-    /// A region begins at its index shifted left by this.
+/// Where regions lie in a device's handle: a region begins at its index shifted left (kernel.md D.3).
+enum RegionOffset {
+    /// By how many bits.
     static let shift: UInt64 = 40
     /// The part of a handle's offset that lies inside the region.
-    static let offsetMask: UInt64 = (1 << 40) - 1
+    static let mask: UInt64 = (1 << 40) - 1
 }
 
 /// What an access to a BAR needs to know of it, precomputed.
@@ -54,20 +47,23 @@ private func unit(at position: UInt64, _ left: UInt64, _ widest: Int) -> Int {
 
 /// Describing, reading and writing regions (kernel.md D.3, D.4).
 extension PCIBusDriver {
+    private var readWrite: UInt32 { RegionFlags([.read, .write]).rawValue }
+
     func regionInfo(index: UInt32) throws(Errno) -> RegionDescription {
         lock.lock()
         wake()
         lock.unlock()
-        let index = UInt64(index)
-        let offset = index << PCIRegion.shift
-        switch index {
-        case 0...5: return describeBAR(Int(index), offset)
-        case PCIRegion.rom:
+        let offset = UInt64(index) << RegionOffset.shift
+        switch PCIRegion(rawValue: index) {
+        case .bar0, .bar1, .bar2, .bar3, .bar4, .bar5: return describeBAR(Int(index), offset)
+        case .rom:
             let isReadable = function.hasROMImage
             return RegionDescription(
-                flags: isReadable ? 1 : 0, size: isReadable ? function.romByteCount : 0, offset: offset)
-        case PCIRegion.configuration:
-            return RegionDescription(flags: 3, size: UInt64(configuration.byteCount), offset: offset)
+                flags: isReadable ? RegionFlags.read.rawValue : 0,
+                size: isReadable ? function.romByteCount : 0, offset: offset)
+        case .config:
+            return RegionDescription(
+                flags: readWrite, size: UInt64(configuration.byteCount), offset: offset)
         default: throw .invalid
         }
     }
@@ -76,14 +72,14 @@ extension PCIBusDriver {
         guard let bar = function.bars[index] else {
             return RegionDescription(flags: 0, size: 0, offset: offset)
         }
-        var region = RegionDescription(flags: 3, size: bar.byteCount, offset: offset)
+        var region = RegionDescription(flags: readWrite, size: bar.byteCount, offset: offset)
         guard bar.kind != .io else { return region }
         var areas: [(offset: UInt64, size: UInt64)] = []
         for part in function.memories where part.bar == index {
             areas.append((offset: part.offset, size: UInt64(part.window.byteCount)))
         }
         guard !areas.isEmpty else { return region }
-        region.flags |= 4
+        region.flags |= RegionFlags.mmap.rawValue
         if areas.count == 1 && areas[0].size == bar.byteCount {
             region.isMSIXMappable = function.msix?.table.bar == index
         } else {
@@ -95,29 +91,29 @@ extension PCIBusDriver {
 
     func read(at offset: UInt64, into bytes: inout MutableRawSpan) throws(Errno) -> Int {
         if bytes.byteCount == 0 { return 0 }
-        let index = offset >> PCIRegion.shift
-        let position = offset & PCIRegion.offsetMask
+        let index = offset >> RegionOffset.shift
+        let position = offset & RegionOffset.mask
         lock.lock()
         defer { lock.unlock() }
         wake()
         switch index {
         case 0...5: return try readBAR(Int(index), position, &bytes)
-        case PCIRegion.rom: return try readROM(position, &bytes)
-        case PCIRegion.configuration: return try readConfiguration(position, &bytes)
+        case UInt64(PCIRegion.rom.rawValue): return try readROM(position, &bytes)
+        case UInt64(PCIRegion.config.rawValue): return try readConfiguration(position, &bytes)
         default: throw .invalid
         }
     }
 
     func write(at offset: UInt64, _ bytes: RawSpan) throws(Errno) -> Int {
         if bytes.byteCount == 0 { return 0 }
-        let index = offset >> PCIRegion.shift
-        let position = offset & PCIRegion.offsetMask
+        let index = offset >> RegionOffset.shift
+        let position = offset & RegionOffset.mask
         lock.lock()
         defer { lock.unlock() }
         wake()
         switch index {
         case 0...5: return try writeBAR(Int(index), position, bytes)
-        case PCIRegion.configuration: return try writeConfiguration(position, bytes)
+        case UInt64(PCIRegion.config.rawValue): return try writeConfiguration(position, bytes)
         default: throw .invalid
         }
     }

@@ -19,7 +19,7 @@ struct CodegenTests {
             let entries = unsafe MemoryWindow(unsafeAddress: HostAddress(rawValue: ring), byteCount: 64)
             let doorbell = unsafe MemoryWindow(unsafeAddress: HostAddress(rawValue: registers), byteCount: 64)
             entries.store(UInt32(0x1111_1111), at: 0)
-            entries.store(UInt32(0x2222_2222), at: 4)
+            entries.store(UInt32(0x2222_2222), at: 16)
             Fence.beforeDoorbell()
             doorbell.store32(8, 0x3333_3333)
             entries.store(UInt32(0x4444_4444), at: 0)
@@ -96,10 +96,11 @@ struct CodegenTests {
         var result: [String: [String]] = [:]
         var current: String?
         for line in assembly.split(separator: "\n") {
-            let text = line.trimmingCharacters(in: .whitespaces)
+            let code = line.split(separator: "#", omittingEmptySubsequences: false).first ?? ""
+            let text = code.trimmingCharacters(in: .whitespaces)
             // A mangled name: module, then the function's name with its length in front.
             if let name = ["poll", "ring", "twice", "halves"].first(where: {
-                text.contains("$s5Probe\($0.count)\($0)") && text.hasSuffix(":")
+                text.hasPrefix("$s5Probe\($0.count)\($0)") && text.contains(":")
             }) {
                 current = name
                 result[name] = []
