@@ -151,7 +151,7 @@ struct CoreType1Tests {
         // What goes wrong first on the way is the answer.
         let hole = try Mapping(anonymous: 4 * pageSize)
         let base = UInt64(hole.window.address.rawValue)
-        #expect(munmap(UnsafeMutableRawPointer(bitPattern: UInt(base + page)), pageSize) == 0)
+        #expect(mprotect(UnsafeMutableRawPointer(bitPattern: UInt(base + page)), pageSize, PROT_NONE) == 0)
         _ = rig.unmap(container, 0, size: 8 * page)
         let request = DMAMap(flags: .read, vaddr: base, iova: 0, size: 4 * page)
         #expect(rig.ask(container, .iommuMapDMA, with: request) == -EFAULT)
