@@ -395,12 +395,14 @@ struct PCIInterruptTests {
 
         let other = try EventDescriptor()
         nonisolated(unsafe) let shared = function
-        let thread = try WorkerThread { for _ in 0..<2000 { unsafe shared.signal(vector: 1) } }
-        for round in 0..<200 {
-            try bench.setEvents(.msix, start: 1, [round % 2 == 0 ? other.number : -1])
-            _ = try bench.write(0, 8, [1])
+        do {
+            let thread = try WorkerThread { for _ in 0..<2000 { unsafe shared.signal(vector: 1) } }
+            for round in 0..<200 {
+                try bench.setEvents(.msix, start: 1, [round % 2 == 0 ? other.number : -1])
+                _ = try bench.write(0, 8, [1])
+            }
+            withExtendedLifetime(thread) {}
         }
-        withExtendedLifetime(thread) {}
         try bench.setEvents(.msix, start: 1, [other.number])
         _ = other.taken
         function.signal(vector: 1)
