@@ -1,5 +1,6 @@
 import CLinux
 import DeviceModel
+import IOVASpace
 import LinuxSystem
 import Testing
 import VFIOABI
@@ -409,6 +410,106 @@ struct PCIInterruptTests {
         #expect(other.taken >= 1)
     }
 
+    @Test("Random requests never trap, and whatever they did can be undone")
+    func fuzz() throws {
+        let seed = UInt64.random(in: 0 ... .max)
+        print("SET_IRQS fuzz seed: \(seed)")
+        var random = SplitMix(seed)
+        let event = try EventDescriptor()
+        for bench in [try openExpress(), try openConventional()] {
+            for _ in 0..<5000 {
+                let numbers = (0..<Int(random.next() % 9)).map { _ in
+                    [event.number, -1, -2, 9999, event.number][Int(random.next() % 5)]
+                }
+                let words = [0, 1, 2, 8, 0xffff_fffe, UInt32.max]
+                let isWild = random.next() % 4 == 0
+                _ = errno {
+                    try bench.setIRQs(
+                        PCIInterrupt(rawValue: UInt32(random.next() % 6)),
+                        IRQSetFlags(
+                            rawValue: UInt32(
+                                isWild
+                                    ? random.next() % 128
+                                    : 1 << (random.next() % 3) | 1 << (3 + random.next() % 3))),
+                        start: isWild ? words[Int(random.next() % 6)] : UInt32(random.next() % 4),
+                        count: isWild ? words[Int(random.next() % 6)] : UInt32(numbers.count),
+                        data: Bench.bytes(numbers))
+                }
+                bench.function.setLine(random.next() % 2 == 0)
+                bench.function.signal(vector: Int(random.next() % 10) - 1)
+            }
+            bench.driver.closeDevice()
+            try bench.driver.openDevice()
+            bench.setConfig(4, 2, 7)
+            bench.function.setLine(false)
+            try bench.setEvents(.intx, [event.number])
+            _ = event.taken
+            bench.function.setLine(true)
+            #expect(event.taken == 1)
+            bench.driver.closeDevice()
+        }
+    }
+
+    @Test(
+        "Accesses, interrupts, resets, mappings and attachments from many threads keep out of each other's way"
+    )
+    func concurrency() throws {
+        let bench = try openExpress()
+        let event = try PCIEvent()
+        let space = TestSpace()
+        nonisolated(unsafe) let shared = bench
+        do {
+            let threads = [
+                try WorkerThread {
+                    for round in 0..<300 {
+                        _ = errno { try unsafe shared.write(0, UInt64(round % 16) * 4, [1, 2, 3, 4]) }
+                    }
+                },
+                try WorkerThread {
+                    for round in 0..<300 {
+                        unsafe shared.function.signal(vector: round % 8)
+                        unsafe shared.function.setLine(round % 2 == 0)
+                        _ = try? unsafe shared.function.dma?.store(UInt64(round), to: IOVA(space.base))
+                    }
+                },
+                try WorkerThread {
+                    for round in 0..<100 {
+                        _ = errno { try unsafe shared.setEvents(.msix, [event.number, -1, event.number]) }
+                        if round % 3 == 0 {
+                            _ = errno {
+                                try unsafe shared.setIRQs(.msix, [.dataNone, .actionTrigger], count: 0)
+                            }
+                        }
+                    }
+                },
+                try WorkerThread {
+                    for round in 0..<100 {
+                        unsafe shared.setConfig(4, 2, round % 2 == 0 ? 7 : 1)
+                        unsafe shared.driver.attach(to: round % 3 == 0 ? nil : space)
+                        if let window = try? unsafe shared.driver.map(
+                            at: 2 << 40, byteCount: 4096, protection: .read)
+                        {
+                            unsafe shared.driver.unmap(window)
+                        }
+                        if round % 10 == 0 {
+                            _ = errno {
+                                try unsafe shared.driver.control(UInt32(Request.deviceReset.rawValue), 0)
+                            }
+                        }
+                    }
+                },
+            ]
+            withExtendedLifetime(threads) {}
+        }
+        bench.setConfig(4, 2, 7)
+        _ = event.taken
+        try bench.setEvents(.msix, [event.number])
+        _ = event.taken
+        bench.function.signal(vector: 0)
+        #expect(event.taken == 1)
+        bench.driver.closeDevice()
+    }
+
     @Test("Interrupts end with the last close")
     func close() throws {
         let bench = try openExpress()
@@ -433,7 +534,7 @@ struct PCIInterruptTests {
 }
 
 /// An eventfd that an array can hold.
-final class PCIEvent {
+final class PCIEvent: Sendable {
     private let event: EventDescriptor
     var number: Int32 { event.number }
     var taken: UInt64 { event.taken }
