@@ -3,7 +3,7 @@
 /// Blocks grow with the tree by an eighth, so that little lies idle, and are given back together: by
 /// ``releaseAll()`` and at the end of the pool's life. Nodes of a tree that shrinks are kept for its growth.
 struct NodePool: ~Copyable {
-    private var firstBlock: Node?
+    private let blocks = NodeBlocks()
     private var unused: Node?
 
     /// How many nodes have been allocated, in use or not.
@@ -16,10 +16,6 @@ struct NodePool: ~Copyable {
     private static let maximumBlock = 1024
 
     init() {}
-
-    deinit {
-        NodePool.release(firstBlock)
-    }
 
     /// A node that holds nothing yet.
     mutating func take(isLeaf: Bool) -> Node {
@@ -44,8 +40,7 @@ struct NodePool: ~Copyable {
 
     /// Gives all memory back; no node may be in use afterwards.
     mutating func releaseAll() {
-        NodePool.release(firstBlock)
-        firstBlock = nil
+        blocks.release()
         unused = nil
         nodeCount = 0
         usedCount = 0
@@ -75,13 +70,26 @@ struct NodePool: ~Copyable {
             unused = node
         }
         let head = unsafe Node(block)
-        head.nextBlock = firstBlock
-        firstBlock = head
+        head.nextBlock = blocks.first
+        blocks.first = head
         nodeCount += nodes
     }
+}
 
-    private static func release(_ first: Node?) {
+/// The blocks of a pool, and their end.
+///
+/// A class, because in Embedded Swift a structure with a `deinit` can't be owned outside of its own module
+/// unless all of its inside is public.
+private final class NodeBlocks {
+    /// The block that was allocated last; it leads to the others.
+    var first: Node?
+
+    deinit { release() }
+
+    /// Gives all blocks back.
+    func release() {
         var block = first
+        first = nil
         while let current = block {
             block = current.nextBlock
             // SAFETY: the address that allocate gave; the link was read before, nothing is read after.

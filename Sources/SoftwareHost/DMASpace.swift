@@ -1,0 +1,145 @@
+import DeviceModel
+import IOVASpace
+import LinuxSystem
+
+/// What devices see of memory through one IOMMU domain: the mappings, and the way through them.
+///
+/// Devices read the map under a lock that any number of them may hold; whoever changes it waits for accesses
+/// under way to end. The owner (type1, or an IOAS) serialises changes by a lock of its own, and so may read the
+/// map without this one.
+///
+/// The memory behind a mapping must stay mapped in this process until the mapping is removed: a kernel pins
+/// it, a process can't.
+final class DMASpace: DMAAddressSpace, @unchecked Sendable {
+    // SAFETY: `map` is changed under the write lock and by one owner only, faults are changed under `faultLock`.
+    private let lock = ReadWriteLock()
+    /// The mappings; `backing` is an address of this process. To be read by the owner with its lock held.
+    private(set) var map = IOVAMap(mergingAdjacent: false)
+    private let faultLock = Lock()
+    private var faults = DMAFaultCount()
+    private let log: DMAFaultLog
+
+    init(log: DMAFaultLog) { self.log = log }
+
+    /// Changes the mappings, alone.
+    func change<R, E: Error>(_ body: (inout IOVAMap) throws(E) -> R) throws(E) -> R {
+        try lock.withWriteLock { () throws(E) -> R in try body(&map) }
+    }
+
+    /// The accesses that were refused here.
+    var faultCount: DMAFaultCount { faultLock.withLock { faults } }
+
+    private func refuse(_ fault: DMAFault) -> DMAFault {
+        faultLock.withLock { faults.add(fault) }
+        log.add(fault)
+        return fault
+    }
+
+    func readMemory(at iova: IOVA, into bytes: inout MutableRawSpan) throws(DMAFault) {
+        let count = bytes.byteCount
+        // SAFETY: the span's own memory, for the time of the call.
+        let target = unsafe bytes.withUnsafeMutableBytes { UInt(bitPattern: $0.baseAddress) }
+        try transfer(iova, count, .read) { (piece, offset) in
+            // SAFETY: `offset` and the piece's length lie inside the span: they add up to `count`.
+            let part = unsafe MemoryWindow(
+                unsafeAddress: HostAddress(rawValue: target &+ UInt(bitPattern: offset)),
+                byteCount: piece.byteCount)
+            part.copy(from: piece, at: 0, to: 0, byteCount: piece.byteCount)
+        }
+    }
+
+    func writeMemory(_ bytes: RawSpan, at iova: IOVA) throws(DMAFault) {
+        let count = bytes.byteCount
+        // SAFETY: the span's own memory, for the time of the call.
+        let source = unsafe bytes.withUnsafeBytes { UInt(bitPattern: $0.baseAddress) }
+        try transfer(iova, count, .write) { (piece, offset) in
+            // SAFETY: as in `readMemory`; the window is only read.
+            let part = unsafe MemoryWindow(
+                unsafeAddress: HostAddress(rawValue: source &+ UInt(bitPattern: offset)),
+                byteCount: piece.byteCount)
+            piece.copy(from: part, at: 0, to: 0, byteCount: piece.byteCount)
+        }
+    }
+
+    func withMemory(
+        at iova: IOVA, byteCount: Int, for access: DMAAccess, _ body: (MemoryWindow) -> Bool
+    ) throws(DMAFault) {
+        var goesOn = true
+        try transfer(iova, byteCount, access) { (piece, _) in
+            if goesOn { goesOn = body(piece) }
+        }
+    }
+
+    /// Goes through a range piece by piece, if all of it can be reached; with the map held still.
+    @inline(__always)
+    private func transfer(
+        _ iova: IOVA, _ byteCount: Int, _ access: DMAAccess, _ body: (MemoryWindow, Int) -> Void
+    ) throws(DMAFault) {
+        guard byteCount > 0 else { return }
+        guard let range = IOVARange(iova, byteCount: UInt64(byteCount)) else {
+            throw refuse(DMAFault(iova: iova, access: access, reason: .outOfRange))
+        }
+        let needed: IOVAPermissions = access == .read ? .read : .write
+        do throws(IOVAFault) {
+            try lock.withReadLock { () throws(IOVAFault) in
+                let first = try map.translate(iova, byteCount: UInt64(byteCount), for: needed)
+                if first.byteCount == UInt64(byteCount) {
+                    body(Self.window(first), 0)
+                    return
+                }
+                if let fault = map.firstFault(in: range, for: needed) { throw fault }
+                var piece = first
+                var offset = 0
+                while true {
+                    body(Self.window(piece), offset)
+                    offset += Int(piece.byteCount)
+                    guard offset < byteCount else { return }
+                    // No overflow: the whole range exists.
+                    piece = try map.translate(
+                        IOVA(iova.rawValue &+ UInt64(offset)), byteCount: UInt64(byteCount - offset),
+                        for: needed)
+                }
+            }
+        } catch {
+            switch error {
+            case .unmapped(let at): throw refuse(DMAFault(iova: at, access: access, reason: .notMapped))
+            case .denied(let at, _): throw refuse(DMAFault(iova: at, access: access, reason: .notPermitted))
+            }
+        }
+    }
+
+    /// The memory of a piece.
+    @inline(__always)
+    private static func window(_ piece: IOVAPiece) -> MemoryWindow {
+        // SAFETY: the owner checked this memory when it was mapped, and whoever mapped it keeps it until it is
+        // unmapped; a piece is never longer than what was asked for, which is an Int.
+        unsafe MemoryWindow(unsafeAddress: HostAddress(piece.backing), byteCount: Int(piece.byteCount))
+    }
+}
+
+/// How many accesses of devices to memory an IOMMU refused, and which one was the latest.
+public struct DMAFaultCount: Sendable, Equatable {
+    /// How many.
+    public private(set) var count: UInt64 = 0
+    /// The latest.
+    public private(set) var last: DMAFault?
+
+    init() {}
+
+    mutating func add(_ fault: DMAFault) {
+        count &+= 1
+        last = fault
+    }
+}
+
+/// The refused accesses of a whole machine.
+final class DMAFaultLog: @unchecked Sendable {
+    // SAFETY: `faults` is only touched with `lock` held.
+    private let lock = Lock()
+    private var faults = DMAFaultCount()
+
+    func add(_ fault: DMAFault) { lock.withLock { faults.add(fault) } }
+
+    /// All of them since the machine was made.
+    var count: DMAFaultCount { lock.withLock { faults } }
+}

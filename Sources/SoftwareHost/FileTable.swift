@@ -1,0 +1,106 @@
+import LinuxSystem
+import Synchronization
+
+/// An open file of the software kernel: counted by everything that keeps it open, released when the last of it
+/// has gone. Linux's `struct file`.
+///
+/// Holders are the descriptor table, calls under way, mappings, and other files (an open device holds its
+/// group's file). `release` runs once, on the thread of the last holder, with no lock held.
+class FileObject {
+    private let holders = Atomic<Int>(1)
+
+    /// Keeps the file open. The caller holds it already, or holds the table's lock.
+    final func hold() { holders.wrappingAdd(1, ordering: .relaxed) }
+
+    /// Lets go of the file.
+    final func letGo() {
+        if holders.wrappingSubtract(1, ordering: .acquiringAndReleasing).newValue == 0 { release() }
+    }
+
+    /// The last holder has gone.
+    func release() {}
+}
+
+/// The kinds of open files. An enumeration instead of casts: those don't exist in Embedded Swift.
+enum OpenFile {
+    case container(Container)
+    case group(GroupFile)
+    case device(DeviceFile)
+    case iommufd(IOMMUFD)
+
+    /// The file, whatever its kind.
+    var object: FileObject {
+        switch self {
+        case .container(let file): file
+        case .group(let file): file
+        case .device(let file): file
+        case .iommufd(let file): file
+        }
+    }
+}
+
+/// The handles of one host: which descriptor number stands for which open file.
+///
+/// The numbers are real: an empty memory file holds the place of each, so that nobody else in the process gets
+/// it.
+final class FileTable: @unchecked Sendable {
+    // SAFETY: `files` is only touched with `lock` held.
+    private let lock = Lock()
+    private var files: [OpenFile?] = []
+
+    /// Gives a file a number. The table takes over the hold that the caller has on the file.
+    /// - Throws: `EMFILE` if the process can't have more descriptors; the file is let go of.
+    func install(_ file: OpenFile) throws(Errno) -> Int32 {
+        let number: Int32
+        do throws(Errno) {
+            number = try MemoryFile.create("vfio-handle", byteCount: 0).release()
+        } catch {
+            file.object.letGo()
+            throw error
+        }
+        let index = Int(number)
+        let stale = lock.withLock { () -> OpenFile? in
+            if index >= files.count {
+                files.append(contentsOf: repeatElement(nil, count: max(16, index + 1 - files.count)))
+            }
+            let stale = files[index]
+            files[index] = file
+            return stale
+        }
+        // Somebody closed the number behind our back, and the system gave it out again.
+        stale?.object.letGo()
+        return number
+    }
+
+    /// The file that a number stands for. The caller lets go of it when done.
+    /// - Throws: `EBADF`
+    func hold(_ number: Int32) throws(Errno) -> OpenFile {
+        lock.lock()
+        defer { lock.unlock() }
+        let index = Int(number)
+        guard index >= 0 && index < files.count, let file = files[index] else { throw .badDescriptor }
+        file.object.hold()
+        return file
+    }
+
+    /// Takes a number out of the table and closes it. Unknown numbers are left alone.
+    func close(_ number: Int32) {
+        let index = Int(number)
+        lock.lock()
+        guard index >= 0 && index < files.count, let file = files[index] else {
+            lock.unlock()
+            return
+        }
+        files[index] = nil
+        lock.unlock()
+        // Out of the table first: from here on the number may be anybody's.
+        _ = Descriptor(owning: number)
+        file.object.letGo()
+    }
+
+    /// Closes all numbers, in ascending order.
+    func closeAll() {
+        let count = lock.withLock { files.count }
+        for number in 0..<count { close(Int32(number)) }
+    }
+}

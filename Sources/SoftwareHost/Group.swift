@@ -1,0 +1,147 @@
+import DeviceModel
+import LinuxSystem
+import VFIOHost
+
+/// A device of the machine, whoever drives it. Guarded by `Core.lock`.
+final class MachineDevice {
+    let address: PCIAddress
+    /// "0000:01:00.0", as bytes.
+    let name: [UInt8]
+    let model: (any DeviceModel)?
+    let identity: PCIIdentity
+    /// Its IOMMU group; a made-up one while a VFIO driver has a device without IOMMU.
+    var machineGroup: MachineGroup?
+    var driver: DriverRecord?
+    /// The driver's side of the device, while that is a VFIO driver.
+    var bus: (any BusDriver)?
+    /// The group that it is registered with, while its driver is a VFIO driver.
+    var group: Group?
+    /// The number of `/dev/vfio/devices/vfio<number>`.
+    var node: Int?
+    /// Serialises first opening and last closing. Comes before `Core.lock`.
+    let openLock = Lock()
+    /// How many files with access granted there are.
+    var openCount = 0
+    /// How many files there are; each keeps the driver from being unbound.
+    var fileCount = 0
+    /// What a file of the device's own node is bound to.
+    var binding: IOMMUFDDevice?
+    /// The file of the group that the first opening came through; kept open until the last closing.
+    var groupFile: GroupFile?
+
+    init(
+        _ address: PCIAddress, _ model: (any DeviceModel)?, _ identity: PCIIdentity, _ group: MachineGroup?
+    ) {
+        self.address = address
+        name = [UInt8](address.description.utf8)
+        self.model = model
+        self.identity = identity
+        machineGroup = group
+    }
+}
+
+/// An IOMMU group of the machine, and who owns its DMA. Guarded by `Core.lock`.
+final class MachineGroup {
+    let number: Int
+    let reserved: [ReservedRange]
+    let isUnprotected: Bool
+    var members: [MachineDevice] = []
+    /// The user who owns the DMA: a container or an iommufd.
+    private(set) var owner: AnyObject?
+    private var claims = 0
+    /// The page tables that the members attached through an iommufd go through.
+    var table: PageTable?
+    /// How many members are attached to `table`.
+    var attachedCount = 0
+
+    init(_ number: Int, reserved: [ReservedRange], isUnprotected: Bool = false) {
+        self.number = number
+        self.reserved = reserved
+        self.isUnprotected = isUnprotected
+    }
+
+    /// Whether a kernel driver has the DMA of a member for itself.
+    var isOwnedByKernel: Bool { members.contains { $0.driver?.letsGroupBeUsed == false } }
+
+    /// Whether nobody owns the DMA.
+    var isFree: Bool { owner == nil && !isOwnedByKernel }
+
+    /// Claims the DMA for a user; again for the same user, if `shared`.
+    /// - Throws: `EPERM` if a driver or somebody else has it.
+    func claim(for user: AnyObject, shared: Bool) throws(Errno) {
+        if isOwnedByKernel { throw .notPermitted }
+        if let owner, !shared || owner !== user { throw .notPermitted }
+        owner = user
+        claims += 1
+    }
+
+    /// Gives one claim back.
+    func giveBack() {
+        claims -= 1
+        if claims == 0 { owner = nil }
+    }
+}
+
+/// A group of VFIO: exists while a member of the IOMMU group is bound to a VFIO driver (Linux's
+/// `struct vfio_group`). Guarded by `Core.lock`.
+final class Group {
+    let home: MachineGroup
+    /// The members bound to a VFIO driver, in the order of their binding.
+    var devices: [MachineDevice] = []
+    /// The one open file of the node.
+    var openedFile: GroupFile?
+    var container: Container?
+    /// 1 for the container, and 1 for each open device.
+    var containerUsers = 0
+    /// How many devices are bound to an iommufd through nodes of their own.
+    var boundDeviceCount = 0
+    /// Whether the last VFIO driver has let go of the last member.
+    var isGone = false
+
+    init(_ home: MachineGroup) { self.home = home }
+
+    var number: Int { home.number }
+    var isUnprotected: Bool { home.isUnprotected }
+
+    /// What the DMA of the members goes through.
+    var space: DMASpace? {
+        if case .type1(let type1) = container?.driver { return type1.space }
+        return nil
+    }
+
+    /// Points the members' DMA at the container's IOMMU, or at nothing.
+    func attachDevices() {
+        for device in devices { device.bus?.attach(to: space) }
+    }
+
+    /// SET_CONTAINER, after the container was found (kernel.md A.5).
+    func enter(_ container: Container, _ process: Process) throws(Errno) {
+        if isUnprotected && !process.mayUseUnprotectedGroups { throw .notPermitted }
+        if let first = container.groups.first, first.isUnprotected != isUnprotected { throw .notPermitted }
+        if !isUnprotected { try home.claim(for: container, shared: false) }
+        if case .type1(let type1) = container.driver {
+            do throws(Errno) {
+                try type1.attach(home)
+            } catch {
+                home.giveBack()
+                throw error
+            }
+        }
+        self.container = container
+        containerUsers = 1
+        container.groups.append(self)
+        attachDevices()
+    }
+
+    /// Leaves the container, if there is one; the last group takes the IOMMU driver with it (kernel.md A.5).
+    func leaveContainer() {
+        guard let container else { return }
+        self.container = nil
+        containerUsers = 0
+        attachDevices()
+        if case .type1(let type1) = container.driver { type1.detach(home) }
+        if !isUnprotected { home.giveBack() }
+        container.groups.removeAll { $0 === self }
+        if container.groups.isEmpty { container.releaseDriver() }
+    }
+}

@@ -1,0 +1,145 @@
+import LinuxSystem
+import VFIOABI
+
+/// The open node of a group (kernel.md A.4). There is one at a time for each group.
+///
+/// Held by its descriptor and by every open device of the group, so that a device goes on working after
+/// everything else has been closed.
+final class GroupFile: FileObject {
+    private let core: Core
+    let group: Group
+
+    init(_ core: Core, _ group: Group) {
+        self.core = core
+        self.group = group
+    }
+
+    /// Opens a group's node. With `Core.lock` held.
+    static func open(_ group: Group, _ core: Core) throws(Errno) -> GroupFile {
+        if group.isUnprotected && !core.process.mayUseUnprotectedGroups { throw .notPermitted }
+        if group.boundDeviceCount > 0 { throw .busy }
+        if group.openedFile != nil { throw .busy }
+        let file = GroupFile(core, group)
+        group.openedFile = file
+        return file
+    }
+
+    override func release() {
+        core.lock.withLock {
+            group.leaveContainer()
+            group.openedFile = nil
+        }
+    }
+
+    func control(_ request: Request, _ argument: UInt) throws(Errno) -> Int32 {
+        switch request {
+        case .groupGetStatus: try getStatus(HostAddress(rawValue: argument))
+        case .groupSetContainer: try setContainer(HostAddress(rawValue: argument))
+        case .groupUnsetContainer: try core.lock.withLock { () throws(Errno) in try unsetContainer() }
+        case .groupGetDeviceFD: return try getDevice(HostAddress(rawValue: argument))
+        default: throw .noSuchRequest
+        }
+        return 0
+    }
+
+    private func getStatus(_ address: HostAddress) throws(Errno) {
+        var status = try UserMemory.load(GroupStatus(), from: address)
+        guard status.argsz >= 8 else { throw .invalid }
+        status.flags = try core.lock.withLock { () throws(Errno) -> GroupFlags in
+            if group.isGone { throw .noDevice }
+            if group.container != nil { return [.viable, .containerSet] }
+            return group.home.isFree ? .viable : []
+        }
+        try UserMemory.store(status, to: address)
+    }
+
+    private func setContainer(_ address: HostAddress) throws(Errno) {
+        let number = try UserMemory.load(Int32(0), from: address)
+        let file: OpenFile
+        do throws(Errno) {
+            file = try core.files.hold(number)
+        } catch {
+            // A descriptor of somebody else's is open, but of the wrong kind.
+            guard Descriptor.isOpen(number) else { throw .badDescriptor }
+            try core.lock.withLock { () throws(Errno) in try checkUnattached() }
+            throw .wrongDescriptorKind
+        }
+        defer { file.object.letGo() }
+        try core.lock.withLock { () throws(Errno) in
+            try checkUnattached()
+            switch file {
+            case .container(let container): try group.enter(container, core.process)
+            // An iommufd in a container's place isn't offered: what a kernel built without that answers.
+            case .iommufd: throw .notSupported
+            case .group, .device: throw .wrongDescriptorKind
+            }
+        }
+    }
+
+    /// What comes before the question which container is meant.
+    private func checkUnattached() throws(Errno) {
+        if group.container != nil { throw .invalid }
+        if group.isGone { throw .noDevice }
+    }
+
+    private func unsetContainer() throws(Errno) {
+        guard group.container != nil else { throw .invalid }
+        guard group.containerUsers == 1 else { throw .busy }
+        group.leaveContainer()
+    }
+
+    // MARK: devices
+
+    /// GET_DEVICE_FD (kernel.md A.6).
+    private func getDevice(_ address: HostAddress) throws(Errno) -> Int32 {
+        let name = try UserString.load(from: address, limit: pageSize)
+        let (device, bus) = try core.lock.withLock {
+            () throws(Errno) -> (MachineDevice, any BusDriver) in
+            for device in group.devices {
+                guard let bus = device.bus, try DeviceName.matches(name, device) else { continue }
+                // Keeps the driver from being unbound until there is a file, or an error.
+                device.fileCount += 1
+                return (device, bus)
+            }
+            throw .noDevice
+        }
+        do throws(Errno) {
+            try device.openLock.withLock { () throws(Errno) in try openDevice(device, bus) }
+        } catch {
+            core.lock.withLock { device.fileCount -= 1 }
+            throw error
+        }
+        return try core.files.install(.device(DeviceFile(core, device, bus, throughGroup: group)))
+    }
+
+    /// Grants access to a device, and opens it if it is the first. With the device's `openLock` held.
+    private func openDevice(_ device: MachineDevice, _ bus: any BusDriver) throws(Errno) {
+        let isFirst = try core.lock.withLock { () throws(Errno) -> Bool in
+            guard let container = group.container else { throw .invalid }
+            guard device.openCount == 0 else {
+                device.openCount += 1
+                return false
+            }
+            if case .none = container.driver { throw .invalid }
+            if group.isUnprotected && !core.process.mayUseUnprotectedGroups { throw .notPermitted }
+            // From here on the container can't be unset, and the group's file stays open.
+            hold()
+            device.groupFile = self
+            group.containerUsers += 1
+            device.openCount = 1
+            return true
+        }
+        guard isFirst else { return }
+        do throws(Errno) {
+            try bus.openDevice()
+        } catch {
+            core.lock.withLock {
+                device.openCount = 0
+                group.containerUsers -= 1
+                device.groupFile = nil
+            }
+            letGo()
+            throw error
+        }
+    }
+}

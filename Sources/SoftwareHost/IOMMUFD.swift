@@ -1,0 +1,240 @@
+import IOVASpace
+import LinuxSystem
+import VFIOABI
+
+/// An open `/dev/iommu` (kernel.md F): a numbered set of objects. Guarded by `Core.lock`.
+///
+/// Held by its descriptor and by every device that is bound to it; when the last has gone all objects go.
+final class IOMMUFD: FileObject {
+    /// What an id stands for.
+    enum Object {
+        case ioas(IOAS)
+        case table(PageTable)
+        case device(IOMMUFDDevice)
+    }
+
+    let core: Core
+    /// By id; 0 is nobody's.
+    private var objects: [Object?] = [nil]
+
+    init(_ core: Core) { self.core = core }
+
+    override func release() {
+        core.lock.withLock {
+            for case .ioas(let ioas) in objects { ioas.destroy() }
+            objects = []
+        }
+    }
+
+    // MARK: objects
+
+    /// Gives an object the lowest id that is free.
+    func add(_ object: Object) -> UInt32 {
+        var id = 1
+        while id < objects.count && objects[id] != nil { id += 1 }
+        if id < objects.count { objects[id] = object } else { objects.append(object) }
+        return UInt32(truncatingIfNeeded: id)
+    }
+
+    /// What an id stands for.
+    /// - Throws: `ENOENT`
+    func object(_ id: UInt32) throws(Errno) -> Object {
+        guard Int(id) < objects.count, let object = objects[Int(id)] else { throw .noSuchEntry }
+        return object
+    }
+
+    /// The IOAS with an id.
+    /// - Throws: `ENOENT`, also for an object of another kind.
+    func ioas(_ id: UInt32) throws(Errno) -> IOAS {
+        guard case .ioas(let ioas) = try object(id) else { throw .noSuchEntry }
+        return ioas
+    }
+
+    /// Takes an id back.
+    func remove(_ id: UInt32) { objects[Int(id)] = nil }
+
+    /// Finds an IOAS for a request that is carried out without `Core.lock`.
+    private func find(_ id: UInt32) throws(Errno) -> IOAS {
+        try core.lock.withLock { () throws(Errno) in try ioas(id) }
+    }
+
+    // MARK: requests
+
+    func control(_ request: Request, _ argument: UInt) throws(Errno) -> Int32 {
+        // VFIO's own requests, for an iommufd in a container's place, aren't offered: like unknown ones.
+        guard let command = CommandShape(IOMMUFDCommand(rawValue: request.number)) else {
+            throw .noSuchRequest
+        }
+        let address = HostAddress(rawValue: argument)
+        let size = try UserMemory.load(UInt32(0), from: address)
+        guard request.isVFIO else { throw .noSuchRequest }
+        guard size >= command.leastByteCount else { throw .invalid }
+        try UserStructure.checkTail(of: address, size: size, known: command.byteCount)
+        let user = UserCommand(address: address, byteCount: min(Int(size), command.byteCount))
+        switch command {
+        case .destroy: try destroy(user)
+        case .ioasAllocate: try allocate(user)
+        case .ioasAllow: try allow(user)
+        case .ioasRanges: try ranges(user)
+        case .ioasMap: try map(user)
+        case .ioasUnmap: try unmap(user)
+        default: throw .notSupported
+        }
+        return 0
+    }
+
+    private func destroy(_ user: UserCommand) throws(Errno) {
+        let request = try user.load(IOMMUFDDestroy())
+        try core.lock.withLock { () throws(Errno) in
+            switch try object(request.id) {
+            case .device: throw .busy
+            case .table(let table):
+                guard table.userCount == 0 else { throw .busy }
+                remove(request.id)
+            case .ioas(let ioas):
+                guard ioas.table == nil else { throw .busy }
+                remove(request.id)
+                ioas.destroy()
+            }
+        }
+    }
+
+    private func allocate(_ user: UserCommand) throws(Errno) {
+        var request = try user.load(IOASAlloc())
+        guard request.flags == 0 else { throw .notSupported }
+        let ioas = IOAS(core)
+        request.ioasID = core.lock.withLock { add(.ioas(ioas)) }
+        do throws(Errno) {
+            try user.store(request)
+        } catch {
+            core.lock.withLock { remove(request.ioasID) }
+            throw error
+        }
+    }
+
+    private func ranges(_ user: UserCommand) throws(Errno) {
+        var request = try user.load(IOASIOVARanges())
+        guard request.reserved == 0 else { throw .notSupported }
+        let (ranges, alignment) = try find(request.ioasID).ranges()
+        let room = Int(request.rangeCount)
+        for (index, range) in ranges.enumerated() where index < room {
+            let pair = IOASIOVARange(start: range.first.rawValue, last: range.last.rawValue)
+            try UserMemory.store(pair, to: HostAddress(request.ranges) + index * 16)
+        }
+        request.rangeCount = UInt32(truncatingIfNeeded: ranges.count)
+        request.alignment = alignment
+        try user.store(request)
+        if ranges.count > room { throw .messageSize }
+    }
+
+    private func allow(_ user: UserCommand) throws(Errno) {
+        let request = try user.load(IOASAllowIOVAs())
+        guard request.reserved == 0 else { throw .notSupported }
+        let ioas = try find(request.ioasID)
+        var allowed: [IOASIOVARange] = []
+        for index in 0..<Int(request.rangeCount) {
+            let pair = try UserMemory.load(
+                IOASIOVARange(), from: HostAddress(request.ranges) + index * 16)
+            guard pair.start < pair.last else { throw .invalid }
+            // Sorted by the first address: neighbours are all that it can overlap with.
+            let place = allowed.insertionIndex(of: pair)
+            if place > 0 && allowed[place - 1].last >= pair.start { throw .invalid }
+            if place < allowed.count && allowed[place].start <= pair.last { throw .invalid }
+            allowed.insert(pair, at: place)
+        }
+        try ioas.allow(allowed)
+    }
+
+    private func map(_ user: UserCommand) throws(Errno) {
+        var request = try user.load(IOASMap())
+        guard request.flags.isSubset(of: [.fixedIOVA, .writeable, .readable]), request.reserved == 0 else {
+            throw .notSupported
+        }
+        guard request.iova != .max && request.length != .max else { throw .overflow }
+        guard !request.flags.isDisjoint(with: [.readable, .writeable]) else { throw .invalid }
+        let ioas = try find(request.ioasID)
+        request.iova = try ioas.map(request)
+        do throws(Errno) {
+            try user.store(request)
+        } catch {
+            _ = try? ioas.unmap(request.iova, request.length)
+            throw error
+        }
+    }
+
+    private func unmap(_ user: UserCommand) throws(Errno) {
+        var request = try user.load(IOASUnmap())
+        request.length = try find(request.ioasID).unmap(request.iova, request.length)
+        try user.store(request)
+    }
+}
+
+/// A request's structure in the user's memory: as much of it as both sides know.
+struct UserCommand {
+    let address: HostAddress
+    let byteCount: Int
+
+    /// The structure; what the user's is too short for stays zero.
+    func load<T: BitwiseCopyable>(_ initial: T) throws(Errno) -> T {
+        try UserMemory.load(initial, from: address, count: min(byteCount, MemoryLayout<T>.size))
+    }
+
+    /// Writes the structure back.
+    func store<T: BitwiseCopyable>(_ value: T) throws(Errno) {
+        try UserMemory.store(value, to: address, count: min(byteCount, MemoryLayout<T>.size))
+    }
+}
+
+/// The requests of an iommufd, with the sizes of their structures (kernel.md F.1).
+enum CommandShape {
+    case destroy, ioasAllocate, ioasAllow, ioasRanges, ioasMap, ioasUnmap
+    /// One that isn't offered: answered with `EOPNOTSUPP` after its size was checked.
+    case other(least: UInt32, byteCount: Int)
+
+    init?(_ command: IOMMUFDCommand) {
+        switch command.rawValue {
+        case 0x80: self = .destroy
+        case 0x81: self = .ioasAllocate
+        case 0x82: self = .ioasAllow
+        case 0x83: self = .other(least: 40, byteCount: 40)  // IOAS_COPY
+        case 0x84: self = .ioasRanges
+        case 0x85: self = .ioasMap
+        case 0x86: self = .ioasUnmap
+        case 0x87: self = .other(least: 24, byteCount: 24)  // OPTION
+        case 0x88: self = .other(least: 12, byteCount: 12)  // VFIO_IOAS
+        case 0x89: self = .other(least: 24, byteCount: 48)  // HWPT_ALLOC
+        case 0x8a: self = .other(least: 32, byteCount: 40)  // GET_HW_INFO
+        case 0x8b: self = .other(least: 16, byteCount: 16)  // HWPT_SET_DIRTY_TRACKING
+        case 0x8c: self = .other(least: 48, byteCount: 48)  // HWPT_GET_DIRTY_BITMAP
+        case 0x8d: self = .other(least: 32, byteCount: 32)  // HWPT_INVALIDATE
+        case 0x8e: self = .other(least: 16, byteCount: 16)  // FAULT_QUEUE_ALLOC
+        case 0x8f: self = .other(least: 40, byteCount: 40)  // IOAS_MAP_FILE
+        case 0x90: self = .other(least: 24, byteCount: 40)  // VIOMMU_ALLOC
+        case 0x91: self = .other(least: 24, byteCount: 24)  // VDEVICE_ALLOC
+        case 0x92: self = .other(least: 8, byteCount: 8)  // IOAS_CHANGE_PROCESS
+        case 0x93: self = .other(least: 28, byteCount: 32)  // VEVENTQ_ALLOC
+        case 0x94: self = .other(least: 40, byteCount: 40)  // HW_QUEUE_ALLOC
+        default: return nil
+        }
+    }
+
+    /// The smallest size that a user may declare.
+    var leastByteCount: UInt32 {
+        switch self {
+        case .destroy: 8
+        case .ioasAllocate: 12
+        case .ioasAllow, .ioasUnmap: 24
+        case .ioasRanges: 32
+        case .ioasMap: 40
+        case .other(let least, _): least
+        }
+    }
+
+    /// The size of the structure.
+    var byteCount: Int {
+        switch self {
+        case .other(_, let byteCount): byteCount
+        default: Int(leastByteCount)
+        }
+    }
+}

@@ -1,0 +1,248 @@
+import LinuxSystem
+import VFIOABI
+
+/// A page table of an IOAS (Linux's automatic HWPT): what devices are attached to. Guarded by `Core.lock`.
+final class PageTable {
+    let ioas: IOAS
+    var id: UInt32 = 0
+    /// How many devices are attached.
+    var userCount = 0
+
+    init(_ ioas: IOAS) { self.ioas = ioas }
+}
+
+/// A device that is bound to an iommufd. Guarded by `Core.lock`.
+final class IOMMUFDDevice {
+    let iommufd: IOMMUFD
+    let device: MachineDevice
+    private let group: MachineGroup
+    private var id: UInt32 = 0
+    private var table: PageTable?
+
+    /// Binds a device: it gets an id, and its DMA belongs to the iommufd.
+    /// - Throws: `EPERM` if the DMA is somebody else's.
+    init(_ device: MachineDevice, _ group: MachineGroup, to iommufd: IOMMUFD) throws(Errno) {
+        try group.claim(for: iommufd, shared: true)
+        self.iommufd = iommufd
+        self.device = device
+        self.group = group
+    }
+
+    /// The device gets an id.
+    func register() -> UInt32 {
+        id = iommufd.add(.device(self))
+        return id
+    }
+
+    /// Undoes everything.
+    func unbind() {
+        detach()
+        iommufd.remove(id)
+        group.giveBack()
+    }
+
+    /// VFIO_DEVICE_ATTACH_IOMMUFD_PT: replaces what the device was attached to before.
+    /// - Returns: the id of the page table.
+    func attach(to id: UInt32) throws(Errno) -> UInt32 {
+        let new: PageTable
+        switch try iommufd.object(id) {
+        case .ioas(let ioas): new = ioas.table ?? PageTable(ioas)
+        case .table(let table): new = table
+        case .device: throw .invalid
+        }
+        if table === new { return new.id }
+        // A group has one page table: all of its devices move, or this one joins the others.
+        if let other = group.table, other !== new, table == nil { throw .invalid }
+        try new.ioas.attach(group)
+        if new.id == 0 {
+            new.id = iommufd.add(.table(new))
+            new.ioas.table = new
+        }
+        let old = group.table
+        group.table = new
+        if table == nil {
+            group.attachedCount += 1
+            new.userCount += 1
+        } else if let old {
+            old.userCount -= group.attachedCount
+            new.userCount += group.attachedCount
+        }
+        table = new
+        for member in group.members {
+            guard let other = member.binding, other.table != nil else { continue }
+            other.table = new
+            member.bus?.attach(to: new.ioas.space)
+        }
+        if let old, old !== new {
+            old.ioas.detach(group)
+            iommufd.drop(old)
+        }
+        return new.id
+    }
+
+    /// VFIO_DEVICE_DETACH_IOMMUFD_PT: the device's DMA is blocked.
+    func detach() {
+        guard let table else { return }
+        device.bus?.attach(to: nil)
+        self.table = nil
+        table.userCount -= 1
+        group.attachedCount -= 1
+        if group.attachedCount == 0 {
+            group.table = nil
+            table.ioas.detach(group)
+        }
+        iommufd.drop(table)
+    }
+}
+
+extension IOMMUFD {
+    /// An automatic page table goes with its last user.
+    func drop(_ table: PageTable) {
+        guard table.userCount == 0 else { return }
+        remove(table.id)
+        table.ioas.table = nil
+    }
+}
+
+// MARK: - requests of a device
+
+extension DeviceFile {
+    /// VFIO_DEVICE_BIND_IOMMUFD (kernel.md F.2); the tests are in the kernel's order.
+    func bind(_ address: HostAddress) throws(Errno) {
+        guard core.hasDeviceNodes else { throw .noSuchRequest }
+        let least = DeviceBindIOMMUFD.minimumSize
+        let header = try UserMemory.load(DeviceBindIOMMUFD(), from: address, count: least)
+        guard header.argsz >= UInt32(least) else { throw .invalid }
+        let known = DeviceBindIOMMUFD.byteCount
+        try UserStructure.checkTail(of: address, size: header.argsz, known: known)
+        let request = try UserMemory.load(
+            DeviceBindIOMMUFD(), from: address, count: min(known, Int(header.argsz)))
+        guard request.iommufd >= 0, request.flags.isSubset(of: .token) else { throw .invalid }
+        guard group == nil else { throw .invalid }
+        try device.openLock.withLock { () throws(Errno) in
+            let id = try prepareBinding(request)
+            do throws(Errno) {
+                try bus.openDevice()
+            } catch {
+                undoBinding()
+                throw error
+            }
+            do throws(Errno) {
+                // `out_devid` only: the rest of the structure stays the user's.
+                try UserMemory.store(id, to: address + 12)
+            } catch {
+                bus.closeDevice()
+                undoBinding()
+                throw error
+            }
+            grantAccess()
+        }
+    }
+
+    /// Everything about binding except opening the device.
+    private func prepareBinding(_ request: DeviceBindIOMMUFD) throws(Errno) -> UInt32 {
+        try core.lock.withLock { () throws(Errno) -> UInt32 in
+            guard let group = device.group else { throw .noDevice }
+            if group.openedFile != nil { throw .busy }
+            if hasAccess { throw .invalid }
+            if request.flags.contains(.token) {
+                _ = try UserMemory.load(UInt64(0), from: HostAddress(request.tokenUUID))
+                _ = try UserMemory.load(UInt64(0), from: HostAddress(request.tokenUUID) + 8)
+                // No device here is a virtual function or has any: those with neither take no token.
+                throw .invalid
+            }
+            let iommufd = try core.iommufd(request.iommufd)
+            do throws(Errno) {
+                if device.openCount > 0 { throw .invalid }
+                guard core.iommu.enforcesCoherency else { throw .invalid }
+                guard core.iommu.hasIsolatedMSI || core.iommu.allowsUnsafeInterrupts else {
+                    throw .notPermitted
+                }
+                let binding = try IOMMUFDDevice(device, group.home, to: iommufd)
+                self.binding = binding
+                device.binding = binding
+                group.boundDeviceCount += 1
+                device.openCount = 1
+                return binding.register()
+            } catch {
+                // Not the last holder: whoever bound it first, or its descriptor, is another one.
+                iommufd.letGo()
+                throw error
+            }
+        }
+    }
+
+    private func undoBinding() {
+        let iommufd = core.lock.withLock { () -> IOMMUFD? in
+            device.openCount = 0
+            return dropBinding()
+        }
+        iommufd?.letGo()
+    }
+
+    /// Undoes a binding. With `Core.lock` held.
+    /// - Returns: the iommufd, of which the caller lets go without the lock.
+    func dropBinding() -> IOMMUFD? {
+        guard let binding else { return nil }
+        binding.unbind()
+        device.binding = nil
+        device.group?.boundDeviceCount -= 1
+        self.binding = nil
+        return binding.iommufd
+    }
+
+    /// VFIO_DEVICE_ATTACH_IOMMUFD_PT (kernel.md F.2).
+    func attach(_ address: HostAddress) throws(Errno) {
+        let least = DeviceAttachIOMMUFDPageTable.minimumSize
+        var request = try UserMemory.load(DeviceAttachIOMMUFDPageTable(), from: address, count: least)
+        guard request.argsz >= UInt32(least) else { throw .invalid }
+        guard request.flags.isSubset(of: .pasid) else { throw .invalid }
+        if request.flags.contains(.pasid) {
+            guard request.argsz >= 16 else { throw .invalid }
+            try core.lock.withLock { () throws(Errno) in
+                _ = try binding?.iommufd.object(request.pageTableID)
+            }
+            // The devices have no process address spaces: every PASID is beyond the highest.
+            throw .invalid
+        }
+        request.pageTableID = try core.lock.withLock { () throws(Errno) -> UInt32 in
+            guard let binding else { throw .invalid }
+            return try binding.attach(to: request.pageTableID)
+        }
+        do throws(Errno) {
+            try UserMemory.store(request.pageTableID, to: address + 8)
+        } catch {
+            core.lock.withLock { binding?.detach() }
+            throw error
+        }
+    }
+
+    /// VFIO_DEVICE_DETACH_IOMMUFD_PT (kernel.md F.2).
+    func detach(_ address: HostAddress) throws(Errno) {
+        let least = DeviceDetachIOMMUFDPageTable.minimumSize
+        let request = try UserMemory.load(DeviceDetachIOMMUFDPageTable(), from: address, count: least)
+        guard request.argsz >= UInt32(least) else { throw .invalid }
+        guard request.flags.isSubset(of: .pasid) else { throw .invalid }
+        if request.flags.contains(.pasid) {
+            guard request.argsz >= 12 else { throw .invalid }
+            return
+        }
+        core.lock.withLock { binding?.detach() }
+    }
+}
+
+extension Core {
+    /// The iommufd behind a descriptor; the caller lets go of it.
+    /// - Throws: `EBADF`, `EBADFD` if it is something else.
+    func iommufd(_ number: Int32) throws(Errno) -> IOMMUFD {
+        let file: OpenFile
+        do throws(Errno) {
+            file = try files.hold(number)
+        } catch {
+            throw Descriptor.isOpen(number) ? .wrongDescriptorKind : .badDescriptor
+        }
+        if case .iommufd(let iommufd) = file { return iommufd }
+        file.object.letGo()
+        throw .wrongDescriptorKind
+    }
+}

@@ -1,0 +1,76 @@
+import LinuxSystem
+import VFIOHost
+
+/// Why no host can be made from a ``MachineDescription``.
+public enum MachineError: Error, Equatable, Sendable {
+    /// A device's address isn't one.
+    case malformedAddress(String)
+    /// Two devices sit at one address.
+    case duplicateAddress(PCIAddress)
+    /// A group is described twice.
+    case duplicateGroup(Int)
+    /// A group's number is negative, or doesn't fit into 31 bits.
+    case impossibleGroup(Int)
+    /// A group is described for a machine without an IOMMU.
+    case groupWithoutIOMMU(Int)
+    /// A device is to be bound to a VFIO driver, but is only there: nobody answers its registers.
+    case noModel(PCIAddress, driver: String)
+    /// A device is to be bound to a VFIO driver and belongs to no group, and the machine doesn't allow that
+    /// (``MachineDescription/allowsUnprotectedGroups``).
+    case noGroup(PCIAddress, driver: String)
+    /// The IOMMU has no page size, or none of its page sizes makes sense.
+    case noPageSize
+    /// The IOMMU translates no addresses.
+    case noAperture
+    /// A device's driver refused it.
+    case refused(PCIAddress, driver: String, Errno)
+}
+
+extension MachineError: CustomStringConvertible {
+    /// What is wrong, in plain words.
+    public var description: String {
+        switch self {
+        case .malformedAddress(let text): "\"\(text)\" isn't a PCI address such as 0000:01:00.0"
+        case .duplicateAddress(let address): "two devices sit at \(address)"
+        case .duplicateGroup(let number): "group \(number) is described twice"
+        case .impossibleGroup(let number): "\(number) can't be the number of a group"
+        case .groupWithoutIOMMU(let number):
+            "group \(number) is described, but the machine has no IOMMU that would make groups"
+        case .noModel(let address, let driver):
+            "\(address) can't be bound to \(driver): nobody answers its registers"
+        case .noGroup(let address, let driver):
+            "\(address) can't be bound to \(driver): it is in no IOMMU group, and unprotected groups aren't"
+                + " allowed"
+        case .noPageSize: "the IOMMU has no page size"
+        case .noAperture: "the IOMMU translates no addresses"
+        case .refused(let address, let driver, let errno): "\(driver) refused \(address): \(errno)"
+        }
+    }
+}
+
+extension MachineDescription {
+    /// Finds what is wrong with the description as a whole, before anything is made of it.
+    func validate() throws(MachineError) {
+        guard iommu.pageSizes.rawValue != 0 else { throw .noPageSize }
+        guard iommu.kind == .none || !iommu.apertures.isEmpty else { throw .noAperture }
+        var numbers: [Int] = []
+        var addresses: [PCIAddress] = []
+        for group in groups {
+            guard 0...Int(Int32.max) ~= group.number else { throw .impossibleGroup(group.number) }
+            if iommu.kind == .none { throw .groupWithoutIOMMU(group.number) }
+            if numbers.contains(group.number) { throw .duplicateGroup(group.number) }
+            numbers.append(group.number)
+            for device in group.devices { try device.validate(&addresses) }
+        }
+        for device in ungroupedDevices { try device.validate(&addresses) }
+    }
+}
+
+extension PCIDevice {
+    /// Finds what is wrong with one device, and remembers its address.
+    func validate(_ addresses: inout [PCIAddress]) throws(MachineError) {
+        guard let address else { throw .malformedAddress(addressText) }
+        if addresses.contains(address) { throw .duplicateAddress(address) }
+        addresses.append(address)
+    }
+}

@@ -1,0 +1,67 @@
+import DeviceModel
+import LinuxSystem
+import VFIOHost
+
+extension Core {
+    /// Opens a node. With `lock` held.
+    func file(for node: Node) throws(Errno) -> OpenFile {
+        switch node {
+        case .container:
+            guard hasContainers else { throw .noSuchEntry }
+            return .container(Container(self))
+        case .group(let number): return .group(try openGroup(number, isUnprotected: false))
+        case .unprotectedGroup(let number): return .group(try openGroup(number, isUnprotected: true))
+        case .device(let number):
+            guard let device = devices.first(where: { $0.node == number }), let bus = device.bus else {
+                throw .noSuchEntry
+            }
+            return .device(DeviceFile(self, device, bus))
+        case .iommu:
+            guard hasIOMMUFD else { throw .noSuchEntry }
+            return .iommufd(IOMMUFD(self))
+        }
+    }
+
+    private func openGroup(_ number: Int, isUnprotected: Bool) throws(Errno) -> GroupFile {
+        let found = groups.first { $0.number == number && $0.isUnprotected == isUnprotected }
+        guard let group = found else { throw .noSuchEntry }
+        return try GroupFile.open(group, self)
+    }
+
+    /// Takes a device from its driver and binds it to another. With `lock` and the device's `openLock` held.
+    func bind(_ device: MachineDevice, to name: String?) throws(Errno) {
+        let driver = name.map { DriverRecord(named: $0) }
+        if let driver, let old = device.driver, driver.name.utf8.elementsEqual(old.name.utf8) { throw .busy }
+        if device.fileCount > 0 { throw .busy }
+        if let driver, driver.isVFIO {
+            guard device.model != nil else { throw .noDevice }
+            guard device.machineGroup != nil || allowsUnprotectedGroups else { throw .invalid }
+        }
+        remove(device)
+        if let driver { try probe(device, driver) }
+    }
+
+    /// What sysfs would tell. With `lock` held.
+    var inventory: Inventory {
+        let records = devices.map { device in
+            DeviceRecord(
+                address: device.address, vendor: device.identity.vendor, device: device.identity.device,
+                subsystemVendor: device.identity.subsystemVendor, subsystem: device.identity.subsystem,
+                classCode: device.identity.classCode, revision: device.identity.revision,
+                driver: device.driver, group: device.machineGroup?.number,
+                isUnprotected: device.machineGroup?.isUnprotected ?? false, deviceNode: device.node)
+        }
+        let groups = iommuGroups.map { group in
+            GroupRecord(
+                number: group.number, devices: group.members.map { $0.address },
+                isUnprotected: group.isUnprotected)
+        }
+        return Inventory(
+            devices: records, groups: groups, hasContainers: hasContainers && !isMissing(.container),
+            hasIOMMUFD: hasIOMMUFD && !isMissing(.iommu))
+    }
+
+    private func isMissing(_ node: Node) -> Bool {
+        obstacles.contains { $0.node == node && $0.obstacle == .missing }
+    }
+}

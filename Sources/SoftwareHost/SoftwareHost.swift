@@ -1,0 +1,168 @@
+import DeviceModel
+import LinuxSystem
+import VFIOABI
+import VFIOHost
+
+/// A VFIO kernel inside this process: it answers the uAPI as Linux 7.2 does, with devices written in Swift.
+///
+/// ```swift
+/// let host = try SoftwareHost {
+///     IOMMU(.type1, pageSizes: [.kib4, .mib2])
+///     IOMMUGroup(26) { PCIDevice(disk, at: "0000:01:00.0") }
+/// }
+/// ```
+///
+/// Needs no hardware, no rights and no kernel support. Handles are real descriptor numbers of this process
+/// (which the system shows as memory files), so that they can be put into the uAPI's structures; they are
+/// closed with ``close(_:)`` only. Devices run on the thread that touches their registers.
+///
+/// Memory that is mapped for DMA must stay mapped in this process until it is unmapped from the IOMMU: a
+/// kernel would pin it. All addresses in requests may be wrong; a wrong one is answered with `EFAULT`.
+public final class SoftwareHost: Host, @unchecked Sendable {
+    // SAFETY: `core` guards itself; `mappings` is only touched with `mappingLock` held.
+    let core: Core
+    private let mappingLock = Lock()
+    private var mappings: [(window: MemoryWindow, file: DeviceFile)] = []
+
+    /// Makes a host whose devices get the bus drivers that a function makes. For tests of the core.
+    init(_ machine: MachineDescription, busDriver: @escaping Core.BusDriverMaker) throws(MachineError) {
+        core = try Core(machine, busDriver)
+    }
+
+    /// Closes what is still open, as a kernel does for a process that ends.
+    deinit {
+        for mapping in mappings {
+            mapping.file.bus.unmap(mapping.window)
+            mapping.file.letGo()
+        }
+        core.files.closeAll()
+    }
+
+    /// `.software`
+    public var kind: HostKind { .software }
+
+    /// Opens a node; see ``Host/open(_:)``.
+    /// - Throws: `ENOENT` for a node that the machine doesn't have; `EACCES` for one with an obstacle
+    ///   (``NodePermission``); `EPERM` for an unprotected group without the right to use it; `EBUSY` for a group
+    ///   that is open, or whose devices are in use by themselves; `EMFILE`.
+    public func open(_ node: Node) throws(Errno) -> Int32 {
+        try core.checkPermission(node)
+        let file = try core.lock.withLock { () throws(Errno) -> OpenFile in try core.file(for: node) }
+        return try core.files.install(file)
+    }
+
+    /// Closes a handle; numbers that aren't handles are left alone.
+    public func close(_ handle: Int32) { core.files.close(handle) }
+
+    /// Sends a request; see ``Host/control(_:_:_:)``.
+    /// - Throws: `EBADF` for a number that isn't a handle; otherwise what the request has (kernel.md A to F).
+    public func control(_ handle: Int32, _ request: UInt32, _ argument: UInt) throws(Errno) -> Int32 {
+        let file = try core.files.hold(handle)
+        defer { file.object.letGo() }
+        let request = Request(rawValue: UInt(request))
+        switch file {
+        case .container(let container): return try container.control(request, argument)
+        case .group(let group): return try group.control(request, argument)
+        case .device(let device): return try device.control(request, argument)
+        case .iommufd(let iommufd): return try iommufd.control(request, argument)
+        }
+    }
+
+    /// Reads from a device; see ``Host/read(_:at:into:)``.
+    /// - Throws: `EBADF`; `EINVAL` for a handle that isn't a device's.
+    public func read(_ handle: Int32, at offset: UInt64, into bytes: inout MutableRawSpan) throws(Errno)
+        -> Int
+    {
+        let file = try core.files.hold(handle)
+        defer { file.object.letGo() }
+        guard case .device(let device) = file else { throw .invalid }
+        return try device.read(at: offset, into: &bytes)
+    }
+
+    /// Writes to a device; see ``Host/write(_:at:_:)``.
+    /// - Throws: `EBADF`; `EINVAL` for a handle that isn't a device's.
+    public func write(_ handle: Int32, at offset: UInt64, _ bytes: RawSpan) throws(Errno) -> Int {
+        let file = try core.files.hold(handle)
+        defer { file.object.letGo() }
+        guard case .device(let device) = file else { throw .invalid }
+        return try device.write(at: offset, bytes)
+    }
+
+    /// Maps a part of a device; see ``Host/map(_:at:byteCount:protection:)``.
+    /// - Throws: `EBADF`; `EINVAL` for a length or an offset that isn't possible; `ENODEV` for a container or a
+    ///   group, `ENXIO` for an iommufd; what the device's driver answers (kernel.md D.5).
+    public func map(
+        _ handle: Int32, at offset: UInt64, byteCount: Int, protection: Mapping.Protection
+    ) throws(Errno) -> MemoryWindow {
+        let file = try core.files.hold(handle)
+        let device: DeviceFile
+        do throws(Errno) {
+            guard byteCount > 0, offset % UInt64(pageSize) == 0 else { throw .invalid }
+            switch file {
+            case .device(let found): device = found
+            case .container, .group: throw .noDevice
+            case .iommufd: throw .noSuchAddress
+            }
+            guard let rounded = byteCount.roundedUp(toMultipleOf: pageSize) else { throw .noMemory }
+            let window = try device.map(at: offset, byteCount: rounded, protection: protection)
+            // The hold on the file goes over to the mapping.
+            mappingLock.withLock { mappings.append((window, device)) }
+            return window
+        } catch {
+            file.object.letGo()
+            throw error
+        }
+    }
+
+    /// Ends a mapping; a window that isn't one is left alone. The device may be closed by this.
+    public func unmap(_ window: MemoryWindow) {
+        let file = mappingLock.withLock { () -> DeviceFile? in
+            let index = mappings.firstIndex {
+                $0.window.address == window.address && $0.window.byteCount == window.byteCount
+            }
+            guard let index else { return nil }
+            return mappings.remove(at: index).file
+        }
+        guard let file else { return }
+        file.bus.unmap(window)
+        file.letGo()
+    }
+
+    // MARK: beyond the uAPI
+
+    /// The accesses of devices to memory that were refused, of the whole machine since it was made. Nothing
+    /// was transferred in any of them.
+    public var dmaFaults: DMAFaultCount { core.faults.count }
+
+    /// The accesses that were refused by what a group is attached to now: its container, or an IOAS. Nil for a
+    /// group that isn't attached, or doesn't exist.
+    public func dmaFaults(ofGroup number: Int) -> DMAFaultCount? {
+        core.lock.withLock { () -> DMASpace? in
+            guard let group = core.groups.first(where: { $0.number == number }) else { return nil }
+            return group.home.table?.ioas.space ?? group.space
+        }?.faultCount
+    }
+
+    /// How many bytes of memory are counted as locked for DMA, all containers together.
+    public var lockedByteCount: UInt64 { core.process.lockedPages * UInt64(pageSize) }
+
+    /// Binds a device to a driver, or takes it from its driver (nil).
+    ///
+    /// A device that is bound to another driver is taken from that one first; if the new one refuses it, it
+    /// has no driver afterwards.
+    /// - Throws: `ENODEV` for an address without a device, and for a VFIO driver and a device that is only
+    ///   there; `EBUSY` for a device that has this driver already, that somebody has open (Linux waits), or
+    ///   whose DMA a user owns and the driver wants for itself; `EINVAL` for a VFIO driver and a device without
+    ///   a group on a machine that doesn't allow that; what the driver answers.
+    public func bind(_ address: PCIAddress, to driver: String?) throws(Errno) {
+        guard let device = core.devices.first(where: { $0.address == address }) else { throw .noDevice }
+        try device.openLock.withLock { () throws(Errno) in
+            try core.lock.withLock { () throws(Errno) in try core.bind(device, to: driver) }
+        }
+    }
+
+    /// What there is on the machine.
+    public func inventory() throws(InventoryError) -> Inventory {
+        core.lock.withLock { core.inventory }
+    }
+}

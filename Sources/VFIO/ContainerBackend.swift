@@ -1,0 +1,117 @@
+import IOVASpace
+import LinuxSystem
+import VFIOABI
+import VFIOHost
+
+/// The way in through a container and groups.
+final class ContainerBackend: IOMMUBackend {
+    let route: Route
+    private let host: any Host
+    private let isUnprotected: Bool
+    private let container: Container
+    /// The groups in use, by number. They stay until the container goes, so that mappings do.
+    private var groups: [Int: OpenGroup] = [:]
+    private var canUnmapAll = false
+
+    /// An open group with one or more owners.
+    private final class OpenGroup {
+        let group: Group
+        init(_ group: consuming Group) { self.group = group }
+    }
+
+    init(on host: any Host, isUnprotected: Bool, reason: String) throws(VFIOError) {
+        self.host = host
+        self.isUnprotected = isUnprotected
+        route = Route(kind: isUnprotected ? .unprotected : .group, reason: reason)
+        container = Container(try Diagnosis.open(.container, on: host))
+        let version: Int32
+        do throws(Errno) {
+            version = try container.apiVersion()
+        } catch {
+            throw VFIOError(operation: "ask for the uAPI's version", object: "/dev/vfio/vfio", errno: error)
+        }
+        guard version == UAPI.version else {
+            throw VFIOError(
+                operation: "use VFIO", object: "/dev/vfio/vfio", code: .notSupported,
+                cause: "the host speaks version \(version) of the uAPI, and this program \(UAPI.version)")
+        }
+    }
+
+    deinit {
+        // Groups leave before the container goes: the kernel then takes the mappings down with the last group.
+        groups.removeAll()
+    }
+
+    func open(_ record: DeviceRecord, _ inventory: Inventory) throws(VFIOError) -> Handle {
+        guard let number = record.group else { throw Diagnosis.noGroup(record) }
+        if let known = groups[number] { return try openDevice(record, in: known) }
+        let node = isUnprotected ? Node.unprotectedGroup(number) : .group(number)
+        let open = OpenGroup(Group(number, try Diagnosis.open(node, on: host, for: record)))
+        try join(open, number, inventory)
+        if groups.isEmpty { try setIOMMU(number) }
+        // Until here the group goes again with `open`, and leaves the container as it was.
+        let device = try openDevice(record, in: open)
+        groups[number] = open
+        return device
+    }
+
+    private func join(_ open: OpenGroup, _ number: Int, _ inventory: Inventory) throws(VFIOError) {
+        let flags: GroupFlags
+        do throws(Errno) {
+            flags = try open.group.status()
+        } catch {
+            throw VFIOError(operation: "ask for its status", object: "group \(number)", errno: error)
+        }
+        guard flags.contains(.viable) else {
+            throw Diagnosis.notViable(number, inventory, host.kind, errno: nil)
+        }
+        do throws(Errno) {
+            try open.group.setContainer(container)
+        } catch {
+            throw Diagnosis.join(number, error, inventory, host.kind)
+        }
+    }
+
+    /// Prefers version 2 of type 1, whose unmapping never takes more than it is asked for.
+    private func setIOMMU(_ number: Int) throws(VFIOError) {
+        do throws(Errno) {
+            if isUnprotected {
+                try container.setIOMMU(.noIOMMU)
+                return
+            }
+            if try container.supports(.type1v2) {
+                try container.setIOMMU(.type1v2)
+            } else {
+                // Also where neither is said to be there: the refusal then says which errno it is.
+                try container.setIOMMU(.type1)
+            }
+            canUnmapAll = try container.supports(.unmapAll)
+        } catch {
+            throw Diagnosis.setIOMMU(number, error, unprotected: isUnprotected)
+        }
+    }
+
+    private func openDevice(_ record: DeviceRecord, in open: OpenGroup) throws(VFIOError) -> Handle {
+        do throws(Errno) {
+            return try open.group.openDevice("\(record.address)")
+        } catch {
+            throw Diagnosis.groupDevice(record, error, host.kind)
+        }
+    }
+
+    func info() throws(Errno) -> IOMMUInfo { try container.info() }
+
+    func map(_ memory: HostAddress, to range: IOVARange, _ permissions: DMAPermissions) throws(Errno) {
+        try container.map(memory, to: range, permissions)
+    }
+
+    func unmap(_ range: IOVARange) throws(Errno) -> UInt64 { try container.unmap(range) }
+
+    func unmapAll() throws(Errno) -> UInt64? { canUnmapAll ? try container.unmapAll() : nil }
+
+    func setDirtyTracking(_ on: Bool) throws(Errno) { try container.setDirtyTracking(on) }
+
+    func dirtyBits(of range: IOVARange, pageSize: UInt64, into words: inout [UInt64]) throws(Errno) {
+        try container.dirtyBits(of: range, pageSize: pageSize, into: &words)
+    }
+}

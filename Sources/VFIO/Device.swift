@@ -1,0 +1,176 @@
+import IOVASpace
+import LinuxSystem
+import VFIOABI
+import VFIOHost
+
+/// An open device.
+///
+/// Regions and enabled interrupts keep it open. When the last reference goes, the device is closed (the host then
+/// turns its DMA and its interrupts off and resets it), and after it what its ``addressSpace`` holds, unless
+/// something else keeps that.
+///
+/// May be used from any thread.
+public final class Device: Sendable {
+    /// Where it sits.
+    public let address: PCIAddress
+    /// The address space that its DMA goes through.
+    public let addressSpace: AddressSpace
+    /// The way in that was taken, with the reason.
+    public let route: Route
+    /// What the host tells of it.
+    public let info: Info
+    /// Its configuration space.
+    public let configurationArea: RegionArea
+
+    /// Owned: closed in `deinit`.
+    let handle: OpenHandle
+    let interruptState = InterruptState()
+    /// Where the MSI-X table lies, which must never be written.
+    let msixTable: MSIXTable?
+
+    /// What a host tells of a device: `VFIO_DEVICE_GET_INFO`.
+    public struct Info: Sendable, Equatable {
+        /// What kind of device it is, and whether it can be reset.
+        public let flags: DeviceFlags
+        /// How many regions it has; some may be empty.
+        public let regionCount: Int
+        /// How many kinds of interrupts it has; some may have no vectors.
+        public let interruptKindCount: Int
+        /// The atomic operations that the path to memory completes.
+        public let atomics: PCIAtomicFlags
+        /// The numbers of all capabilities that the host tells of, in their order.
+        public let capabilities: [UInt16]
+    }
+
+    /// Opens a device in an address space of its own.
+    /// - Parameters:
+    ///   - address: where it sits.
+    ///   - host: who answers.
+    ///   - choice: which way in to take.
+    /// - Throws: an error that names what is in the way and what to do about it.
+    public convenience init(
+        opening address: PCIAddress, on host: any Host, _ choice: RouteChoice = .automatic
+    ) throws(VFIOError) {
+        try self.init(opening: address, in: try AddressSpace(on: host, choice))
+    }
+
+    /// Opens a device in an address space that it shares with others.
+    /// - Throws: as ``init(opening:on:_:)``.
+    public init(opening address: PCIAddress, in space: AddressSpace) throws(VFIOError) {
+        let handle = try space.open(address)
+        let borrowed = handle.borrowed
+        let info = try Self.info(borrowed, "\(address)")
+        var area = RegionArea(byteCount: 0, offset: 0, flags: [])
+        if info.flags.contains(.pci) {
+            area = try RegionDescription(borrowed, .configuration, of: "\(address)").area
+        }
+        msixTable = MSIXTable(borrowed, area)
+        configurationArea = area
+        self.address = address
+        addressSpace = space
+        guard let route = space.route else { throw Diagnosis.noDevice("open the device") }
+        self.route = route
+        self.info = info
+        // From here on nothing fails: `deinit` closes it.
+        self.handle = OpenHandle(host: space.host, number: handle.release())
+    }
+
+    deinit {
+        // Before the address space goes, which the stored reference keeps until after this.
+        handle.host.close(handle.number)
+    }
+
+    /// The name by which messages call it.
+    var name: String { "\(address)" }
+
+    /// Whether ``reset()`` works.
+    public var canReset: Bool { info.flags.contains(.reset) }
+
+    /// Resets the device: `VFIO_DEVICE_RESET`. Its registers and configuration space are as after power-up where
+    /// the host doesn't keep them; enabled interrupts stay enabled.
+    /// - Throws: ``VFIOError/Code/notSupported`` if it can't be reset alone.
+    public func reset() throws(VFIOError) {
+        let operation = "reset the device"
+        guard canReset else {
+            throw VFIOError(
+                operation: operation, object: name, code: .notSupported,
+                cause: "it has no way of being reset alone")
+        }
+        do throws(Errno) {
+            try handle.send(.deviceReset)
+        } catch {
+            var failure = VFIOError(operation: operation, object: name, errno: error)
+            switch error {
+            case .again:
+                failure.code = .busy
+                failure.cause = "somebody else is just reconfiguring it"
+                failure.remedy = "try again"
+            case .noSuchRequest, .invalid:
+                failure.code = .notSupported
+                failure.cause = "it has no way of being reset alone (any more)"
+                failure.remedy = "see /sys/bus/pci/devices/\(name)/reset_method"
+            default: break
+            }
+            throw failure
+        }
+    }
+
+    /// A region, mapped where the host offers it.
+    ///
+    /// Every call makes a mapping of its own; keep the region.
+    /// - Throws: ``VFIOError/Code/notSupported`` if the device doesn't have it.
+    public func region(_ index: RegionIndex) throws(VFIOError) -> Region { try Region(index, of: self) }
+
+    /// The configuration space.
+    public var configuration: ConfigurationSpace { ConfigurationSpace(self) }
+
+    /// Lets the device start transactions (DMA and message-signalled interrupts), or forbids it.
+    public func setBusMaster(_ on: Bool) throws(VFIOError) { try configuration.setCommand(.busMaster, on) }
+
+    /// Lets the device answer at its memory BARs, or forbids it.
+    ///
+    /// While it is forbidden, reads and writes of memory BARs fail with `EIO`, and touching a mapped one ends the
+    /// process with `SIGBUS` (kernel.md D.5).
+    public func setMemoryEnabled(_ on: Bool) throws(VFIOError) { try configuration.setCommand(.memory, on) }
+
+    /// Lets the device answer at its port BARs, or forbids it.
+    public func setPortsEnabled(_ on: Bool) throws(VFIOError) { try configuration.setCommand(.ports, on) }
+
+    private static func info(_ handle: OpenHandle, _ name: String) throws(VFIOError) -> Info {
+        let operation = "ask what it is"
+        let bytes: [UInt8]
+        do throws(Errno) {
+            bytes = try handle.ask(.deviceGetInfo, DeviceInfo())
+        } catch {
+            throw VFIOError(operation: operation, object: name, errno: error)
+        }
+        var atomics: PCIAtomicFlags = []
+        var numbers: [UInt16] = []
+        guard let head = bytes.get(DeviceInfo.self) else { throw Diagnosis.malformed(operation, name) }
+        if head.flags.contains(.caps), head.capabilityOffset != 0 {
+            guard
+                let list = CapabilityList(in: bytes, from: head.capabilityOffset, after: DeviceInfo.byteCount)
+            else { throw Diagnosis.malformed(operation, name) }
+            for entry in list.entries {
+                numbers.append(entry.id)
+                guard DeviceCapabilityID(rawValue: entry.id) == .pciAtomicCompletion else { continue }
+                guard let body = bytes.get(PCIAtomicCompletionCapability.self, at: entry.offset) else {
+                    throw Diagnosis.malformed(operation, name)
+                }
+                atomics = body.flags
+            }
+        }
+        return Info(
+            flags: head.flags, regionCount: Int(head.regionCount), interruptKindCount: Int(head.irqCount),
+            atomics: atomics, capabilities: numbers)
+    }
+}
+
+extension Diagnosis {
+    /// An answer that contradicts the uAPI.
+    static func malformed(_ operation: String, _ object: String) -> VFIOError {
+        VFIOError(
+            operation: operation, object: object, code: .malformed,
+            cause: "the host's answer is malformed: a capability lies outside it, or the chain loops")
+    }
+}

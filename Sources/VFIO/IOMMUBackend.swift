@@ -1,0 +1,65 @@
+import IOVASpace
+import LinuxSystem
+import VFIOHost
+
+/// What an IOMMU can do, as the host tells.
+public struct IOMMUInfo: Sendable, Equatable {
+    /// The page sizes, one bit each; the lowest is the unit of every mapping.
+    public var pageSizes: UInt64
+    /// Aperture less reserved ranges, ascending. All of the space where the host doesn't tell.
+    public var usableRanges: [IOVARange]
+    /// How many more mappings fit (`VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL`); nil where there is no limit.
+    public var mappingsLeft: UInt32?
+    /// The page sizes in which dirty pages can be reported, one bit each; 0 where they can't.
+    public var dirtyPageSizes: UInt64
+    /// The longest dirty bitmap that can be asked for, in bytes.
+    public var longestDirtyBitmap: UInt64
+
+    /// Describes an IOMMU.
+    public init(
+        pageSizes: UInt64, usableRanges: [IOVARange], mappingsLeft: UInt32? = nil, dirtyPageSizes: UInt64 = 0,
+        longestDirtyBitmap: UInt64 = 0
+    ) {
+        self.pageSizes = pageSizes
+        self.usableRanges = usableRanges
+        self.mappingsLeft = mappingsLeft
+        self.dirtyPageSizes = dirtyPageSizes
+        self.longestDirtyBitmap = longestDirtyBitmap
+    }
+
+    /// The unit of every mapping, in bytes: the smallest page size.
+    public var smallestPage: UInt64 {
+        pageSizes == 0 ? UInt64(pageSize) : pageSizes & (~pageSizes &+ 1)
+    }
+}
+
+/// One of the ways in, once taken: it opens devices and maps memory for them.
+///
+/// Used under its address space's lock. When it goes, it gives everything back in the kernel's order.
+protocol IOMMUBackend: AnyObject {
+    var route: Route { get }
+
+    /// Opens a device and joins it to the address space. On an error nothing of it stays behind.
+    func open(_ record: DeviceRecord, _ inventory: Inventory) throws(VFIOError) -> Handle
+
+    /// What can be mapped, with the devices joined so far.
+    func info() throws(Errno) -> IOMMUInfo
+
+    /// Maps memory, at exactly this range.
+    func map(_ memory: HostAddress, to range: IOVARange, _ permissions: DMAPermissions) throws(Errno)
+
+    /// Unmaps exactly this range.
+    /// - Returns: how many bytes the host says that it unmapped.
+    func unmap(_ range: IOVARange) throws(Errno) -> UInt64
+
+    /// Unmaps everything.
+    /// - Returns: how many bytes the host says that it unmapped; nil if it doesn't have the request.
+    func unmapAll() throws(Errno) -> UInt64?
+
+    /// Starts or ends the tracking of pages that devices write.
+    /// - Throws: `ENOTTY` where this way in has no such tracking.
+    func setDirtyTracking(_ on: Bool) throws(Errno)
+
+    /// Takes the dirty bits of a range, one for each page; bit 0 of the first word is the range's first page.
+    func dirtyBits(of range: IOVARange, pageSize: UInt64, into words: inout [UInt64]) throws(Errno)
+}

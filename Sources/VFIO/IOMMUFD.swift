@@ -1,0 +1,119 @@
+import IOVASpace
+import LinuxSystem
+import VFIOABI
+import VFIOHost
+
+/// An open `/dev/iommu`: a collection of I/O address spaces and the devices bound to it.
+///
+/// The thin layer: every method is one request and throws the host's errno (kernel.md F). Closed when it goes;
+/// devices that are bound to it keep its objects until they are closed too.
+public struct IOMMUFD: ~Copyable, Sendable {
+    /// The open node.
+    public let handle: Handle
+
+    /// Opens a new one.
+    public init(on host: any Host) throws(Errno) { handle = try Handle(opening: .iommu, on: host) }
+
+    init(_ handle: consuming Handle) { self.handle = handle }
+
+    /// Makes an empty I/O address space: `IOMMU_IOAS_ALLOC`.
+    public func makeIOAS() throws(Errno) -> IOAS {
+        var request = IOASAlloc()
+        try handle.borrowed.send(.ioasAlloc, &request)
+        return IOAS(id: request.ioasID)
+    }
+
+    /// Ends an I/O address space that no device is attached to: `IOMMU_DESTROY`.
+    public func destroy(_ space: IOAS) throws(Errno) {
+        var request = IOMMUFDDestroy(id: space.id)
+        try handle.borrowed.send(.iommufdDestroy, &request)
+    }
+
+    /// What can be mapped in a space, with the devices attached so far: `IOMMU_IOAS_IOVA_RANGES`.
+    public func info(_ space: IOAS) throws(Errno) -> IOMMUInfo {
+        var room = 64
+        for _ in 0..<4 {
+            var entries = [IOASIOVARange](repeating: IOASIOVARange(), count: room)
+            var query = IOASIOVARanges(ioasID: space.id, rangeCount: UInt32(room))
+            do throws(Errno) {
+                var span = entries.mutableSpan
+                // SAFETY: the host writes at most `room` entries into the array's own memory during the call.
+                try unsafe span.withUnsafeMutableBytes { (buffer) throws(Errno) in
+                    query.ranges = UInt64(UInt(bitPattern: buffer.baseAddress))
+                    try handle.borrowed.send(.ioasIOVARanges, &query)
+                }
+            } catch {
+                guard error == .messageSize, Int(query.rangeCount) > room, query.rangeCount <= 1 << 16 else {
+                    throw error
+                }
+                room = Int(query.rangeCount)
+                continue
+            }
+            let ranges = entries.prefix(Int(query.rangeCount)).compactMap {
+                IOVARange(first: IOVA($0.start), last: IOVA($0.last))
+            }
+            let unit = query.alignment.nonzeroBitCount == 1 ? query.alignment : UInt64(pageSize)
+            return IOMMUInfo(
+                pageSizes: ~(max(unit, UInt64(pageSize)) &- 1),
+                usableRanges: ranges.sorted { $0.first < $1.first })
+        }
+        throw .messageSize
+    }
+
+    /// Maps memory of this process for DMA at a given place: `IOMMU_IOAS_MAP` with
+    /// `IOMMU_IOAS_MAP_FIXED_IOVA`.
+    public func map(
+        _ memory: HostAddress, to range: IOVARange, _ access: DMAPermissions, in space: IOAS
+    ) throws(Errno) {
+        var flags: IOASMapFlags = .fixedIOVA
+        if access.contains(.read) { flags.insert(.readable) }
+        if access.contains(.write) { flags.insert(.writeable) }
+        var request = IOASMap(
+            flags: flags, ioasID: space.id, userVA: UInt64(memory.rawValue), length: range.byteCount,
+            iova: range.first.rawValue)
+        try handle.borrowed.send(.ioasMap, &request)
+    }
+
+    /// Ends the mappings in a range: `IOMMU_IOAS_UNMAP`.
+    /// - Returns: how many bytes were unmapped.
+    public func unmap(_ range: IOVARange, in space: IOAS) throws(Errno) -> UInt64 {
+        var request = IOASUnmap(ioasID: space.id, iova: range.first.rawValue, length: range.byteCount)
+        try handle.borrowed.send(.ioasUnmap, &request)
+        return request.length
+    }
+
+    /// Ends all mappings of a space: `IOMMU_IOAS_UNMAP` of everything.
+    /// - Returns: how many bytes were unmapped.
+    public func unmapAll(in space: IOAS) throws(Errno) -> UInt64 {
+        var request = IOASUnmap(ioasID: space.id, iova: 0, length: .max)
+        try handle.borrowed.send(.ioasUnmap, &request)
+        return request.length
+    }
+
+    /// Binds a device that was opened through its own node: `VFIO_DEVICE_BIND_IOMMUFD`.
+    /// - Returns: the device's object number.
+    @discardableResult
+    public func bind(_ device: borrowing Handle) throws(Errno) -> UInt32 {
+        var request = DeviceBindIOMMUFD(iommufd: handle.number)
+        try device.borrowed.send(.deviceBindIOMMUFD, &request)
+        return request.deviceID
+    }
+
+    /// Attaches a bound device to a space: `VFIO_DEVICE_ATTACH_IOMMUFD_PT`.
+    /// - Returns: the object number of the page table that is used.
+    @discardableResult
+    public func attach(_ device: borrowing Handle, to space: IOAS) throws(Errno) -> UInt32 {
+        var request = DeviceAttachIOMMUFDPageTable(pageTableID: space.id)
+        try device.borrowed.send(.deviceAttachIOMMUFD, &request)
+        return request.pageTableID
+    }
+}
+
+/// An I/O address space of an ``IOMMUFD``: its number there. It lives until it is destroyed or the iommufd goes.
+public struct IOAS: Hashable, Sendable {
+    /// The object's number.
+    public let id: UInt32
+
+    /// A space with a number that an iommufd gave.
+    public init(id: UInt32) { self.id = id }
+}
