@@ -92,7 +92,7 @@ public final class NVMeController: DeviceModel {
         guard bar == 0 else { return 0 }
         let low = UInt64(registerValue(offset & ~3))
         if width == 8 { return low | UInt64(registerValue(offset + 4)) << 32 }
-        return low >> (8 * (offset & 3)) & (1 << UInt64(8 * width)) - 1
+        return (low >> (8 * (offset & 3))) & (UInt64.max >> UInt64(64 - 8 * width))
     }
 
     /// Carries out a write to a register. Writes narrower than 32 bits have no defined meaning and none here.

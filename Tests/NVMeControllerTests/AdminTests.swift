@@ -95,34 +95,33 @@ struct AdminTests {
     func wrongQueues() throws {
         let rig = try Rig()
         let at = rig.slot.allocate(4)
-        func completion(_ id: UInt16, _ entries: Int = 8, _ address: UInt64, _ vector: UInt16? = 0) -> Status?
-        {
+        func completion(_ id: UInt16, entries: Int = 8, at address: UInt64, vector: UInt16? = 0) -> Status? {
             rig.admin(.createCompletionQueue(id, entries: entries, address: address, vector: vector))?.status
         }
-        func submission(_ id: UInt16, _ entries: Int = 8, _ address: UInt64, _ to: UInt16 = 1) -> Status? {
+        func submission(_ id: UInt16, entries: Int = 8, at address: UInt64, to: UInt16 = 1) -> Status? {
             rig.admin(
                 .createSubmissionQueue(id, entries: entries, address: address, completionQueueID: to))?.status
         }
-        #expect(completion(0, at) == .invalidQueueID)
-        #expect(completion(17, at) == .invalidQueueID)
-        #expect(completion(1, 1, at) == .invalidQueueSize)
-        #expect(completion(1, 2049, at) == .invalidQueueSize)
-        #expect(completion(1, 8, at + 8) == .invalidPRPOffset)
-        #expect(completion(1, 8, at, 17) == .invalidInterruptVector)
-        #expect(submission(1, at) == .invalidCompletionQueue)
+        #expect(completion(0, at: at) == .invalidQueueID)
+        #expect(completion(17, at: at) == .invalidQueueID)
+        #expect(completion(1, entries: 1, at: at) == .invalidQueueSize)
+        #expect(completion(1, entries: 2049, at: at) == .invalidQueueSize)
+        #expect(completion(1, at: at + 8) == .invalidPRPOffset)
+        #expect(completion(1, at: at, vector: 17) == .invalidInterruptVector)
+        #expect(submission(1, at: at) == .invalidCompletionQueue)
         var scattered = SubmissionEntry.createCompletionQueue(1, entries: 8, address: at, vector: nil)
         scattered.dword11 &= ~1
         #expect(rig.admin(scattered)?.status == .invalidField)
-        #expect(completion(1, 2048, at) == .success)
-        #expect(completion(1, at) == .invalidQueueID)
-        #expect(submission(0, at) == .invalidQueueID)
-        #expect(submission(1, 8, at, 0) == .invalidQueueID)
-        #expect(submission(1, 8, at, 200) == .invalidQueueID)
-        #expect(submission(1, 8, at, 2) == .invalidCompletionQueue)
-        #expect(submission(1, 1, at) == .invalidQueueSize)
-        #expect(submission(1, 8, at + 1024) == .invalidPRPOffset)
-        #expect(submission(1, at) == .success)
-        #expect(submission(1, at) == .invalidQueueID)
+        #expect(completion(1, entries: 2048, at: at) == .success)
+        #expect(completion(1, at: at) == .invalidQueueID)
+        #expect(submission(0, at: at) == .invalidQueueID)
+        #expect(submission(1, at: at, to: 0) == .invalidQueueID)
+        #expect(submission(1, at: at, to: 200) == .invalidQueueID)
+        #expect(submission(1, at: at, to: 2) == .invalidCompletionQueue)
+        #expect(submission(1, entries: 1, at: at) == .invalidQueueSize)
+        #expect(submission(1, at: at + 1024) == .invalidPRPOffset)
+        #expect(submission(1, at: at) == .success)
+        #expect(submission(1, at: at) == .invalidQueueID)
     }
 
     @Test("Queues need the entry sizes of CC")
