@@ -287,9 +287,15 @@ struct AdminTests {
         #expect(try ssd.temperatureThreshold() == 350)
         try ssd.setArbitration(Controller.Arbitration(burst: 3))
         #expect(try ssd.arbitration().burst == 3)
-        #expect(try ssd.eventConfiguration().contains(.criticalWarnings))
-        let timestamp = try ssd.featureData(.timestamp, byteCount: 8)
-        #expect(timestamp.count == 8)
+        #expect(try !ssd.eventConfiguration().isDisjoint(with: .criticalWarnings))
+        try ssd.setEventConfiguration([])
+        #expect(try ssd.eventConfiguration() == [])
+        if ssd.identity.supportsTimestamp {
+            #expect(try ssd.featureData(.timestamp, byteCount: 8).count == 8)
+        } else {
+            let error = failure { () throws(NVMeError) in try ssd.featureData(.timestamp, byteCount: 8) }
+            #expect(error?.status == .invalidField)
+        }
         let refused = failure { () throws(NVMeError) in try ssd.feature(Feature(rawValue: 0x7f)) }
         #expect(refused?.status == .invalidField)
     }

@@ -76,7 +76,8 @@ struct PRPTests {
         #expect(built.second == built.list.iova.rawValue + 4096 - 24)
         let pieces = followPRP(
             built.first, built.second, byteCount: 6 * 4096, pageSize: 4096, list: built.list)
-        #expect(pieces.map(joined) == [0x100000...(0x100000 + 6 * 4096 - 1)])
+        let wanted: [ClosedRange<UInt64>] = [0x100000...0x105fff]
+        #expect(pieces.map(joined) == wanted)
     }
 
     @Test("pieces that go on inside a page share its entry")
@@ -252,6 +253,20 @@ struct TransferPlanTests {
             try parts(pieces, sgl: .unaligned, style: .prp)
         }
         #expect(try parts(pieces, sgl: .unaligned) == [pieces])
+    }
+
+    @Test("more pieces than a command can describe become several commands")
+    func manyPieces() throws {
+        // 128 pieces of 100 bytes are 25 blocks; a limit of 32 pages leaves room for 16 descriptors.
+        let pieces = (0..<128).map { segment(UInt64(0x1001 + $0 * 0x333), 100) }
+        let result = try parts(pieces, maximum: 0x20000, sgl: .unaligned)
+        #expect(result.allSatisfy { $0.count <= 16 && $0.reduce(0) { $0 + $1.byteCount } % 512 == 0 })
+        #expect(result.flatMap { $0 }.reduce(0) { $0 + $1.byteCount } == 12800)
+        // A block in more pieces than that can't be described at all.
+        let crumbs = (0..<64).map { segment(UInt64(0x1001 + $0 * 0x333), 8) }
+        #expect(throws: DataPointerError.tooManyPieces(limit: 16)) {
+            try parts(crumbs, maximum: 0x20000, sgl: .unaligned)
+        }
     }
 
     @Test("every command is whole blocks, and together they are all bytes in order")
