@@ -65,7 +65,7 @@ let package = Package(
             name: "VFIOCommand",
             dependencies: [
                 "VFIO", "NVMeDriver", "SoftwareHost", "NVMeController", "SoftwareDevices",
-                "VFIOHost", "DeviceModel", "NVMe", "VFIOABI", "LinuxSystem",
+                "VFIOHost", "DeviceModel", "NVMe", "VFIOABI", "LinuxSystem", "IOVASpace",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Crypto", package: "swift-crypto"),
             ],

@@ -6,8 +6,6 @@ public protocol CapabilityCarrier: SizePrefixed {
     var capabilityOffset: UInt32 { get set }
     /// Whether the flag is set that says: there are capabilities.
     var hasCapabilities: Bool { get set }
-    /// Whether an answer to a caller with a small `argsz` is cut to that size, rather than refused.
-    static var isCutToSize: Bool { get }
 }
 
 /// The capabilities behind an information structure, in the order of the chain.
@@ -37,7 +35,7 @@ public struct CapabilityChain: ~Escapable {
     ///   - offset: `cap_offset`: where the first capability is. 0 is a chain without capabilities.
     ///   - structureSize: The bytes of the information structure, which no capability may overlap.
     ///   - alignment: What offsets are multiples of, a positive number. 4 by default because a header holds
-    ///     32-bit numbers; Linux before 6.12 does not keep to 8 (offsets 24, 56, 68), though newer ones do.
+    ///     32-bit numbers; Linux 6.1 does not keep to 8 (offsets 24, 56, 68), though 6.12 and 7.2 do.
     @inlinable
     @_lifetime(copy bytes)
     public init(_ bytes: RawSpan, startingAt offset: UInt32, structureSize: Int, alignment: Int = 4) {
@@ -81,7 +79,7 @@ public struct CapabilityChain: ~Escapable {
         let link = following
         let from = current
         following = 0
-        guard let offset = Int(exactly: link), offset <= bytes.byteCount else {
+        guard let offset = Int(exactly: link), offset < bytes.byteCount else {
             throw CapabilityChainError(.outsideBuffer, at: from, value: link)
         }
         guard offset >= structureSize else {
@@ -94,9 +92,6 @@ public struct CapabilityChain: ~Escapable {
             }
         }
         guard offset % alignment == 0 else { throw CapabilityChainError(.misaligned, at: from, value: link) }
-        guard offset < bytes.byteCount else {
-            throw CapabilityChainError(.outsideBuffer, at: from, value: link)
-        }
         guard let header = CapabilityHeader(bytes, at: offset) else {
             throw CapabilityChainError(.truncatedHeader, at: offset, value: link)
         }
@@ -105,7 +100,9 @@ public struct CapabilityChain: ~Escapable {
         // A capability doesn't tell its size. It ends at the latest where the next one starts; where `next` is
         // no good the next call says so, and this one may use what there is.
         var end = bytes.byteCount
-        if let next = Int(exactly: header.next), next >= offset + MemoryLayout<CapabilityHeader>.size, next < end {
+        if let next = Int(exactly: header.next), next >= offset + MemoryLayout<CapabilityHeader>.size,
+            next < end
+        {
             end = next
         }
         return Capability(header: header, offset: offset, bytes: bytes.extracting(offset..<end))
@@ -187,9 +184,6 @@ extension DeviceInfo: CapabilityCarrier {
         get { flags.contains(.caps) }
         set { flags = newValue ? flags.union(.caps) : flags.subtracting(.caps) }
     }
-
-    /// 16 bytes are enough for an answer.
-    @inlinable public static var isCutToSize: Bool { true }
 }
 
 extension RegionInfo: CapabilityCarrier {
@@ -198,9 +192,6 @@ extension RegionInfo: CapabilityCarrier {
         get { flags.contains(.caps) }
         set { flags = newValue ? flags.union(.caps) : flags.subtracting(.caps) }
     }
-
-    /// All 32 bytes are always written.
-    @inlinable public static var isCutToSize: Bool { false }
 }
 
 extension IOMMUType1Info: CapabilityCarrier {
@@ -209,7 +200,4 @@ extension IOMMUType1Info: CapabilityCarrier {
         get { flags.contains(.caps) }
         set { flags = newValue ? flags.union(.caps) : flags.subtracting(.caps) }
     }
-
-    /// 16 bytes are enough for an answer.
-    @inlinable public static var isCutToSize: Bool { true }
 }

@@ -29,7 +29,8 @@ extension Capability {
     public func iovaRanges() throws(CapabilityChainError) -> TrailingArray<Type1IOVARange> {
         let head = try load(as: Type1IOVARangeCapability.self)
         return try records(
-            behind: MemoryLayout<Type1IOVARangeCapability>.size, count: head.rangeCount, of: Type1IOVARange.self)
+            behind: MemoryLayout<Type1IOVARangeCapability>.size, count: head.rangeCount,
+            of: Type1IOVARange.self)
     }
 
     /// `VFIO_IOMMU_TYPE1_INFO_CAP_MIGRATION` of `IOMMUType1Info`: dirty tracking.

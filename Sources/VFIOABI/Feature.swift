@@ -110,7 +110,9 @@ public struct DeviceFeatureRequest<Payload: ABIValue>: SizePrefixed {
     public var payload: Payload
 
     /// Head and payload.
-    @inlinable public static var minimumSize: Int { MemoryLayout<DeviceFeature>.size + MemoryLayout<Payload>.size }
+    @inlinable public static var minimumSize: Int {
+        MemoryLayout<DeviceFeature>.size + MemoryLayout<Payload>.size
+    }
 
     /// Makes a request about `feature` with its payload.
     @inlinable

@@ -106,10 +106,14 @@ public struct HWPTVTDStage1Flags: OptionSet, Hashable, ABIValue {
     @inlinable public init(rawValue: UInt64) { self.rawValue = rawValue }
 
     /// `IOMMU_VTD_S1_SRE`: requests for supervisor pages are allowed.
-    @inlinable public static var supervisorRequests: HWPTVTDStage1Flags { HWPTVTDStage1Flags(rawValue: 1 << 0) }
+    @inlinable public static var supervisorRequests: HWPTVTDStage1Flags {
+        HWPTVTDStage1Flags(rawValue: 1 << 0)
+    }
 
     /// `IOMMU_VTD_S1_EAFE`: the extended accessed flag is kept.
-    @inlinable public static var extendedAccessFlag: HWPTVTDStage1Flags { HWPTVTDStage1Flags(rawValue: 1 << 1) }
+    @inlinable public static var extendedAccessFlag: HWPTVTDStage1Flags {
+        HWPTVTDStage1Flags(rawValue: 1 << 1)
+    }
 
     /// `IOMMU_VTD_S1_WPE`: write protection holds for supervisors too.
     @inlinable public static var writeProtect: HWPTVTDStage1Flags { HWPTVTDStage1Flags(rawValue: 1 << 2) }
@@ -229,7 +233,9 @@ public struct HWPTGetDirtyBitmapFlags: OptionSet, Hashable, ABIValue {
     @inlinable public init(rawValue: UInt32) { self.rawValue = rawValue }
 
     /// `IOMMU_HWPT_GET_DIRTY_BITMAP_NO_CLEAR`: leave the pages dirty.
-    @inlinable public static var noClear: HWPTGetDirtyBitmapFlags { HWPTGetDirtyBitmapFlags(rawValue: 1 << 0) }
+    @inlinable public static var noClear: HWPTGetDirtyBitmapFlags {
+        HWPTGetDirtyBitmapFlags(rawValue: 1 << 0)
+    }
 }
 
 /// `iommu_hwpt_get_dirty_bitmap`: the argument of `Request.hwptGetDirtyBitmap`. Bits are set, never cleared.

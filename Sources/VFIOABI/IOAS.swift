@@ -402,13 +402,19 @@ public struct VFIOCompatibilityIOASOperation: RawRepresentable, Hashable, ABIVal
     @inlinable public init(rawValue: UInt16) { self.rawValue = rawValue }
 
     /// `IOMMU_VFIO_IOAS_GET`: get it.
-    @inlinable public static var get: VFIOCompatibilityIOASOperation { VFIOCompatibilityIOASOperation(rawValue: 0) }
+    @inlinable public static var get: VFIOCompatibilityIOASOperation {
+        VFIOCompatibilityIOASOperation(rawValue: 0)
+    }
 
     /// `IOMMU_VFIO_IOAS_SET`: set it.
-    @inlinable public static var set: VFIOCompatibilityIOASOperation { VFIOCompatibilityIOASOperation(rawValue: 1) }
+    @inlinable public static var set: VFIOCompatibilityIOASOperation {
+        VFIOCompatibilityIOASOperation(rawValue: 1)
+    }
 
     /// `IOMMU_VFIO_IOAS_CLEAR`: have none.
-    @inlinable public static var clear: VFIOCompatibilityIOASOperation { VFIOCompatibilityIOASOperation(rawValue: 2) }
+    @inlinable public static var clear: VFIOCompatibilityIOASOperation {
+        VFIOCompatibilityIOASOperation(rawValue: 2)
+    }
 }
 
 /// `iommu_vfio_ioas`: the argument of `Request.iommufdVFIOIOAS`: the address space that vfio.h's container

@@ -111,7 +111,7 @@ public struct APInterrupt: RawRepresentable, Hashable, ABIValue {
     /// `VFIO_AP_REQ_IRQ_INDEX`: the host asks for the device back.
     @inlinable public static var req: APInterrupt { APInterrupt(rawValue: 0) }
 
-    /// `VFIO_AP_CFG_CHG_IRQ_INDEX`: the adapters given to the device changed; since Linux 6.16.
+    /// `VFIO_AP_CFG_CHG_IRQ_INDEX`: the adapters given to the device changed; newer than the seed revision.
     @inlinable public static var configurationChange: APInterrupt { APInterrupt(rawValue: 1) }
 
     /// `VFIO_AP_NUM_IRQS`: the number of indices, at Linux 7.2 (1 before `configurationChange` came).

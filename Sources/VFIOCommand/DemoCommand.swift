@@ -1,0 +1,28 @@
+import ArgumentParser
+import LinuxSystem
+import VFIOHost
+
+/// `vfio demo`: the main job on the software kernel, told step by step.
+struct DemoCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "demo",
+        abstract: "Drive an NVMe disk through VFIO inside this process, and tell what happens.",
+        discussion: """
+            Needs no hardware, no root and no kernel module. An image that is given is only read: what the demo
+            writes stays in memory.
+            """)
+
+    @Option(help: ArgumentHelp("A disk image; an ext4 image is made where none is given.", valueName: "file"))
+    var image: String?
+
+    func run() throws {
+        let console = Console()
+        let started = Clock.now
+        let image = try DemoImage(given: image, console)
+        defer { image.remove() }
+        var demo = try Demo(image, console)
+        try demo.run()
+        console.line()
+        console.heading("Done in \(Human.nanoseconds(Clock.now - started)).")
+    }
+}

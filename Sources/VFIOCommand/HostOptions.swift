@@ -1,0 +1,111 @@
+import ArgumentParser
+import LinuxSystem
+import NVMeController
+import NVMeDriver
+import SoftwareDevices
+import SoftwareHost
+import VFIO
+import VFIOHost
+
+/// Who answers, and which way in is taken: options that most verbs have.
+struct HostOptions: ParsableArguments {
+    enum Kind: String, ExpressibleByArgument, CaseIterable {
+        case linux
+        case soft
+    }
+
+    enum RouteName: String, ExpressibleByArgument, CaseIterable {
+        case auto
+        case group
+        case cdev
+    }
+
+    @Option(
+        help: ArgumentHelp(
+            "Who answers: this machine's kernel, or a VFIO kernel inside this process.",
+            discussion: "The default is linux, and soft where --machine is given.", valueName: "linux|soft"))
+    var host: Kind?
+
+    @Option(help: ArgumentHelp("The software machine, as a JSON file.", valueName: "file"))
+    var machine: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "The way in: container and group, or device node and iommufd.", valueName: "auto|group|cdev"))
+    var route: RouteName = .auto
+
+    var routeChoice: RouteChoice {
+        switch route {
+        case .auto: .automatic
+        case .group: .group
+        case .cdev: .cdev
+        }
+    }
+
+    /// The host that was asked for.
+    func makeHost() throws(CommandFailure) -> any Host {
+        switch (host, machine) {
+        case (.linux, .some):
+            throw .wrongUsage("--machine describes a software machine: use it with --host soft")
+        case (.linux, nil), (nil, nil): return LinuxHost()
+        case (_, .some(let path)): return try Self.softwareHost(try MachineFile.read(path), path)
+        case (.soft, nil): return try Self.softwareHost(try Self.sampleMachine(), nil)
+        }
+    }
+
+    private static func softwareHost(
+        _ machine: MachineDescription, _ path: String?
+    ) throws(CommandFailure) -> SoftwareHost {
+        do throws(MachineError) {
+            return try SoftwareHost(machine)
+        } catch {
+            throw .wrongUsage("\(path ?? "the machine"): \(error)")
+        }
+    }
+
+    /// What `--host soft` means where no machine is described: an empty NVMe disk and an educational device.
+    private static func sampleMachine() throws(CommandFailure) -> MachineDescription {
+        do throws(BlockStoreError) {
+            let namespace = try NVMeNamespace(try MemoryStore(byteCount: 64 << 20))
+            return MachineDescription {
+                IOMMUGroup(26) { PCIDevice(NVMeController([namespace]), at: "0000:01:00.0") }
+                IOMMUGroup(27) { PCIDevice(Educational(), at: "0000:02:00.0") }
+            }
+        } catch {
+            throw .refused("\(error)")
+        }
+    }
+}
+
+/// A device as it is named on a command line.
+struct DeviceArgument: ParsableArguments {
+    @Argument(help: ArgumentHelp("The device's address, e.g. 0000:01:00.0.", valueName: "bdf"))
+    var bdf: String
+
+    /// The address.
+    func address() throws(CommandFailure) -> PCIAddress {
+        guard let address = PCIAddress(bdf) else {
+            throw .wrongUsage("\"\(bdf)\" isn't a PCI address; one looks like 0000:01:00.0")
+        }
+        return address
+    }
+}
+
+/// Runs something on a device and turns what it throws into what the command says.
+func speaking<R>(_ body: () throws(VFIOError) -> R) throws(CommandFailure) -> R {
+    do throws(VFIOError) { return try body() } catch { throw .refused("\(error)") }
+}
+
+/// The same for what the NVMe driver throws.
+func speakingNVMe<R: ~Copyable>(_ body: () throws(NVMeError) -> R) throws(CommandFailure) -> R {
+    do throws(NVMeError) { return try body() } catch { throw .refused("\(error)") }
+}
+
+/// The inventory of a host.
+func inventory(of host: any Host) throws(CommandFailure) -> Inventory {
+    do throws(InventoryError) {
+        return try host.inventory()
+    } catch {
+        throw .undetermined("\(error.path) can't be read: \(error.errno)")
+    }
+}

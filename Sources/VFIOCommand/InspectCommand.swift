@@ -1,0 +1,173 @@
+import ArgumentParser
+import IOVASpace
+import LinuxSystem
+import VFIO
+import VFIOABI
+import VFIOHost
+
+/// `vfio inspect BDF`: what a device tells of itself once it is open.
+struct InspectCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "inspect",
+        abstract: "Open a device and show its regions, interrupts, capabilities and usable addresses.")
+
+    @OptionGroup var options: HostOptions
+    @OptionGroup var device: DeviceArgument
+    @Flag(help: "Print JSON.") var json = false
+
+    struct RegionEntry: Encodable {
+        let index: Int
+        let name: String
+        let byteCount: UInt64
+        let access: String
+        let mapped: [MappedEntry]
+    }
+
+    struct MappedEntry: Encodable {
+        let offset: Int
+        let byteCount: Int
+    }
+
+    struct InterruptEntry: Encodable {
+        let name: String
+        let count: Int
+        let flags: [String]
+    }
+
+    struct CapabilityEntry: Encodable {
+        let offset: Int
+        let id: Int
+        let name: String
+    }
+
+    struct RangeEntry: Encodable {
+        let first: String
+        let last: String
+    }
+
+    /// What `--json` prints.
+    struct Report: Encodable {
+        let version = 1
+        let address: String
+        let vendor: String
+        let device: String
+        let classCode: String
+        let className: String
+        let route: String
+        let routeReason: String
+        let canReset: Bool
+        let regions: [RegionEntry]
+        let interrupts: [InterruptEntry]
+        let capabilities: [CapabilityEntry]
+        let extendedCapabilities: [CapabilityEntry]
+        let usableAddresses: [RangeEntry]
+        let pageSizes: [UInt64]
+    }
+
+    func run() throws {
+        let address = try device.address()
+        let host = try options.makeHost()
+        let choice = options.routeChoice
+        let report = try speaking { () throws(VFIOError) in
+            try Self.report(try Device(opening: address, on: host, choice))
+        }
+        if json { return try JSONOutput.print(report) }
+        Self.show(report)
+    }
+
+    private static let regionNames = [
+        "BAR 0", "BAR 1", "BAR 2", "BAR 3", "BAR 4", "BAR 5", "ROM", "configuration", "VGA",
+    ]
+
+    static func report(_ device: Device) throws(VFIOError) -> Report {
+        var regions: [RegionEntry] = []
+        for index in 0..<device.info.regionCount {
+            // VGA's region is refused where the device has none; all others answer, if only with no bytes.
+            guard let region = try? device.region(RegionIndex(rawValue: UInt32(index))), region.byteCount > 0
+            else {
+                continue
+            }
+            var access = region.flags.contains(.read) ? "r" : "-"
+            access += region.flags.contains(.write) ? "w" : "-"
+            access += region.flags.contains(.mmap) ? "m" : "-"
+            regions.append(
+                RegionEntry(
+                    index: index, name: index < regionNames.count ? regionNames[index] : "region \(index)",
+                    byteCount: region.byteCount, access: access,
+                    mapped: region.mappedAreas.map { MappedEntry(offset: $0.offset, byteCount: $0.byteCount) }
+                ))
+        }
+        var interrupts: [InterruptEntry] = []
+        for (index, name) in ["INTx", "MSI", "MSI-X", "error", "request"].enumerated() {
+            guard let info = try? device.interruptInfo(InterruptIndex(rawValue: UInt32(index))),
+                info.count > 0
+            else {
+                continue
+            }
+            var flags: [String] = []
+            if info.isMaskable { flags.append("maskable") }
+            if info.masksItself { flags.append("masks itself") }
+            if info.isFixedSize { flags.append("enabled all at once") }
+            interrupts.append(InterruptEntry(name: name, count: info.count, flags: flags))
+        }
+        let configuration = device.configuration
+        let capabilities = try configuration.capabilities().map {
+            CapabilityEntry(offset: $0.offset, id: Int($0.id), name: PCIText.capabilityName($0.id))
+        }
+        let extended = try configuration.extendedCapabilities().map {
+            CapabilityEntry(offset: $0.offset, id: Int($0.id), name: PCIText.extendedCapabilityName($0.id))
+        }
+        let classCode = try configuration.classCode
+        return Report(
+            address: "\(device.address)", vendor: hexadecimal(try configuration.vendor, digits: 4),
+            device: hexadecimal(try configuration.deviceID, digits: 4),
+            classCode: hexadecimal(classCode, digits: 6), className: PCIText.className(classCode),
+            route: "\(device.route.kind)", routeReason: device.route.reason, canReset: device.canReset,
+            regions: regions, interrupts: interrupts, capabilities: capabilities,
+            extendedCapabilities: extended,
+            usableAddresses: device.addressSpace.usableRanges.map {
+                RangeEntry(first: "\($0.first)", last: "\($0.last)")
+            },
+            pageSizes: (0..<64).map { UInt64(1) << $0 }.filter { device.addressSpace.pageSizes & $0 != 0 })
+    }
+
+    private static func show(_ report: Report) {
+        let console = Console()
+        console.heading("\(report.address)  \(report.vendor):\(report.device)  \(report.className)")
+        print("opened through \(report.route): \(report.routeReason)")
+        print(report.canReset ? "can be reset" : "can't be reset")
+        print("\nregions")
+        for region in report.regions {
+            var line = "  \(region.name): \(Human.bytes(region.byteCount)), \(region.access)"
+            if !region.mapped.isEmpty {
+                line +=
+                    ", mapped: "
+                    + region.mapped.map {
+                        "\(Human.bytes(UInt64($0.byteCount))) at 0x\(hexadecimal($0.offset))"
+                    }
+                    .joined(separator: ", ")
+            }
+            print(line)
+        }
+        print("\ninterrupts")
+        for interrupt in report.interrupts {
+            let flags = interrupt.flags.isEmpty ? "" : " (\(interrupt.flags.joined(separator: ", ")))"
+            print("  \(interrupt.name): \(interrupt.count)\(flags)")
+        }
+        if !(report.capabilities.isEmpty && report.extendedCapabilities.isEmpty) { print("\ncapabilities") }
+        for capability in report.capabilities + report.extendedCapabilities {
+            print("  0x\(hexadecimal(capability.offset, digits: 2)): \(capability.name)")
+        }
+        print("\naddresses for DMA")
+        for range in report.usableAddresses { print("  \(range.first) to \(range.last)") }
+        print("  pages: \(pages(report.pageSizes))")
+    }
+
+    /// "4 KiB, 2 MiB"; a long run of sizes is told by its ends.
+    private static func pages(_ sizes: [UInt64]) -> String {
+        guard sizes.count > 4, let first = sizes.first, let last = sizes.last else {
+            return sizes.map { Human.bytes($0) }.joined(separator: ", ")
+        }
+        return "\(Human.bytes(first)) to \(Human.bytes(last)), \(sizes.count) sizes"
+    }
+}

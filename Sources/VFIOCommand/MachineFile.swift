@@ -1,0 +1,196 @@
+import DeviceModel
+import FoundationEssentials
+import LinuxSystem
+import NVMeController
+import SoftwareDevices
+import SoftwareHost
+
+/// A software machine as a JSON file describes it:
+///
+/// ```json
+/// { "iommu": { "pageSizes": ["4K", "2M"], "apertures": [["0x0", "0x7fffffffff"]] },
+///   "groups": [ { "number": 26, "devices": [
+///       { "address": "0000:01:00.0", "model": "nvme", "image": "disk.img" },
+///       { "address": "0000:01:00.1", "model": "edu", "driver": null } ] } ] }
+/// ```
+enum MachineFile {
+    /// Reads a file and makes the devices in it. Paths in it count from the file's own folder.
+    static func read(_ path: String) throws(CommandFailure) -> MachineDescription {
+        let bytes: [UInt8]
+        do throws(Errno) {
+            bytes = try FileSystem.bytes(of: path, limit: 1 << 20)
+        } catch {
+            throw .wrongUsage("the machine file \(path) can't be read: \(error)")
+        }
+        let folder = path.split(separator: "/", omittingEmptySubsequences: false).dropLast().joined(
+            separator: "/")
+        do throws(StrictObject.Problem) {
+            return try parse(bytes, folder: path.contains("/") ? folder + "/" : "")
+        } catch {
+            throw .wrongUsage("\(path): \(error)")
+        }
+    }
+
+    /// Makes a machine from the text of a file.
+    /// - Parameter folder: what relative paths are put behind.
+    static func parse(_ bytes: [UInt8], folder: String) throws(StrictObject.Problem) -> MachineDescription {
+        let document: JSONValue
+        do {
+            document = try JSONDecoder().decode(JSONValue.self, from: Data(bytes))
+        } catch {
+            throw StrictObject.Problem(description: "isn't JSON: \(error)")
+        }
+        let root = try StrictObject(
+            document, at: "", keys: ["iommu", "groups", "devices", "process", "nodes"])
+        var machine = MachineDescription()
+        if let object = try root.object("iommu", keys: iommuKeys) { machine.iommu = try iommu(object) }
+        for item in try root.list("groups") {
+            machine.groups.append(try group(item.value, item.place, folder))
+        }
+        for item in try root.list("devices") {
+            machine.ungroupedDevices.append(try device(item.value, item.place, folder))
+        }
+        if let object = try root.object("process", keys: ["lockedMemory"]) {
+            machine.process.lockedMemoryLimit = try object.size("lockedMemory")
+        }
+        if let object = try root.object("nodes", keys: ["containers", "iommufd", "devices"]) {
+            machine.hasContainers = try object.bool("containers") ?? true
+            machine.hasIOMMUFD = try object.bool("iommufd") ?? true
+            machine.hasDeviceNodes = try object.bool("devices") ?? true
+        }
+        return machine
+    }
+
+    private static let iommuKeys = [
+        "type", "pageSizes", "apertures", "reserved", "isolatedMSI", "allowUnsafeInterrupts", "dmaEntryLimit",
+    ]
+
+    private static func iommu(_ object: StrictObject) throws(StrictObject.Problem) -> IOMMU {
+        var iommu = IOMMU()
+        switch try object.text("type") ?? "type1" {
+        case "type1": iommu.kind = .type1
+        case "none": iommu.kind = .none
+        case let other: throw object.problem("type", "is \"\(other)\"; known are \"type1\" and \"none\"")
+        }
+        let sizes = try object.list("pageSizes")
+        if !sizes.isEmpty {
+            iommu.pageSizes = []
+            for item in sizes {
+                let size = try StrictObject.size(item.value, at: item.place)
+                guard size.nonzeroBitCount == 1, size >= 4096 else {
+                    throw StrictObject.Problem(
+                        description: "\(item.place): \(size) isn't a power of two of 4096 or more")
+                }
+                iommu.pageSizes.insert(IOMMU.PageSizes(rawValue: size))
+            }
+        }
+        let apertures = try ranges(object, "apertures")
+        if !apertures.isEmpty { iommu = IOMMU(iommu.kind, pageSizes: iommu.pageSizes, apertures: apertures) }
+        if try !object.list("reserved").isEmpty {
+            iommu.reserved =
+                [IOMMU.x86MessageWindow] + (try ranges(object, "reserved")).map { ReservedRange($0) }
+        }
+        iommu.hasIsolatedMSI = try object.bool("isolatedMSI") ?? true
+        iommu.allowsUnsafeInterrupts = try object.bool("allowUnsafeInterrupts") ?? false
+        if let limit = try object.size("dmaEntryLimit") {
+            guard let limit = UInt32(exactly: limit) else {
+                throw object.problem("dmaEntryLimit", "must be below 2^32")
+            }
+            iommu.dmaEntryLimit = limit
+        }
+        return iommu
+    }
+
+    /// A list of pairs, the last address included.
+    private static func ranges(
+        _ object: StrictObject, _ key: String
+    ) throws(StrictObject.Problem) -> [ClosedRange<UInt64>] {
+        var ranges: [ClosedRange<UInt64>] = []
+        for item in try object.list(key) {
+            guard case .list(let bounds) = item.value, bounds.count == 2 else {
+                throw StrictObject.Problem(
+                    description: "\(item.place) must be a pair like [\"0x0\", \"0x7fffffffff\"]")
+            }
+            let first = try StrictObject.size(bounds[0], at: item.place)
+            let last = try StrictObject.size(bounds[1], at: item.place)
+            guard first <= last else {
+                throw StrictObject.Problem(description: "\(item.place): the first address is above the last")
+            }
+            ranges.append(first...last)
+        }
+        return ranges
+    }
+
+    private static func group(
+        _ value: JSONValue, _ place: String, _ folder: String
+    ) throws(StrictObject.Problem) -> IOMMUGroup {
+        let object = try StrictObject(value, at: place, keys: ["number", "devices"])
+        guard let number = Int(exactly: try object.requiredSize("number")) else {
+            throw object.problem("number", "is too large")
+        }
+        var devices: [PCIDevice] = []
+        for item in try object.list("devices") { devices.append(try device(item.value, item.place, folder)) }
+        return IOMMUGroup(number, devices: devices)
+    }
+
+    private static func device(
+        _ value: JSONValue, _ place: String, _ folder: String
+    ) throws(StrictObject.Problem) -> PCIDevice {
+        let object = try StrictObject(
+            value, at: place,
+            keys: [
+                "address", "model", "driver", "image", "readOnly", "size", "blockSize", "serial", "vendor",
+                "device",
+                "class",
+            ])
+        let address = try object.requiredText("address")
+        let model: any DeviceModel
+        switch try object.requiredText("model") {
+        case "nvme": model = try disk(object, folder)
+        case "edu": model = Educational()
+        case "bystander":
+            let identity = PCIIdentity(
+                vendor: UInt16(truncatingIfNeeded: try object.requiredSize("vendor")),
+                device: UInt16(truncatingIfNeeded: try object.requiredSize("device")),
+                classCode: UInt32(truncatingIfNeeded: try object.size("class") ?? 0))
+            return PCIDevice(bystander: identity, at: address, driver: try driver(object, nil))
+        case let other:
+            throw object.problem("model", "is \"\(other)\"; known are \"nvme\", \"edu\" and \"bystander\"")
+        }
+        return PCIDevice(model, at: address, driver: try driver(object, "vfio-pci"))
+    }
+
+    /// The driver that a device is bound to; an empty text means none.
+    private static func driver(_ object: StrictObject, _ usual: String?) throws(StrictObject.Problem)
+        -> String?
+    {
+        guard let name = try object.text("driver") else { return usual }
+        return name.isEmpty ? nil : name
+    }
+
+    private static func disk(
+        _ object: StrictObject, _ folder: String
+    ) throws(StrictObject.Problem) -> NVMeController {
+        guard let blockSize = Int(exactly: try object.size("blockSize") ?? 512) else {
+            throw object.problem("blockSize", "is too large")
+        }
+        var settings = NVMeController.Settings()
+        if let serial = try object.text("serial") { settings.serialNumber = serial }
+        let image = try object.text("image")
+        let isReadOnly = try object.bool("readOnly") ?? false
+        let byteCount = try object.size("size") ?? 64 << 20
+        do throws(BlockStoreError) {
+            let store: any BlockStore
+            if let image {
+                store = try FileStore(
+                    path: image.hasPrefix("/") ? image : folder + image, blockSize: blockSize,
+                    readOnly: isReadOnly)
+            } else {
+                store = try MemoryStore(byteCount: byteCount)
+            }
+            return NVMeController([try NVMeNamespace(store, blockSize: blockSize)], settings: settings)
+        } catch {
+            throw object.problem(image == nil ? "size" : "image", "can't be used: \(error)")
+        }
+    }
+}
