@@ -276,6 +276,23 @@ struct AdminTests {
         check(newest.status == .invalidOpcode && newest.submissionQueueID == queue.identifier)
     }
 
+    @Test("admin commands of the caller's own are sent, but not those that are the driver's")
+    func passThrough() throws {
+        let bench = try Bench()
+        let ssd = try bench.open()
+        let memory = try ssd.allocate(byteCount: 4096)
+        try ssd.admin(.identify(.controller), memory.segment)
+        #expect(memory.window.load16(0) == ssd.identity.vendorID)
+        #expect(
+            try ssd.admin(.getFeatures(.numberOfQueues))
+                == QueueCounts(submission: 16, completion: 16).rawValue)
+        let queue = failure { () throws(NVMeError) in try ssd.admin(.deleteSubmissionQueue(1)) }
+        #expect(queue?.reason == .reserved(opcode: 0))
+        let event = failure { () throws(NVMeError) in try ssd.admin(.asynchronousEventRequest()) }
+        #expect(event?.reason == .reserved(opcode: 0x0c))
+        #expect(try ssd.read(blocks: 0..<1).count == 512)
+    }
+
     @Test("features are read and set")
     func features() throws {
         let bench = try Bench()

@@ -153,6 +153,25 @@ struct QueueTests {
         #expect(polled == nil)
     }
 
+    @Test("interrupts still arrive after the whole device was reset")
+    func interruptsAfterReset() throws {
+        let bench = try Bench()
+        let ssd = try bench.open()
+        let namespace = try ssd.defaultNamespace()
+        var queue = try ssd.makeQueuePair(entryCount: 8)
+        try ssd.reset(throughDevice: true)
+        try queue.restart()
+        let descriptor = try must(queue.interruptDescriptor)
+        let poller = try Poller()
+        try poller.add(descriptor, .readable, tag: 9)
+        var events: [Poller.Event] = []
+        _ = try poller.wait(into: &events, milliseconds: 0)
+        try queue.flush(namespace)
+        queue.ring()
+        #expect(try poller.wait(into: &events, milliseconds: 10_000) == 1)
+        check(queue.poll()?.isSuccess == true)
+    }
+
     @Test("bare rings carry commands of the caller's own making")
     func raw() throws {
         let bench = try Bench()
