@@ -7,7 +7,9 @@ import VFIOHost
 extension Scenario {
     static let eduMapping: [Scenario] = [
         Scenario("overlapping mappings are refused, and the message names both ranges") { lab in
-            let space = try lab.open().addressSpace
+            let device = try lab.open()
+            let space = device.addressSpace
+            defer { withExtendedLifetime(device) {} }
             let first = try space.allocate(byteCount: 2 * pageSize, at: IOVA(0x10_0000))
             try expectError(
                 .overlap, ["0x101000...0x101fff", "0x100000...0x101fff"], "inside the first"
@@ -21,13 +23,16 @@ extension Scenario {
             try first.release()
         },
         Scenario("addresses and lengths that aren't whole pages are refused") { lab in
-            let space = try lab.open().addressSpace
+            let device = try lab.open()
+            let space = device.addressSpace
+            defer { withExtendedLifetime(device) {} }
             let own = try Mapping(anonymous: 2 * pageSize)
             let page = own.window.window(at: 0, byteCount: pageSize)
             let half = own.window.window(at: 0, byteCount: 100)
             let odd = own.window.window(at: 16, byteCount: pageSize)
             let empty = own.window.window(at: 0, byteCount: 0)
-            try expectError(.misaligned, ["page size", "IOVA 0x1001"], "an odd IOVA") { () throws(VFIOError) in
+            try expectError(.misaligned, ["page size", "IOVA 0x1001"], "an odd IOVA") {
+                () throws(VFIOError) in
                 _ = try space.map(page, at: IOVA(0x1001))
             }
             try expectError(.misaligned, ["100 bytes"], "a part of a page") { () throws(VFIOError) in
@@ -45,7 +50,9 @@ extension Scenario {
             try expectEqual(space.mappingCount, 0, "mappings")
         },
         Scenario("the window of interrupt messages can't be mapped, and the message names it") { lab in
-            let space = try lab.open().addressSpace
+            let device = try lab.open()
+            let space = device.addressSpace
+            defer { withExtendedLifetime(device) {} }
             for place in [0xfee0_0000, 0xfeef_f000, 0xfedf_f000] as [UInt64] {
                 try expectError(
                     .reservedRange, ["0xfee00000...0xfeefffff", "msi"], "IOVA \(hexadecimal(place))"
@@ -59,8 +66,11 @@ extension Scenario {
             try above.release()
             try below.release()
         },
-        Scenario("what the IOMMU doesn't translate can't be mapped, and the message says what it does") { lab in
-            let space = try lab.open().addressSpace
+        Scenario("what the IOMMU doesn't translate can't be mapped, and the message says what it does") {
+            lab in
+            let device = try lab.open()
+            let space = device.addressSpace
+            defer { withExtendedLifetime(device) {} }
             guard let last = space.usableRanges.last?.last, last != .max else {
                 throw Skipped("the IOMMU translates all addresses")
             }
@@ -79,7 +89,9 @@ extension Scenario {
             }
         },
         Scenario("a limit of addresses is kept, and told when nothing is free below it") { lab in
-            let space = try lab.open().addressSpace
+            let device = try lab.open()
+            let space = device.addressSpace
+            defer { withExtendedLifetime(device) {} }
             let memory = try space.allocate(byteCount: 65536, below: IOVA(0x10_0000))
             try expect(memory.iova.rawValue + 65536 <= 0x10_0000, "it lies at \(memory.iova)")
             try expect(memory.iova != IOVA(0), "it lies at 0")
@@ -91,7 +103,9 @@ extension Scenario {
             }
         },
         Scenario("a mapping frees its place when it goes") { lab in
-            let space = try lab.open().addressSpace
+            let device = try lab.open()
+            let space = device.addressSpace
+            defer { withExtendedLifetime(device) {} }
             let place = IOVA(0x20_0000)
             for _ in 1...3 {
                 let memory = try space.allocate(byteCount: 1 << 20, at: place)
@@ -110,7 +124,9 @@ extension Scenario {
             try last.release()
         },
         Scenario("memory that isn't writable can be mapped for reading only") { lab in
-            let space = try lab.open().addressSpace
+            let device = try lab.open()
+            let space = device.addressSpace
+            defer { withExtendedLifetime(device) {} }
             let own = try Mapping(anonymous: pageSize)
             own.window.store8(0, 1)
             try own.protect(.read)
@@ -119,7 +135,8 @@ extension Scenario {
                 _ = try space.map(window, access: [.read, .write])
             }
             try space.map(window, access: [.read]).release()
-            try expectError(.refused, ["neither reading nor writing"], "for nothing") { () throws(VFIOError) in
+            try expectError(.refused, ["neither reading nor writing"], "for nothing") {
+                () throws(VFIOError) in
                 _ = try space.map(window, access: [])
             }
         },
