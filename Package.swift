@@ -59,7 +59,7 @@ let package = Package(
         target("NVMeController", on: ["DeviceModel", "NVMe", "LinuxSystem", "IOVASpace"]),
         target("SoftwareDevices", on: ["DeviceModel", "LinuxSystem", "IOVASpace"]),
         // Floor 4: drivers.
-        target("NVMeDriver", on: ["VFIO", "NVMe", "LinuxSystem"]),
+        target("NVMeDriver", on: ["VFIO", "VFIOHost", "NVMe", "LinuxSystem", "IOVASpace"]),
         // Floor 5: the command.
         .executableTarget(
             name: "VFIOCommand",
@@ -74,20 +74,37 @@ let package = Package(
         tests(
             "VFIOCommandTests",
             on: ["VFIOCommand", "SoftwareHost", "NVMeController", "VFIOHost", "LinuxSystem"]),
+        // What is done with a device in the kernel lab, written once: on a real kernel by the probe, on the
+        // software host by a test.
+        .target(
+            name: "LabScenarios",
+            dependencies: ["VFIO", "VFIOHost", "VFIOABI", "LinuxSystem", "IOVASpace"],
+            path: "Tests/LabScenarios", swiftSettings: house),
+        .executableTarget(
+            name: "KernelLabProbe", dependencies: ["LabScenarios", "VFIO", "VFIOHost", "LinuxSystem"],
+            path: "Tests/KernelLabProbe", swiftSettings: house),
+        tests(
+            "LabScenarioTests",
+            on: ["LabScenarios", "SoftwareHost", "SoftwareDevices", "VFIO", "VFIOHost", "LinuxSystem"]),
+
         tests("VFIOABITests", on: ["VFIOABI"], resources: [.copy("Resources")]),
         tests("NVMeTests", on: ["NVMe"]),
         tests("LinuxSystemTests", on: ["LinuxSystem"]),
         tests("IOVASpaceTests", on: ["IOVASpace"]),
         tests("VFIOHostTests", on: ["VFIOHost", "VFIOABI", "LinuxSystem"]),
-        tests("DeviceModelTests", on: ["DeviceModel", "LinuxSystem"]),
+        tests("DeviceModelTests", on: ["DeviceModel", "LinuxSystem", "IOVASpace"]),
         tests(
             "SoftwareHostTests",
-            on: ["SoftwareHost", "SoftwareDevices", "VFIOHost", "DeviceModel", "VFIOABI", "LinuxSystem"]),
+            on: [
+                "SoftwareHost", "SoftwareDevices", "VFIOHost", "DeviceModel", "VFIOABI", "LinuxSystem",
+                "IOVASpace",
+                "CLinux",
+            ]),
         tests(
             "VFIOTests",
             on: [
                 "VFIO", "SoftwareHost", "SoftwareDevices", "VFIOHost", "DeviceModel", "VFIOABI",
-                "LinuxSystem",
+                "LinuxSystem", "IOVASpace",
             ]),
         tests(
             "NVMeControllerTests", on: ["NVMeController", "NVMe", "DeviceModel", "LinuxSystem", "IOVASpace"]),
@@ -96,7 +113,7 @@ let package = Package(
             "NVMeDriverTests",
             on: [
                 "NVMeDriver", "NVMeController", "SoftwareHost", "VFIO", "VFIOHost", "NVMe",
-                "DeviceModel", "LinuxSystem",
+                "DeviceModel", "LinuxSystem", "IOVASpace",
             ]),
     ]
 )
