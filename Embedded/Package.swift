@@ -40,7 +40,7 @@ let package = Package(
             name: "EmbeddedCheck",
             dependencies: [
                 "SoftwareHost", "NVMeController", "SoftwareDevices", "VFIOHost", "DeviceModel", "NVMe",
-                "VFIOABI", "LinuxSystem", "IOVASpace",
+                "VFIOABI", "LinuxSystem", "IOVASpace", "CLinux",
             ],
             path: "Check",
             swiftSettings: embedded,

@@ -59,7 +59,7 @@ struct KernelLabProbe {
     /// Sets the limit, and becomes a user without the right to go beyond it. There is no way back.
     @Sendable static func limitLockedMemory(_ byteCount: UInt64) throws {
         try ProcessLimits.setLockedMemory(byteCount)
-        if ProcessLimits.isSuperUser, setresuid(65534, 65534, 65534) != 0 {
+        if ProcessLimits.isSuperUser, setuid(65534) != 0 {
             throw Errno(rawValue: Glibc.errno)
         }
     }
