@@ -56,10 +56,10 @@ let package = Package(
         target(
             "SoftwareHost",
             on: ["VFIOHost", "DeviceModel", "VFIOABI", "LinuxSystem", "IOVASpace"]),
-        target("NVMeController", on: ["DeviceModel", "NVMe", "LinuxSystem"]),
+        target("NVMeController", on: ["DeviceModel", "NVMe", "LinuxSystem", "IOVASpace"]),
         target("SoftwareDevices", on: ["DeviceModel", "LinuxSystem", "IOVASpace"]),
         // Floor 4: drivers.
-        target("NVMeDriver", on: ["VFIO", "NVMe", "LinuxSystem"]),
+        target("NVMeDriver", on: ["VFIO", "VFIOHost", "NVMe", "LinuxSystem", "IOVASpace"]),
         // Floor 5: the command.
         .executableTarget(
             name: "VFIOCommand",
@@ -71,28 +71,49 @@ let package = Package(
             ],
             swiftSettings: house),
 
+        tests(
+            "VFIOCommandTests",
+            on: ["VFIOCommand", "SoftwareHost", "NVMeController", "VFIOHost", "LinuxSystem"]),
+        // What is done with a device in the kernel lab, written once: on a real kernel by the probe, on the
+        // software host by a test.
+        .target(
+            name: "LabScenarios",
+            dependencies: ["VFIO", "VFIOHost", "VFIOABI", "LinuxSystem", "IOVASpace"],
+            path: "Tests/LabScenarios", swiftSettings: house),
+        .executableTarget(
+            name: "KernelLabProbe", dependencies: ["LabScenarios", "VFIO", "VFIOHost", "LinuxSystem"],
+            path: "Tests/KernelLabProbe", swiftSettings: house),
+        tests(
+            "LabScenarioTests",
+            on: ["LabScenarios", "SoftwareHost", "SoftwareDevices", "VFIO", "VFIOHost", "LinuxSystem"]),
+
         tests("VFIOABITests", on: ["VFIOABI"], resources: [.copy("Resources")]),
         tests("NVMeTests", on: ["NVMe"]),
         tests("LinuxSystemTests", on: ["LinuxSystem"]),
         tests("IOVASpaceTests", on: ["IOVASpace"]),
         tests("VFIOHostTests", on: ["VFIOHost", "VFIOABI", "LinuxSystem"]),
-        tests("DeviceModelTests", on: ["DeviceModel", "LinuxSystem"]),
+        tests("DeviceModelTests", on: ["DeviceModel", "LinuxSystem", "IOVASpace"]),
         tests(
             "SoftwareHostTests",
-            on: ["SoftwareHost", "SoftwareDevices", "VFIOHost", "DeviceModel", "VFIOABI", "LinuxSystem"]),
+            on: [
+                "SoftwareHost", "SoftwareDevices", "VFIOHost", "DeviceModel", "VFIOABI", "LinuxSystem",
+                "IOVASpace",
+                "CLinux",
+            ]),
         tests(
             "VFIOTests",
             on: [
                 "VFIO", "SoftwareHost", "SoftwareDevices", "VFIOHost", "DeviceModel", "VFIOABI",
-                "LinuxSystem",
+                "LinuxSystem", "IOVASpace",
             ]),
-        tests("NVMeControllerTests", on: ["NVMeController", "NVMe", "DeviceModel", "LinuxSystem"]),
+        tests(
+            "NVMeControllerTests", on: ["NVMeController", "NVMe", "DeviceModel", "LinuxSystem", "IOVASpace"]),
         tests("SoftwareDevicesTests", on: ["SoftwareDevices", "DeviceModel", "LinuxSystem", "IOVASpace"]),
         tests(
             "NVMeDriverTests",
             on: [
                 "NVMeDriver", "NVMeController", "SoftwareHost", "VFIO", "VFIOHost", "NVMe",
-                "DeviceModel", "LinuxSystem",
+                "DeviceModel", "LinuxSystem", "IOVASpace",
             ]),
     ]
 )

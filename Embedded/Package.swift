@@ -34,13 +34,13 @@ let package = Package(
         target(
             "SoftwareHost",
             on: ["VFIOHost", "DeviceModel", "VFIOABI", "LinuxSystem", "IOVASpace"]),
-        target("NVMeController", on: ["DeviceModel", "NVMe", "LinuxSystem"]),
+        target("NVMeController", on: ["DeviceModel", "NVMe", "LinuxSystem", "IOVASpace"]),
         target("SoftwareDevices", on: ["DeviceModel", "LinuxSystem", "IOVASpace"]),
         .executableTarget(
             name: "EmbeddedCheck",
             dependencies: [
                 "SoftwareHost", "NVMeController", "SoftwareDevices", "VFIOHost", "DeviceModel", "NVMe",
-                "VFIOABI", "LinuxSystem", "IOVASpace",
+                "VFIOABI", "LinuxSystem", "IOVASpace", "CLinux",
             ],
             path: "Check",
             swiftSettings: embedded,

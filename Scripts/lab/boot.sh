@@ -34,7 +34,7 @@ make_initramfs() {
     mkdir -p "$tree"/{bin,dev,proc,sys,tmp,lab,modules}
     cp "$(command -v busybox)" "$tree/bin/busybox"
     install -m 755 "$lab/guest/init" "$tree/init"
-    cp "$lab/guest/lib.sh" "$tree/lab/lib.sh"
+    cp "$lab"/guest/*.sh "$tree/lab/"
     cp "$script" "$tree/lab/run.sh"
     [[ -z $kernel_modules ]] || cp "$kernel_modules"/* "$tree/modules/"
     for file in "$@"; do

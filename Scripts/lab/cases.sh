@@ -1,7 +1,7 @@
 # shellcheck shell=bash disable=SC2154,SC2034 # the variables are kernel-lab's and those of its other parts
 # What the lab runs: the commands `list`, `run` and `test`.
 
-lab_programs=(vfio)
+lab_programs=(vfio KernelLabProbe)
 
 # Paths of our programs, in $programs. Built unless VFIO_LAB_BIN names a folder that has them.
 find_programs() {
@@ -109,6 +109,20 @@ cmd_run() {
     return "$status"
 }
 
+hash_of() { sha256sum <"$1" | cut -d ' ' -f 1; }
+
+# What the guest wrote through VFIO and flushed is in the image: its last `disk sha256` line tells what must be.
+check_disk() {
+    local kernel=$1 work=$2 expected
+    expected=$(sed -n 's/^disk sha256 \([0-9a-f]*\)$/\1/p' "$work/transcript" | tail -n 1)
+    [[ -n $expected ]] || return 0
+    if [[ $(hash_of "$work/disk.img") == "$expected" ]]; then
+        echo "ok $kernel: the disk image holds what was written"
+    else
+        echo "FAILED $kernel: the disk image doesn't hold what was written"
+    fi
+}
+
 # test_kernel NAME: runs the tests and prints their lines, each with the kernel's name in front.
 test_kernel() {
     local kernel=$1 modes=group work status started=$SECONDS transcript
@@ -119,10 +133,13 @@ test_kernel() {
     mkdir -p "$work"
     transcript=$work/transcript
     make_disk "$work/disk.img"
-    make_initramfs "$work/initramfs" "$lab/guest/test.sh" "${programs[@]}"
+    # What the guest must read through VFIO, computed without it.
+    hash_of "$work/disk.img" >"$work/disk.sha256"
+    make_initramfs "$work/initramfs" "$lab/guest/test.sh" "$work/disk.sha256" "${programs[@]}"
     attempt boot "$work/initramfs" "$work/disk.img" "$modes" "$transcript"
     status=$(guest_status "$transcript")
     sed -nE "s/^(ok|FAILED|skipped) /\\1 $kernel: /p" "$transcript" | tee "$work/results"
+    check_disk "$kernel" "$work" | tee -a "$work/results"
     rm -f "$work/initramfs" "$work/disk.img"
     if [[ -z $status ]]; then
         echo "FAILED $kernel: the guest gave no result (QEMU's status is $outcome, 124 means it took too long)" |

@@ -95,40 +95,31 @@ extension IOMMUInfo {
         self.init(
             pageSizes: head.flags.contains(.pageSizes) ? head.pageSizes : UInt64(pageSize),
             usableRanges: [.all])
-        guard head.flags.contains(.caps), head.capabilityOffset != 0 else { return }
-        guard
-            let capabilities = CapabilityList(
-                in: bytes, from: head.capabilityOffset, after: IOMMUType1Info.byteCount)
-        else { return nil }
-        for capability in capabilities.entries {
-            switch IOMMUCapabilityID(rawValue: capability.id) {
-            case .iovaRange:
-                guard let list = bytes.get(Type1IOVARangeCapability.self, at: capability.offset) else {
-                    return nil
-                }
-                let start = capability.offset + Type1IOVARangeCapability.byteCount
-                guard Int(list.rangeCount) <= (bytes.count - start) / Type1IOVARange.byteCount else {
-                    return nil
-                }
-                usableRanges = (0..<Int(list.rangeCount)).compactMap { index in
-                    bytes.get(Type1IOVARange.self, at: start + index * Type1IOVARange.byteCount).flatMap {
-                        IOVARange(first: IOVA($0.start), last: IOVA($0.end))
+        do throws(CapabilityChainError) {
+            // SAFETY: the array holds plain bytes, all of them initialised.
+            var chain = CapabilityChain(of: head, in: unsafe bytes.span.bytes)
+            while let capability = try chain.next() {
+                switch IOMMUCapabilityID(rawValue: capability.id) {
+                case .iovaRange:
+                    let ranges = try capability.iovaRanges()
+                    usableRanges = []
+                    for index in 0..<ranges.count {
+                        let range = ranges[index]
+                        if let range = IOVARange(first: IOVA(range.start), last: IOVA(range.end)) {
+                            usableRanges.append(range)
+                        }
                     }
+                    usableRanges.sort { $0.first < $1.first }
+                case .migration:
+                    let migration = try capability.migration()
+                    dirtyPageSizes = migration.pageSizes
+                    longestDirtyBitmap = migration.maxDirtyBitmapSize
+                case .dmaAvailable: mappingsLeft = try capability.dmaAvailable().available
+                default: break
                 }
-                usableRanges.sort { $0.first < $1.first }
-            case .migration:
-                guard let migration = bytes.get(Type1MigrationCapability.self, at: capability.offset) else {
-                    return nil
-                }
-                dirtyPageSizes = migration.pageSizes
-                longestDirtyBitmap = migration.maxDirtyBitmapSize
-            case .dmaAvailable:
-                guard let left = bytes.get(Type1DMAAvailableCapability.self, at: capability.offset) else {
-                    return nil
-                }
-                mappingsLeft = left.available
-            default: break
             }
+        } catch {
+            return nil
         }
     }
 }

@@ -146,19 +146,18 @@ public final class Device: Sendable {
         }
         var atomics: PCIAtomicFlags = []
         var numbers: [UInt16] = []
-        guard let head = bytes.get(DeviceInfo.self) else { throw Diagnosis.malformed(operation, name) }
-        if head.flags.contains(.caps), head.capabilityOffset != 0 {
-            guard
-                let list = CapabilityList(in: bytes, from: head.capabilityOffset, after: DeviceInfo.byteCount)
-            else { throw Diagnosis.malformed(operation, name) }
-            for entry in list.entries {
-                numbers.append(entry.id)
-                guard DeviceCapabilityID(rawValue: entry.id) == .pciAtomicCompletion else { continue }
-                guard let body = bytes.get(PCIAtomicCompletionCapability.self, at: entry.offset) else {
-                    throw Diagnosis.malformed(operation, name)
+        guard let head = bytes.get(DeviceInfo.self) else { throw Diagnosis.malformed(operation, name, nil) }
+        do throws(CapabilityChainError) {
+            // SAFETY: the array holds plain bytes, all of them initialised.
+            var chain = CapabilityChain(of: head, in: unsafe bytes.span.bytes)
+            while let capability = try chain.next() {
+                numbers.append(capability.id)
+                if DeviceCapabilityID(rawValue: capability.id) == .pciAtomicCompletion {
+                    atomics = try capability.pciAtomicCompletion().flags
                 }
-                atomics = body.flags
             }
+        } catch {
+            throw Diagnosis.malformed(operation, name, error)
         }
         return Info(
             flags: head.flags, regionCount: Int(head.regionCount), interruptKindCount: Int(head.irqCount),
@@ -168,9 +167,13 @@ public final class Device: Sendable {
 
 extension Diagnosis {
     /// An answer that contradicts the uAPI.
-    static func malformed(_ operation: String, _ object: String) -> VFIOError {
+    static func malformed(_ operation: String, _ object: String, _ problem: CapabilityChainError?)
+        -> VFIOError
+    {
         VFIOError(
             operation: operation, object: object, code: .malformed,
-            cause: "the host's answer is malformed: a capability lies outside it, or the chain loops")
+            cause: problem.map {
+                "the host's answer is malformed: the capability at byte \($0.offset) is wrong (\($0.reason), \($0.value))"
+            } ?? "the host's answer is malformed")
     }
 }

@@ -34,50 +34,41 @@ struct RegionDescription {
                 code: error == .invalid ? .notSupported : .refused,
                 cause: error == .invalid ? "the device has no such region" : nil)
         }
-        guard let head = bytes.get(RegionInfo.self) else { throw Diagnosis.malformed(operation, object) }
+        guard let head = bytes.get(RegionInfo.self) else { throw Diagnosis.malformed(operation, object, nil) }
         // Offsets within the region are added to the handle's: the sum must not wrap.
         guard !head.offset.addingReportingOverflow(head.size).overflow else {
-            throw Diagnosis.malformed(operation, object)
+            throw Diagnosis.malformed(operation, object, nil)
         }
         area = RegionArea(byteCount: head.size, offset: head.offset, flags: head.flags)
-        guard head.flags.contains(.caps), head.capabilityOffset != 0 else { return }
-        guard let list = CapabilityList(in: bytes, from: head.capabilityOffset, after: RegionInfo.byteCount)
-        else {
-            throw Diagnosis.malformed(operation, object)
-        }
-        for entry in list.entries {
-            switch RegionCapabilityID(rawValue: entry.id) {
-            case .sparseMmap:
-                guard let areas = Self.areas(bytes, at: entry.offset, within: head.size) else {
-                    throw Diagnosis.malformed(operation, object)
+        do throws(CapabilityChainError) {
+            // SAFETY: the array holds plain bytes, all of them initialised.
+            var chain = CapabilityChain(of: head, in: unsafe bytes.span.bytes)
+            while let capability = try chain.next() {
+                switch RegionCapabilityID(rawValue: capability.id) {
+                case .sparseMmap:
+                    let areas = try capability.sparseMmapAreas()
+                    var known: [SparseMmapArea] = []
+                    for index in 0..<areas.count { known.append(areas[index]) }
+                    sparseAreas = known
+                case .msixMappable: isMSIXMappable = true
+                case .type:
+                    let body = try capability.regionType()
+                    kind = Region.Kind(type: body.type, subtype: body.subtype)
+                default: break
                 }
-                sparseAreas = areas
-            case .msixMappable: isMSIXMappable = true
-            case .type:
-                guard let body = bytes.get(RegionTypeCapability.self, at: entry.offset) else {
-                    throw Diagnosis.malformed(operation, object)
-                }
-                kind = Region.Kind(type: body.type, subtype: body.subtype)
-            default: break
             }
+        } catch {
+            throw Diagnosis.malformed(operation, object, error)
+        }
+        if sparseAreas?.contains(where: { !Self.isInside($0, head.size) }) == true {
+            throw Diagnosis.malformed(operation, object, nil)
         }
     }
 
-    private static func areas(_ bytes: [UInt8], at offset: Int, within size: UInt64) -> [SparseMmapArea]? {
-        guard let head = bytes.get(SparseMmapCapability.self, at: offset) else { return nil }
-        let start = offset + SparseMmapCapability.byteCount
-        guard Int(head.areaCount) <= (bytes.count - start) / SparseMmapArea.byteCount else { return nil }
-        var areas: [SparseMmapArea] = []
-        for index in 0..<Int(head.areaCount) {
-            let place = start + index * SparseMmapArea.byteCount
-            guard let area = bytes.get(SparseMmapArea.self, at: place) else { return nil }
-            let (end, overflow) = area.offset.addingReportingOverflow(area.size)
-            // Only whole pages can be mapped, so the last area may end with the page and not with the region.
-            guard !overflow, area.offset <= size, end <= size || end - size < UInt64(pageSize) else {
-                return nil
-            }
-            if area.size > 0 { areas.append(area) }
-        }
-        return areas
+    /// Whether an area lies inside a region of the given size. Only whole pages can be mapped, so the last area may
+    /// end with the page and not with the region.
+    private static func isInside(_ area: SparseMmapArea, _ size: UInt64) -> Bool {
+        let (end, overflow) = area.offset.addingReportingOverflow(area.size)
+        return !overflow && area.offset <= size && (end <= size || end - size < UInt64(pageSize))
     }
 }

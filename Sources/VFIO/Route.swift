@@ -15,6 +15,12 @@ public struct Route: Sendable, Equatable, CustomStringConvertible {
     /// Why this way, for people: "/dev/iommu isn't there".
     public let reason: String
 
+    /// Describes a way.
+    public init(kind: Kind, reason: String) {
+        self.kind = kind
+        self.reason = reason
+    }
+
     /// "group (/dev/iommu isn't there)"
     public var description: String { "\(kind) (\(reason))" }
 }

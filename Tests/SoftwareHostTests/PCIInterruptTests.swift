@@ -414,7 +414,7 @@ struct PCIInterruptTests {
     func fuzz() throws {
         let seed = UInt64.random(in: 0 ... .max)
         print("SET_IRQS fuzz seed: \(seed)")
-        var random = SplitMix(seed)
+        var random = SplitMix(state: seed)
         let event = try EventDescriptor()
         for bench in [try openExpress(), try openConventional()] {
             for _ in 0..<5000 {
@@ -423,14 +423,13 @@ struct PCIInterruptTests {
                 }
                 let words = [0, 1, 2, 8, 0xffff_fffe, UInt32.max]
                 let isWild = random.next() % 4 == 0
+                let data = UInt32(1) << UInt32(random.next() % 3)
+                let action = UInt32(8) << UInt32(random.next() % 3)
+                let flags = IRQSetFlags(rawValue: isWild ? UInt32(random.next() % 128) : data | action)
                 _ = errno {
                     try bench.setIRQs(
                         PCIInterrupt(rawValue: UInt32(random.next() % 6)),
-                        IRQSetFlags(
-                            rawValue: UInt32(
-                                isWild
-                                    ? random.next() % 128
-                                    : 1 << (random.next() % 3) | 1 << (3 + random.next() % 3))),
+                        flags,
                         start: isWild ? words[Int(random.next() % 6)] : UInt32(random.next() % 4),
                         count: isWild ? words[Int(random.next() % 6)] : UInt32(numbers.count),
                         data: Bench.bytes(numbers))

@@ -2,8 +2,17 @@
 # The real-kernel tests. Arguments: the ways into VFIO to use, `group` and, where the kernel has it, `cdev`.
 # shellcheck source=lib.sh
 . /lab/lib.sh
+# shellcheck source=command.sh
+. /lab/command.sh
 
 same() { [ "$1" = "$2" ] || { echo "'$1' is not '$2'" && return 1; }; }
+
+# report NAME COMMAND…: the command prints result lines of its own; its status counts too.
+report() {
+    name=$1
+    shift
+    "$@" || failed "$name" "status $?, see its lines"
+}
 
 check "the IOMMU has groups" test -e /sys/kernel/iommu_groups/0
 check "a container can be opened" test -c /dev/vfio/vfio
@@ -21,8 +30,16 @@ for mode in "$@"; do
                 check "cdev: $device has a device node" test -c "$(cdev_of "$device")"
             done
             ;;
-        *) failed "arguments" "there is no mode '$mode'" ;;
+        *)
+            failed "arguments" "there is no mode '$mode'"
+            continue
+            ;;
     esac
+    report "the probe by $mode" KernelLabProbe "$edu" --route "$mode"
+    report "the probe of locked memory by $mode" KernelLabProbe "$edu" --route "$mode" --memlock
+    command_cases "$mode"
 done
+command_errors "$@"
+disk_hash
 
 finish

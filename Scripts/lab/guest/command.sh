@@ -1,0 +1,137 @@
+# shellcheck shell=sh disable=SC2154 # edu and nvme are lib.sh's
+# The command `vfio` on the real kernel. Sourced by test.sh.
+
+blocks=64
+unknown=0000:fe:1f.7
+
+hash_of() { sha256sum <"$1" | cut -d ' ' -f 1; }
+
+# has_text TEXT COMMAND…: passes when the command does and its output has the text.
+has_text() {
+    text=$1
+    shift
+    "$@" >/tmp/text 2>&1 || {
+        status=$?
+        cat /tmp/text
+        return "$status"
+    }
+    grep -qF -e "$text" /tmp/text || {
+        cat /tmp/text
+        echo "no \"$text\" in the output"
+        return 1
+    }
+}
+
+# command_cases ROUTE
+command_cases() {
+    route=$1
+    by="vfio by $route:"
+
+    check "$by list names the disk" has_text "$nvme" vfio list
+    check "$by list --json names the edu device" has_text "\"address\" : \"$edu\"" vfio list --json
+    for device in "$nvme" "$edu"; do
+        check "$by inspect $device" has_text "$device" vfio inspect "$device" --route "$route"
+        check "$by inspect $device --json" has_text "\"route\" : \"$route\"" \
+            vfio inspect "$device" --route "$route" --json
+    done
+    check "$by nvme identify" has_text SWIFTVFIO0 vfio nvme identify "$nvme" --route "$route"
+    check "$by nvme identify --json" has_text '"SWIFTVFIO0"' vfio nvme identify "$nvme" --route "$route" --json
+
+    check "$by nvme read reads the whole disk" vfio nvme read "$nvme" --route "$route" --output /tmp/disk
+    check "$by the disk is what the image is" same "$(hash_of /tmp/disk)" "$(cat /lab/disk.sha256)"
+
+    # A part, through a fresh opening.
+    check "$by nvme read reads a part" \
+        vfio nvme read "$nvme" --route "$route" --lba 100 --blocks "$blocks" --output /tmp/part
+    dd if=/tmp/disk of=/tmp/expected bs=512 skip=100 count="$blocks" 2>/dev/null
+    check "$by the part is the image's" cmp /tmp/part /tmp/expected
+
+    # Write, read back through another opening, then look at the rest.
+    dd if=/dev/urandom of=/tmp/new bs=512 count="$blocks" 2>/dev/null
+    check "$by nvme write writes a part" vfio nvme write "$nvme" --route "$route" --lba 1000 --input /tmp/new
+    check "$by nvme read reads what was written" \
+        vfio nvme read "$nvme" --route "$route" --lba 1000 --blocks "$blocks" --output /tmp/back
+    check "$by what was written is there" cmp /tmp/new /tmp/back
+    dd if=/tmp/new of=/tmp/disk bs=512 seek=1000 conv=notrunc 2>/dev/null
+    check "$by nvme read reads the whole disk again" \
+        vfio nvme read "$nvme" --route "$route" --output /tmp/again
+    check "$by everything else is as it was" cmp /tmp/disk /tmp/again
+    # From now on this is the disk, for the next way in and for the end.
+    hash_of /tmp/disk >/lab/disk.sha256
+
+    check "$by nvme perf measures" has_text "requests a second" \
+        vfio nvme perf "$nvme" --route "$route" --seconds 0.3 --queue-depth 4
+    check "$by nvme perf --json measures" has_text requestsPerSecond \
+        vfio nvme perf "$nvme" --route "$route" --seconds 0.3 --json
+    check_says "$by nvme read beyond the end is refused" 1 "blocks" \
+        vfio nvme read "$nvme" --route "$route" --lba 9999999 --blocks 1 --output /tmp/part
+    check_says "$by nvme write of half a block is refused" 2 "whole number of blocks" \
+        vfio nvme write "$nvme" --route "$route" --lba 1 --input /lab/disk.sha256
+    check_says "$by edu is no NVMe disk" 1 "$edu" vfio nvme identify "$edu" --route "$route"
+
+    # Another user has the group: this shell.
+    group=$(group_of "$edu")
+    exec 9<>"/dev/vfio/$group"
+    check_says "$by a group in use is refused" 1 "/dev/vfio/$group" vfio inspect "$edu" --route "$route"
+    exec 9>&-
+    check "$by afterwards it can be opened" vfio inspect "$edu" --route "$route"
+    rm -f /tmp/part /tmp/expected /tmp/new /tmp/back /tmp/again
+}
+
+# bind DEVICE DRIVER: an empty name leaves it without one.
+bind() {
+    node=/sys/bus/pci/devices/$1
+    [ ! -e "$node/driver" ] || echo "$1" >"$node/driver/unbind"
+    echo "${2:-none}" >"$node/driver_override"
+    echo "$1" >/sys/bus/pci/drivers_probe
+}
+
+# command_errors ROUTE…
+command_errors() {
+    by="vfio:"
+    check_says "$by no PCI address is wrong usage" 2 "isn't a PCI address" vfio inspect banana
+    check_says "$by a function too many is wrong usage" 2 "0000:01:00.8" vfio inspect 0000:01:00.8
+    check_says "$by an unknown verb is wrong usage" 2 "fly" vfio fly
+    check_says "$by a device that isn't there is refused by name" 1 "$unknown" vfio inspect "$unknown"
+    check_says "$by a disk that isn't there is refused by name" 1 "$unknown" vfio nvme identify "$unknown"
+    check "$by the way in is chosen and explained" has_text "(" vfio inspect "$edu"
+
+    bind "$edu" ""
+    check_says "$by a device without a driver is refused" 1 "isn't bound to any driver" vfio inspect "$edu"
+    check_says "$by the remedy names the commands" 1 "driver_override" vfio inspect "$edu"
+    bind "$edu" vfio-pci
+    check "$by a device that was given back can be opened" vfio inspect "$edu"
+
+    if [ -e /sys/bus/pci/drivers/nvme ]; then
+        bind "$nvme" nvme
+        check_says "$by a disk in use by the kernel is refused" 1 "bound to nvme" vfio nvme identify "$nvme"
+        check "$by list says whose it is" has_text "bound to nvme" vfio list
+        bind "$nvme" vfio-pci
+        check "$by a disk that the kernel gave back can be opened" vfio nvme identify "$nvme"
+    else
+        skipped "$by a disk in use by the kernel is refused" "this kernel has no nvme driver loaded"
+    fi
+
+    for mode in "$@"; do
+        case $mode in
+            group) nodes="vfio" text="modprobe vfio-pci" ;;
+            *) nodes="iommu" text="modprobe iommufd" ;;
+        esac
+        mv "/dev/$nodes" "/dev/$nodes.away"
+        check_says "$by without /dev/$nodes the module is named" 1 "$text" vfio inspect "$edu" --route "$mode"
+        check "$by list works without /dev/$nodes" has_text "$edu" vfio list
+        mv "/dev/$nodes.away" "/dev/$nodes"
+    done
+
+    # Somebody who may not open the nodes.
+    mkdir -p /etc
+    echo "nobody:x:65534:65534::/tmp:/bin/sh" >/etc/passwd
+    for mode in "$@"; do
+        check_says "$by without permission the node is named" 1 "/dev/" \
+            su -s /bin/sh nobody -c "vfio inspect $edu --route $mode"
+    done
+    check "$by list needs no permission" has_text "$edu" su -s /bin/sh nobody -c "vfio list"
+}
+
+# For the lab, which looks at the image when the guest has ended.
+disk_hash() { echo "disk sha256 $(cat /lab/disk.sha256)"; }

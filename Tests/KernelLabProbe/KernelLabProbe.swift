@@ -1,0 +1,106 @@
+import Glibc
+import LabScenarios
+import LinuxSystem
+import VFIO
+import VFIOHost
+
+/// Runs the scenarios of an `edu` device on the real kernel, in a guest of the kernel lab.
+///
+/// Prints a line for each, `ok NAME`, `FAILED NAME: reason` or `skipped NAME: reason`, and ends with 0 if none
+/// failed, with 1 if one did, with 2 when it is called wrongly.
+@main
+struct KernelLabProbe {
+    static let usage = "Usage: KernelLabProbe BDF [--route group|cdev|auto] [--memlock]"
+
+    static func main() async {
+        guard let options = Options(CommandLine.arguments.dropFirst()) else {
+            print(usage)
+            exit(2)
+        }
+        var run = Run(lab: Lab(host: LinuxHost(), address: options.address, choice: options.choice))
+        if options.isAboutLockedMemory {
+            await run.run(.lockedMemoryLimit(65536, restrict: { try limitLockedMemory(65536) }))
+        } else {
+            for scenario in Scenario.educational { await run.run(scenario) }
+            await run.checkDescriptors()
+        }
+        StandardStream.flush()
+        exit(run.failures == 0 ? 0 : 1)
+    }
+
+    struct Options {
+        var address = PCIAddress(bus: 0, device: 0, function: 0)
+        var choice = RouteChoice.automatic
+        var isAboutLockedMemory = false
+
+        init?(_ arguments: some Sequence<String>) {
+            var address: PCIAddress?
+            var isRouteNext = false
+            for argument in arguments {
+                switch argument {
+                case "group" where isRouteNext: choice = .group
+                case "cdev" where isRouteNext: choice = .cdev
+                case "auto" where isRouteNext: choice = .automatic
+                case "--route" where !isRouteNext:
+                    isRouteNext = true
+                    continue
+                case "--memlock" where !isRouteNext: isAboutLockedMemory = true
+                default:
+                    guard !isRouteNext, address == nil, let read = PCIAddress(argument) else { return nil }
+                    address = read
+                }
+                isRouteNext = false
+            }
+            guard !isRouteNext, let address else { return nil }
+            self.address = address
+        }
+    }
+
+    /// Sets the limit, and becomes a user without the right to go beyond it. There is no way back.
+    @Sendable static func limitLockedMemory(_ byteCount: UInt64) throws {
+        try ProcessLimits.setLockedMemory(byteCount)
+        if ProcessLimits.isSuperUser, setuid(65534) != 0 {
+            throw Errno(rawValue: Glibc.errno)
+        }
+    }
+}
+
+/// A run of scenarios.
+struct Run {
+    let lab: Lab
+    var failures = 0
+
+    mutating func run(_ scenario: Scenario) async {
+        let name = "edu by \(lab.choice): \(scenario.name)"
+        do {
+            try await scenario.run(lab)
+            print("ok \(name)")
+        } catch let reason as Skipped {
+            print("skipped \(name): \(reason)")
+        } catch {
+            failures += 1
+            print("FAILED \(name): \(error)")
+        }
+        // Should a later one hang or crash, this line is there.
+        StandardStream.flush()
+    }
+
+    /// Runs some scenarios again: no descriptor may be open afterwards that wasn't before.
+    mutating func checkDescriptors() async {
+        let name = "edu by \(lab.choice): all descriptors are closed again"
+        do {
+            let before = try FileSystem.names(in: "/proc/self/fd").count
+            for scenario in Scenario.quick { try? await scenario.run(lab) }
+            let after = try FileSystem.names(in: "/proc/self/fd").count
+            if after == before {
+                print("ok \(name)")
+            } else {
+                failures += 1
+                print("FAILED \(name): \(after) are open, and \(before) were before")
+            }
+        } catch {
+            failures += 1
+            print("FAILED \(name): \(error)")
+        }
+    }
+}

@@ -1,0 +1,103 @@
+import LinuxSystem
+import VFIO
+import VFIOHost
+
+/// Where a scenario runs.
+public struct Lab: Sendable {
+    /// Who answers.
+    public let host: any Host
+    /// The device.
+    public let address: PCIAddress
+    /// The way in.
+    public let choice: RouteChoice
+    /// How long anything may take, in milliseconds. Emulated machines are slow at times.
+    public let patience: Int
+
+    /// A place to run scenarios in.
+    public init(
+        host: any Host, address: PCIAddress, choice: RouteChoice = .automatic, patience: Int = 60_000
+    ) {
+        self.host = host
+        self.address = address
+        self.choice = choice
+        self.patience = patience
+    }
+
+    /// Opens the device in an address space of its own.
+    func open() throws(VFIOError) -> Device { try Device(opening: address, on: host, choice) }
+}
+
+/// Something that a user of a device relies on, written once and run on every host.
+public struct Scenario: Sendable, CustomStringConvertible {
+    /// What it says, in plain words.
+    public let name: String
+    private let body: @Sendable (Lab) async throws -> Void
+
+    init(_ name: String, _ body: @escaping @Sendable (Lab) async throws -> Void) {
+        self.name = name
+        self.body = body
+    }
+
+    /// Runs it.
+    /// - Throws: ``Unexpected``, ``Skipped``, or what the house itself throws.
+    public func run(_ lab: Lab) async throws { try await body(lab) }
+
+    /// Its name.
+    public var description: String { name }
+}
+
+/// Something isn't as the scenario says.
+public struct Unexpected: Error, CustomStringConvertible {
+    /// What, in plain words.
+    public let description: String
+    init(_ description: String) { self.description = description }
+}
+
+/// A scenario doesn't apply where it is run.
+public struct Skipped: Error, CustomStringConvertible {
+    /// Why.
+    public let description: String
+    init(_ reason: String) { description = reason }
+}
+
+/// Ends the scenario unless the condition holds.
+func expect(_ condition: Bool, _ text: @autoclosure () -> String) throws(Unexpected) {
+    if !condition { throw Unexpected(text()) }
+}
+
+/// Ends the scenario unless both are equal.
+func expectEqual<T: Equatable>(_ actual: T, _ expected: T, _ what: String) throws(Unexpected) {
+    if actual != expected { throw Unexpected("\(what): \(actual) instead of \(expected)") }
+}
+
+/// Ends the scenario unless the body fails with the code and a message that has all the texts.
+func expectError(
+    _ code: VFIOError.Code, _ texts: [String], _ what: String, _ body: () throws(VFIOError) -> Void
+) throws(Unexpected) {
+    do throws(VFIOError) {
+        try body()
+    } catch {
+        let message = "\(error)"
+        guard error.code == code else {
+            throw Unexpected("\(what): the code is \(error.code) instead of \(code): \(message)")
+        }
+        for text in texts where !message.contains(text) {
+            throw Unexpected("\(what): no \"\(text)\" in \"\(message)\"")
+        }
+        return
+    }
+    throw Unexpected("\(what): no error")
+}
+
+/// Ends the scenario unless the body fails with the errno.
+func expectErrno(
+    _ errno: Errno, _ what: String, _ body: () throws(Errno) -> Void
+) throws(Unexpected) {
+    do throws(Errno) {
+        try body()
+    } catch {
+        if error == errno { return }
+        throw Unexpected("\(what): \(error) instead of \(errno)")
+    }
+    throw Unexpected("\(what): no error instead of \(errno)")
+}
