@@ -1,5 +1,5 @@
-import CLinux
 import DeviceModel
+import Glibc
 import IOVASpace
 import LinuxSystem
 import Testing
@@ -524,8 +524,9 @@ struct PCIInterruptTests {
     @Test("An eventfd that waits and is full doesn't hold up the device")
     func fullEvent() throws {
         let bench = try openExpress()
-        let event = Descriptor(owning: Int32(clinux_eventfd(0, 0)))
-        EventDescriptor.fill(event.number)
+        let event = try PCIEvent()
+        event.fill()
+        #expect(fcntl(event.number, F_SETFL, 0) == 0)
         try bench.setEvents(.msix, [event.number])
         bench.function.signal(vector: 0)
         try bench.setIRQs(.msix, [.dataNone, .actionTrigger], count: 1)
@@ -539,13 +540,7 @@ final class PCIEvent: Sendable {
     var taken: UInt64 { event.taken }
     init() throws(Errno) { event = try EventDescriptor() }
     func signal() { event.signal() }
+    /// Brings the counter to its highest value, where a further write may wait.
+    func fill() { event.signal(.max - 1) }
     func wait(milliseconds: Int) throws(Errno) -> UInt64? { try event.wait(milliseconds: milliseconds) }
-}
-
-extension EventDescriptor {
-    /// Brings an eventfd's counter to its highest value, where a further write would wait.
-    static func fill(_ number: Int32) {
-        guard let event = try? EventDescriptor(duplicating: number) else { return }
-        event.signal(.max - 1)
-    }
 }
