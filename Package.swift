@@ -56,7 +56,7 @@ let package = Package(
         target(
             "SoftwareHost",
             on: ["VFIOHost", "DeviceModel", "VFIOABI", "LinuxSystem", "IOVASpace"]),
-        target("NVMeController", on: ["DeviceModel", "NVMe", "LinuxSystem"]),
+        target("NVMeController", on: ["DeviceModel", "NVMe", "LinuxSystem", "IOVASpace"]),
         target("SoftwareDevices", on: ["DeviceModel", "LinuxSystem", "IOVASpace"]),
         // Floor 4: drivers.
         target("NVMeDriver", on: ["VFIO", "NVMe", "LinuxSystem"]),
@@ -71,6 +71,9 @@ let package = Package(
             ],
             swiftSettings: house),
 
+        tests(
+            "VFIOCommandTests",
+            on: ["VFIOCommand", "SoftwareHost", "NVMeController", "VFIOHost", "LinuxSystem"]),
         tests("VFIOABITests", on: ["VFIOABI"], resources: [.copy("Resources")]),
         tests("NVMeTests", on: ["NVMe"]),
         tests("LinuxSystemTests", on: ["LinuxSystem"]),
@@ -86,7 +89,8 @@ let package = Package(
                 "VFIO", "SoftwareHost", "SoftwareDevices", "VFIOHost", "DeviceModel", "VFIOABI",
                 "LinuxSystem",
             ]),
-        tests("NVMeControllerTests", on: ["NVMeController", "NVMe", "DeviceModel", "LinuxSystem"]),
+        tests(
+            "NVMeControllerTests", on: ["NVMeController", "NVMe", "DeviceModel", "LinuxSystem", "IOVASpace"]),
         tests("SoftwareDevicesTests", on: ["SoftwareDevices", "DeviceModel", "LinuxSystem", "IOVASpace"]),
         tests(
             "NVMeDriverTests",

@@ -34,7 +34,7 @@ let package = Package(
         target(
             "SoftwareHost",
             on: ["VFIOHost", "DeviceModel", "VFIOABI", "LinuxSystem", "IOVASpace"]),
-        target("NVMeController", on: ["DeviceModel", "NVMe", "LinuxSystem"]),
+        target("NVMeController", on: ["DeviceModel", "NVMe", "LinuxSystem", "IOVASpace"]),
         target("SoftwareDevices", on: ["DeviceModel", "LinuxSystem", "IOVASpace"]),
         .executableTarget(
             name: "EmbeddedCheck",

@@ -89,11 +89,7 @@ import CLinux
         let count = bytes.byteCount
         // SAFETY: the kernel writes at most `count` bytes into the span's memory.
         let result = unsafe bytes.withUnsafeMutableBytes { buffer in
-            var result = 0
-            repeat {
-                unsafe result = clinux_pread(number, buffer.baseAddress, count, offset)
-            } while result == -Int(EINTR)
-            return result
+            uninterrupted { unsafe clinux_pread(number, buffer.baseAddress, count, offset) }
         }
         return try checked { result }
     }
@@ -104,11 +100,7 @@ import CLinux
         let count = bytes.byteCount
         // SAFETY: the kernel reads at most `count` bytes of the span's memory.
         let result = unsafe bytes.withUnsafeBytes { buffer in
-            var result = 0
-            repeat {
-                unsafe result = clinux_pwrite(number, buffer.baseAddress, count, offset)
-            } while result == -Int(EINTR)
-            return result
+            uninterrupted { unsafe clinux_pwrite(number, buffer.baseAddress, count, offset) }
         }
         return try checked { result }
     }

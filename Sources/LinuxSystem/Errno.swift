@@ -179,18 +179,22 @@ extension Errno: CustomStringConvertible {
     public var description: String { "\(name) (\(rawValue)): \(meaning)" }
 }
 
+/// Carries out a system call until no signal interrupts it. This is the one place that does so.
+/// - Returns: the call's result, or a negative error number.
+@inline(__always)
+func uninterrupted(_ call: () -> Int) -> Int {
+    while true {
+        let result = call()
+        if result != -Int(EINTR) { return result }
+    }
+}
+
 /// Carries out a system call that answers with its result or with a negative error number.
-///
-/// This is the one place that repeats calls interrupted by a signal.
 /// - Parameter retrying: whether `EINTR` repeats the call. `close` must not be repeated, and a wait with a
 ///   deadline must compute its remaining time first.
 @inline(__always)
 func checked(retrying: Bool = true, _ call: () -> Int) throws(Errno) -> Int {
-    while true {
-        let result = call()
-        if result >= 0 { return result }
-        let error = Errno(rawValue: Int32(truncatingIfNeeded: -result))
-        if retrying && error == .interrupted { continue }
-        throw error
-    }
+    let result = retrying ? uninterrupted(call) : call()
+    if result < 0 { throw Errno(rawValue: Int32(truncatingIfNeeded: -result)) }
+    return result
 }

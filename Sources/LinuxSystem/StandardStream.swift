@@ -11,9 +11,10 @@ public enum StandardStream {
         while done < bytes.count {
             // SAFETY: the kernel reads the rest of the array's own bytes.
             let result = unsafe bytes.withUnsafeBytes { buffer in
-                unsafe clinux_write(number, buffer.baseAddress?.advanced(by: done), buffer.count - done)
+                uninterrupted {
+                    unsafe clinux_write(number, buffer.baseAddress?.advanced(by: done), buffer.count - done)
+                }
             }
-            if result == -Int(EINTR) { continue }
             if result <= 0 { return }
             done += result
         }

@@ -60,12 +60,10 @@ public struct UnixSocket: ~Copyable, Sendable {
         // SAFETY: both buffers live through the call and their lengths are their own.
         let result = unsafe bytes.withUnsafeBytes { buffer in
             unsafe descriptors.withUnsafeBufferPointer { numbers in
-                var result = 0
-                repeat {
-                    unsafe result = clinux_send_descriptors(
+                uninterrupted {
+                    unsafe clinux_send_descriptors(
                         number, buffer.baseAddress, buffer.count, numbers.baseAddress, UInt32(numbers.count))
-                } while result == -Int(EINTR)
-                return result
+                }
             }
         }
         return try checked { result }
@@ -82,12 +80,10 @@ public struct UnixSocket: ~Copyable, Sendable {
         // SAFETY: the wrapper writes at most the buffer's length and at most 16 numbers.
         let result = unsafe bytes.withUnsafeMutableBytes { buffer in
             unsafe span.withUnsafeMutableBufferPointer { room in
-                var result = 0
-                repeat {
-                    unsafe result = clinux_receive_descriptors(
+                uninterrupted {
+                    unsafe clinux_receive_descriptors(
                         number, buffer.baseAddress, buffer.count, room.baseAddress, &count)
-                } while result == -Int(EINTR)
-                return result
+                }
             }
         }
         for index in 0..<Int(count) { descriptors.append(numbers[index]) }

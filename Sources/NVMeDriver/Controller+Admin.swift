@@ -287,9 +287,11 @@ extension Controller {
 
     /// Sends an admin command of the caller's own without data, and waits for its end.
     /// - Returns: DW0 of its completion.
+    /// - Throws: `.reserved` for commands that make or delete queues, ask for events or share doorbells.
     @discardableResult
     public func admin(_ entry: SubmissionEntry) throws(NVMeError) -> UInt32 {
-        try admin(entry, "admin command")
+        try checkOwnership(entry)
+        return try admin(entry, "admin command")
     }
 
     /// Sends an admin command of the caller's own with data, and waits for its end.
@@ -302,6 +304,17 @@ extension Controller {
         }
         return try core.lock.withLock { () throws(NVMeError) in
             try core.execute(entry, segment, "admin command").result
+        }
+    }
+
+    /// Refuses the commands that only the driver may send: queues that it doesn't know of would outlive their
+    /// memory, and an event request has no end to wait for.
+    private func checkOwnership(_ entry: SubmissionEntry) throws(NVMeError) {
+        switch AdminOpcode(rawValue: entry.opcode) {
+        case .createSubmissionQueue, .createCompletionQueue, .deleteSubmissionQueue, .deleteCompletionQueue,
+            .asynchronousEventRequest, .doorbellBufferConfig:
+            throw NVMeError(.reserved(opcode: entry.opcode), "admin command", on: name)
+        default: return
         }
     }
 

@@ -6,7 +6,7 @@ import VFIOHost
 /// An NVMe controller, driven through VFIO.
 ///
 /// There are three levels, which can be mixed:
-/// 1. one call does it all: ``read(blocks:of:into:)-8l5m7`` and its like, from any thread;
+/// 1. one call does it all: ``read(blocks:of:)`` and its like, from any thread;
 /// 2. a ``QueuePair`` with requests in flight, for a thread of its own;
 /// 3. a ``RawQueuePair``: bare rings.
 ///

@@ -48,21 +48,41 @@ struct TransferPlan {
                 // Another command may begin here if whole blocks have been gathered; PRP goes on working then.
                 if total > 0, total % limits.blockByteCount == 0, limits.rules.isValidFirst(address) { break }
                 guard style == .automatic, limits.sgl != .none else { throw .misaligned(address: address) }
+                if part.count >= pieceLimit { break }
                 needsSGL = true
             }
-            if needsSGL, part.count == pieceLimit {
-                guard total % limits.blockByteCount != 0 else { break }
-                throw .tooManyPieces(limit: pieceLimit)
-            }
+            if needsSGL, part.count >= pieceLimit { break }
             let count = min(segment.byteCount - offset, most - total)
             part.append(DMASegment(iova: IOVA(address), byteCount: count))
             total += count
             offset += count
         }
-        guard total % limits.blockByteCount == 0 else {
-            throw .misaligned(address: part.last?.end ?? 0)
+        // A block that didn't fit as a whole waits for the next command.
+        let excess = total % limits.blockByteCount
+        guard total > excess || total == 0 else { throw .tooManyPieces(limit: pieceLimit) }
+        giveBack(excess, segments, &part)
+        return total - excess
+    }
+
+    /// Takes bytes back from the end of a command's pieces.
+    private mutating func giveBack(
+        _ excess: Int, _ segments: borrowing [DMASegment], _ part: inout [DMASegment]
+    ) {
+        var excess = excess
+        while excess > 0 {
+            if offset == 0 {
+                index -= 1
+                offset = segments[index].byteCount
+                continue
+            }
+            let last = part.removeLast()
+            let count = min(excess, last.byteCount)
+            if count < last.byteCount {
+                part.append(DMASegment(iova: last.iova, byteCount: last.byteCount - count))
+            }
+            offset -= count
+            excess -= count
         }
-        return total
     }
 
     private func followsInPRP(_ address: UInt64, _ last: DMASegment?) -> Bool {

@@ -10,28 +10,28 @@ extension DeviceFile {
         info.flags = RegionFlags(rawValue: region.flags)
         info.size = region.size
         info.offset = region.offset
-        var chain = CapabilityChain(behind: RegionInfo.byteCount)
-        if let type = region.type {
-            chain.add(
-                RegionTypeCapability(
-                    header: CapabilityHeader(id: RegionCapabilityID.type.rawValue, version: 1),
-                    type: RegionType(rawValue: type.type),
-                    subtype: RegionSubtype(rawValue: type.subtype)))
-        }
-        if !region.sparseAreas.isEmpty {
-            chain.add(
-                SparseMmapCapability(
-                    header: CapabilityHeader(id: RegionCapabilityID.sparseMmap.rawValue, version: 1),
-                    areaCount: UInt32(truncatingIfNeeded: region.sparseAreas.count)))
-            for area in region.sparseAreas {
-                chain.extend(SparseMmapArea(offset: area.offset, size: area.size))
+        let areas = region.sparseAreas.map { SparseMmapArea(offset: $0.offset, size: $0.size) }
+        var chain = CapabilityBuilder<RegionInfo>()
+        do throws(CapabilityBuilderError) {
+            if let type = region.type {
+                try chain.appendType(
+                    RegionType(rawValue: type.type), RegionSubtype(rawValue: type.subtype))
             }
+            if !areas.isEmpty { try chain.appendSparseMmap(areas.span) }
+            if region.isMSIXMappable { try chain.appendMSIXMappable() }
+        } catch {
+            throw .noMemory
         }
-        if region.isMSIXMappable {
-            chain.add(CapabilityHeader(id: RegionCapabilityID.msixMappable.rawValue, version: 1))
-        }
-        if !chain.isEmpty { info.flags.insert(.caps) }
-        info.capabilityOffset = try chain.copyOut(to: address, argsz: &info.argsz)
-        try UserMemory.store(info, to: address)
+        try chain.copyOut(info, to: address)
+    }
+}
+
+extension CapabilityBuilder {
+    /// Copies an answer and its capabilities to the user, as far as there is room.
+    /// - Throws: `EINVAL` for a declared size that is too small, `EFAULT`
+    func copyOut(_ info: Structure, to address: HostAddress) throws(Errno) {
+        guard let bytes = answer(info) else { throw .invalid }
+        // SAFETY: bytes are plain integers, all of them initialised.
+        try unsafe UserMemory.write(bytes.span.bytes, to: address)
     }
 }

@@ -119,65 +119,76 @@ extension DeviceFile {
             DeviceBindIOMMUFD(), from: address, count: min(known, Int(header.argsz)))
         guard request.iommufd >= 0, request.flags.isSubset(of: .token) else { throw .invalid }
         guard group == nil else { throw .invalid }
-        try device.openLock.withLock { () throws(Errno) in
-            let id = try prepareBinding(request)
-            do throws(Errno) {
-                try bus.openDevice()
-            } catch {
-                undoBinding()
-                throw error
+        // Looked up before any lock is taken, so that letting go of it is possible; its error comes in its turn.
+        var iommufd: IOMMUFD?
+        var lookup: Errno?
+        do throws(Errno) { iommufd = try core.iommufd(request.iommufd) } catch { lookup = error }
+        do throws(Errno) {
+            try device.openLock.withLock { () throws(Errno) in
+                let id = try core.lock.withLock { () throws(Errno) -> UInt32 in
+                    try prepareBinding(request)
+                    guard let iommufd else { throw lookup ?? .badDescriptor }
+                    return try bind(to: iommufd)
+                }
+                try openBound(id, address)
             }
-            do throws(Errno) {
-                // `out_devid` only: the rest of the structure stays the user's.
-                try UserMemory.store(id, to: address + 12)
-            } catch {
-                bus.closeDevice()
-                undoBinding()
-                throw error
-            }
-            grantAccess()
+        } catch {
+            iommufd?.letGo()
+            throw error
         }
     }
 
-    /// Everything about binding except opening the device.
-    private func prepareBinding(_ request: DeviceBindIOMMUFD) throws(Errno) -> UInt32 {
-        try core.lock.withLock { () throws(Errno) -> UInt32 in
-            guard let group = device.group else { throw .noDevice }
-            if group.openedFile != nil { throw .busy }
-            if hasAccess { throw .invalid }
-            if request.flags.contains(.token) {
-                _ = try UserMemory.load(UInt64(0), from: HostAddress(request.tokenUUID))
-                _ = try UserMemory.load(UInt64(0), from: HostAddress(request.tokenUUID) + 8)
-                // No device here is a virtual function or has any: those with neither take no token.
-                throw .invalid
-            }
-            let iommufd = try core.iommufd(request.iommufd)
-            do throws(Errno) {
-                if device.openCount > 0 { throw .invalid }
-                guard core.iommu.enforcesCoherency else { throw .invalid }
-                guard core.iommu.hasIsolatedMSI || core.iommu.allowsUnsafeInterrupts else {
-                    throw .notPermitted
-                }
-                let binding = try IOMMUFDDevice(device, group.home, to: iommufd)
-                self.binding = binding
-                device.binding = binding
-                group.boundDeviceCount += 1
-                device.openCount = 1
-                return binding.register()
-            } catch {
-                // Not the last holder: whoever bound it first, or its descriptor, is another one.
-                iommufd.letGo()
-                throw error
-            }
+    /// What is tested before the iommufd is looked at. With `Core.lock` held.
+    private func prepareBinding(_ request: DeviceBindIOMMUFD) throws(Errno) {
+        guard let group = device.group else { throw .noDevice }
+        if group.openedFile != nil { throw .busy }
+        if hasAccess { throw .invalid }
+        guard request.flags.contains(.token) else { return }
+        _ = try UserMemory.load(UInt64(0), from: HostAddress(request.tokenUUID))
+        _ = try UserMemory.load(UInt64(0), from: HostAddress(request.tokenUUID) + 8)
+        // No device here is a virtual function or has any: those with neither take no token.
+        throw .invalid
+    }
+
+    /// Everything about binding except opening the device. With `Core.lock` held. The hold on the iommufd goes
+    /// over to the binding.
+    private func bind(to iommufd: IOMMUFD) throws(Errno) -> UInt32 {
+        guard let group = device.group, device.openCount == 0 else { throw .invalid }
+        guard core.iommu.enforcesCoherency else { throw .invalid }
+        guard core.iommu.hasIsolatedMSI || core.iommu.allowsUnsafeInterrupts else { throw .notPermitted }
+        let binding = try IOMMUFDDevice(device, group.home, to: iommufd)
+        self.binding = binding
+        device.binding = binding
+        group.boundDeviceCount += 1
+        device.openCount = 1
+        return binding.register()
+    }
+
+    /// Opens a device that was just bound, and tells its id.
+    private func openBound(_ id: UInt32, _ address: HostAddress) throws(Errno) {
+        do throws(Errno) {
+            try bus.openDevice()
+        } catch {
+            undoBinding()
+            throw error
         }
+        do throws(Errno) {
+            // `out_devid` only: the rest of the structure stays the user's.
+            try UserMemory.store(id, to: address + 12)
+        } catch {
+            bus.closeDevice()
+            undoBinding()
+            throw error
+        }
+        grantAccess()
     }
 
     private func undoBinding() {
-        let iommufd = core.lock.withLock { () -> IOMMUFD? in
+        core.lock.withLock {
             device.openCount = 0
-            return dropBinding()
+            // The caller has the hold on the iommufd, and lets go of it.
+            _ = dropBinding()
         }
-        iommufd?.letGo()
     }
 
     /// Undoes a binding. With `Core.lock` held.

@@ -45,7 +45,19 @@ final class PCIBusDriver: BusDriver, @unchecked Sendable {
     /// Configuration space as the user sees it; made anew at every first open.
     var view: PCIConfigurationView
     /// Whether the user's MEM bit is set and the device is in D0: BARs answer.
-    var isMemoryOn = false
+    var isMemoryOn: Bool {
+        get { unsafe uncheckedMemoryOn }
+        set { unsafe uncheckedMemoryOn = newValue }
+    }
+    /// Whether the next access ends sleep: `lowPower` is `untilWoken`.
+    var wakesOnAccess: Bool {
+        get { unsafe uncheckedWakes }
+        set { unsafe uncheckedWakes = newValue }
+    }
+    // SAFETY: both are read on every access to a register, and `lock` already excludes overlapping accesses:
+    // checking that again at run time would cost as much as the access itself.
+    @exclusivity(unchecked) private var uncheckedMemoryOn = false
+    @exclusivity(unchecked) private var uncheckedWakes = false
     /// The mappings of BARs that users hold.
     var mappings: [PCIMapping] = []
     /// The empty file that stands in for memory that is off; made when first needed.
@@ -59,7 +71,9 @@ final class PCIBusDriver: BusDriver, @unchecked Sendable {
     /// Unmasks INTx when the user's eventfd asks for it.
     var unmaskWatcher: PCIUnmaskWatcher?
     /// Whether the user lets the device sleep.
-    var lowPower = LowPower.off
+    var lowPower = LowPower.off {
+        didSet { if case .untilWoken = lowPower { wakesOnAccess = true } else { wakesOnAccess = false } }
+    }
 
     /// Whether and how the user lets the device sleep.
     enum LowPower {
@@ -138,8 +152,6 @@ final class PCIBusDriver: BusDriver, @unchecked Sendable {
         interrupts.clear()
         view = PCIConfigurationView(configuration)
         lowPower = .off
-        // The bits that say what the user believes to have enabled.
-        view.set(UInt32(configuration.command), at: PCIConfiguration.Register.command, width: 2)
         for index in 0..<6 {
             view.set(
                 assigned.register(index, of: function), at: PCIConfiguration.Register.bar0 + 4 * index,

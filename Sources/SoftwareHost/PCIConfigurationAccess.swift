@@ -154,6 +154,7 @@ extension PCIBusDriver {
             flags = flags & ~0x70 | UInt32(view.messageLimit) << 4
         }
         view.set(flags, at: control, width: 1)
+        // As on Linux the hardware gets it too: a user who writes 0 while vectors are in use stops them.
         configuration.write(flags, at: control, width: 1)
     }
 

@@ -53,10 +53,12 @@ extension PCIBusDriver {
     /// device falls asleep at once. The device lock is held.
     @inline(__always)
     func wake() {
-        if case .untilWoken(let trigger) = lowPower { endSleep(trigger) }
+        if wakesOnAccess { endSleep() }
     }
 
-    private func endSleep(_ trigger: PCITrigger) {
+    @inline(never)
+    private func endSleep() {
+        guard case .untilWoken(let trigger) = lowPower else { return }
         lowPower = .off
         trigger.signal()
         showMappings(mappingsAreShown)

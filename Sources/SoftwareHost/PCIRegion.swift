@@ -22,6 +22,10 @@ struct PCIBARPlan {
     var tableStart = UInt64.max
     /// Where it ends.
     var tableEnd = UInt64.max
+    /// Where the first thing lies that the model doesn't answer itself: plain memory, pending bits.
+    var specialStart = UInt64.max
+    /// Where the last one ends.
+    var specialEnd: UInt64 = 0
 
     init() {}
 
@@ -34,7 +38,23 @@ struct PCIBARPlan {
             tableStart = msix.table.offset
             tableEnd = tableStart + 16 * UInt64(msix.vectorCount)
         }
+        if let msix = function.msix, msix.pending.bar == index {
+            cover(msix.pending.offset, UInt64((msix.vectorCount + 63) / 64 * 8))
+        }
+        for part in function.memories where part.bar == index {
+            cover(part.offset, UInt64(part.window.byteCount))
+        }
     }
+
+    private mutating func cover(_ start: UInt64, _ byteCount: UInt64) {
+        specialStart = min(specialStart, start)
+        specialEnd = max(specialEnd, start + byteCount)
+    }
+
+    /// Whether an access reaches nothing but the model's registers. A unit is aligned and so never lies in
+    /// both.
+    @inline(__always)
+    func isRegister(_ position: UInt64) -> Bool { position < specialStart || position >= specialEnd }
 }
 
 /// The width of the next piece of an access: the widest aligned one, 1, 2, 4 or 8.
@@ -144,7 +164,10 @@ extension PCIBusDriver {
             if at < plan.tableStart { left = min(left, plan.tableStart - at) }
             guard isMemoryOn || !plan.isMemory else { throw .inputOutput }
             let width = unit(at: at, left, plan.widest)
-            let value = model.loadBAR(index, offset: at, width: width)
+            let value =
+                plan.isRegister(at)
+                ? model.readRegister(bar: index, offset: at, width: width)
+                : model.loadBAR(index, offset: at, width: width)
             bytes.storeUnit(value, width, at: Int(done))
             done += UInt64(width)
         }
@@ -165,7 +188,12 @@ extension PCIBusDriver {
             if at < plan.tableStart { left = min(left, plan.tableStart - at) }
             guard isMemoryOn || !plan.isMemory else { throw .inputOutput }
             let width = unit(at: at, left, plan.widest)
-            model.storeBAR(index, offset: at, width: width, value: bytes.loadUnit(width, at: Int(done)))
+            let value = bytes.loadUnit(width, at: Int(done))
+            if plan.isRegister(at) {
+                model.writeRegister(bar: index, offset: at, width: width, value: value)
+            } else {
+                model.storeBAR(index, offset: at, width: width, value: value)
+            }
             done += UInt64(width)
         }
         return Int(count)

@@ -8,34 +8,20 @@ extension Type1 {
         let least = IOMMUType1Info.minimumSize
         var info = try UserMemory.load(IOMMUType1Info(), from: address, count: least)
         guard info.argsz >= UInt32(least) else { throw .invalid }
-        let size = IOMMUType1Info.byteCount
-        let room = min(Int(info.argsz), size)
-        var chain = CapabilityChain(behind: size)
+        var chain = CapabilityBuilder<IOMMUType1Info>()
         try exclusively { () throws(Errno) in
-            info.flags = [.pageSizes, .caps]
+            info.flags = .pageSizes
             info.pageSizes = pageSizes
-            chain.add(
-                Type1MigrationCapability(
-                    header: CapabilityHeader(id: IOMMUCapabilityID.migration.rawValue, version: 1),
-                    pageSizes: unit, maxDirtyBitmapSize: DirtyTarget.mostByteCount))
-            chain.add(
-                Type1DMAAvailableCapability(
-                    header: CapabilityHeader(id: IOMMUCapabilityID.dmaAvailable.rawValue, version: 1),
-                    available: available))
-            addRanges(to: &chain)
+            let ranges = usable.map { Type1IOVARange(start: $0.first.rawValue, end: $0.last.rawValue) }
+            do throws(CapabilityBuilderError) {
+                try chain.appendMigration(
+                    pageSizes: unit, maxDirtyBitmapSize: DirtyTarget.mostByteCount)
+                try chain.appendDMAAvailable(available)
+                if !ranges.isEmpty { try chain.appendIOVARanges(ranges.span) }
+            } catch {
+                throw .noMemory
+            }
         }
-        info.capabilityOffset = try chain.copyOut(to: address, argsz: &info.argsz)
-        try UserMemory.store(info, to: address, count: room)
-    }
-
-    private func addRanges(to chain: inout CapabilityChain) {
-        guard !usable.isEmpty else { return }
-        chain.add(
-            Type1IOVARangeCapability(
-                header: CapabilityHeader(id: IOMMUCapabilityID.iovaRange.rawValue, version: 1),
-                rangeCount: UInt32(truncatingIfNeeded: usable.count)))
-        for range in usable {
-            chain.extend(Type1IOVARange(start: range.first.rawValue, end: range.last.rawValue))
-        }
+        try chain.copyOut(info, to: address)
     }
 }

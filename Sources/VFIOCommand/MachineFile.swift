@@ -4,6 +4,7 @@ import LinuxSystem
 import NVMeController
 import SoftwareDevices
 import SoftwareHost
+import VFIOHost
 
 /// A software machine as a JSON file describes it:
 ///
@@ -11,8 +12,12 @@ import SoftwareHost
 /// { "iommu": { "pageSizes": ["4K", "2M"], "apertures": [["0x0", "0x7fffffffff"]] },
 ///   "groups": [ { "number": 26, "devices": [
 ///       { "address": "0000:01:00.0", "model": "nvme", "image": "disk.img" },
-///       { "address": "0000:01:00.1", "model": "edu", "driver": null } ] } ] }
+///       { "address": "0000:01:00.1", "model": "edu", "driver": "" } ] } ],
+///   "process": { "lockedMemory": "64M" },
+///   "nodes": { "missing": ["/dev/iommu"], "denied": ["/dev/vfio/26"] } }
 /// ```
+///
+/// All keys but "address" and "model" of a device and "number" of a group may be left out.
 enum MachineFile {
     /// Reads a file and makes the devices in it. Paths in it count from the file's own folder.
     static func read(_ path: String) throws(CommandFailure) -> MachineDescription {
@@ -53,12 +58,25 @@ enum MachineFile {
         if let object = try root.object("process", keys: ["lockedMemory"]) {
             machine.process.lockedMemoryLimit = try object.size("lockedMemory")
         }
-        if let object = try root.object("nodes", keys: ["containers", "iommufd", "devices"]) {
-            machine.hasContainers = try object.bool("containers") ?? true
-            machine.hasIOMMUFD = try object.bool("iommufd") ?? true
-            machine.hasDeviceNodes = try object.bool("devices") ?? true
+        if let object = try root.object("nodes", keys: ["missing", "denied"]) {
+            for item in try object.list("missing") {
+                machine.nodes.append(NodePermission(try node(item), .missing))
+            }
+            for item in try object.list("denied") {
+                machine.nodes.append(NodePermission(try node(item), .denied))
+            }
         }
         return machine
+    }
+
+    /// A node by its path, e.g. "/dev/vfio/26".
+    private static func node(_ item: (value: JSONValue, place: String)) throws(StrictObject.Problem) -> Node {
+        guard case .text(let path) = item.value, let node = Node(path: path) else {
+            throw StrictObject.Problem(
+                description: "\(item.place) must be the path of a node like /dev/vfio/vfio, /dev/vfio/26, "
+                    + "/dev/vfio/devices/vfio0 or /dev/iommu")
+        }
+        return node
     }
 
     private static let iommuKeys = [

@@ -87,6 +87,42 @@ public enum Node: Sendable, Equatable {
         case .iommu: "iommu"
         }
     }
+
+    /// The node with a path such as "/dev/vfio/26"; nil if the path isn't one of a node's.
+    public init?(path: String) {
+        var rest = Substring(path).utf8
+        func take(_ text: StaticString, from rest: inout Substring.UTF8View) -> Bool {
+            let count = text.utf8CodeUnitCount
+            // SAFETY: a StaticString's text is a constant of that length.
+            let wanted = unsafe UnsafeBufferPointer(start: text.utf8Start, count: count)
+            guard unsafe rest.prefix(count).elementsEqual(wanted) else { return false }
+            rest = rest.dropFirst(count)
+            return true
+        }
+        func number(_ digits: Substring.UTF8View) -> Int? {
+            guard !digits.isEmpty, digits.count <= 9 else { return nil }
+            var value = 0
+            for digit in digits {
+                guard digit >= UInt8(ascii: "0") && digit <= UInt8(ascii: "9") else { return nil }
+                value = value * 10 + Int(digit - UInt8(ascii: "0"))
+            }
+            return value
+        }
+        guard take("/dev/", from: &rest) else { return nil }
+        if rest.elementsEqual(Node.iommu.path.utf8) {
+            self = .iommu
+        } else if rest.elementsEqual(Node.container.path.utf8) {
+            self = .container
+        } else if take("vfio/devices/vfio", from: &rest), let value = number(rest) {
+            self = .device(value)
+        } else if take("vfio/noiommu-", from: &rest), let value = number(rest) {
+            self = .unprotectedGroup(value)
+        } else if take("vfio/", from: &rest), let value = number(rest) {
+            self = .group(value)
+        } else {
+            return nil
+        }
+    }
 }
 
 /// An open handle with exactly one owner; closed when the owner goes.

@@ -86,7 +86,7 @@ struct QueueTests {
         rig.place(.asynchronousEventRequest(), on: rig.adminQueue)
         rig.ring(rig.adminQueue)
         #expect(
-            rig.reap(rig.adminQueue).map(\.result) == [AsynchronousEvent.invalidDoorbellRegister.rawValue])
+            rig.reap(rig.adminQueue).map(\.result) == [AsynchronousEvent.invalidDoorbellValue.rawValue])
     }
 
     @Test("Each queue interrupts with its own vector, and a masked one when it is unmasked")

@@ -1,5 +1,4 @@
 import DeviceModel
-import IOVASpace
 import LinuxSystem
 import NVMe
 import NVMeController
