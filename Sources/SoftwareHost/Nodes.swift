@@ -1,5 +1,5 @@
-import DeviceModel
 import IOVASpace
+import DeviceModel
 import LinuxSystem
 import VFIOHost
 
@@ -56,7 +56,10 @@ extension Core {
             var record = GroupRecord(
                 number: group.number, devices: group.members.map { $0.address },
                 isUnprotected: group.isUnprotected)
-            record.reservedRegions = group.reserved.map { $0.region }
+            if !group.isUnprotected {
+                record.reservedRegions = group.reserved.map { $0.record }
+                record.reservedRegions.sort { $0.first < $1.first }
+            }
             return record
         }
         var inventory = Inventory(
@@ -72,8 +75,8 @@ extension Core {
 }
 
 extension ReservedRange {
-    /// The range as a line of sysfs's `reserved_regions` tells it.
-    fileprivate var region: ReservedRegion {
+    /// The range as sysfs's `reserved_regions` tells it.
+    fileprivate var record: ReservedRegion {
         let word =
             switch kind {
             case .direct: "direct"
