@@ -218,7 +218,7 @@ struct Demo {
                 blocks: 0..<UInt64(4096 / namespace.blockByteCount),
                 into: DMASegment(iova: target, byteCount: 4096))
         } catch {
-            answer = error.status.map { "\($0)" } ?? "\(error)"
+            answer = Self.text(error)
         }
         let faults = host.dmaFaults
         guard faults.count > before, !answer.isEmpty else {
@@ -229,6 +229,11 @@ struct Demo {
         if let fault = faults.last {
             detail("the IOMMU's record: a \(fault.access) at \(fault.iova), \(Self.text(fault.reason))")
         }
+    }
+
+    // Not inlined: Swift 6.3's optimiser fails on this `switch` inside a typed `catch`.
+    @inline(never) private static func text(_ error: NVMeError) -> String {
+        error.status.map { "\($0)" } ?? "\(error)"
     }
 
     private static func text(_ reason: DMAFault.Reason) -> String {
