@@ -34,7 +34,8 @@ extension Scenario {
             try expectEqual(messages.count, 1, "MSI vectors")
             try expect(messages.signalsEvents && !messages.masksItself, "MSI is \(messages)")
             try expectEqual(try device.interruptInfo(.msix).count, 0, "MSI-X vectors")
-            try expectEqual(try device.interruptInfo(.error).count, 0, "error vectors of a conventional device")
+            try expectEqual(
+                try device.interruptInfo(.error).count, 0, "error vectors of a conventional device")
         },
         Scenario("MSI arrives") { lab in
             let edu = try EduDevice(lab)

@@ -27,7 +27,8 @@ extension Scenario {
             let half = own.window.window(at: 0, byteCount: 100)
             let odd = own.window.window(at: 16, byteCount: pageSize)
             let empty = own.window.window(at: 0, byteCount: 0)
-            try expectError(.misaligned, ["page size", "IOVA 0x1001"], "an odd IOVA") { () throws(VFIOError) in
+            try expectError(.misaligned, ["page size", "IOVA 0x1001"], "an odd IOVA") {
+                () throws(VFIOError) in
                 _ = try space.map(page, at: IOVA(0x1001))
             }
             try expectError(.misaligned, ["100 bytes"], "a part of a page") { () throws(VFIOError) in
@@ -59,7 +60,8 @@ extension Scenario {
             try above.release()
             try below.release()
         },
-        Scenario("what the IOMMU doesn't translate can't be mapped, and the message says what it does") { lab in
+        Scenario("what the IOMMU doesn't translate can't be mapped, and the message says what it does") {
+            lab in
             let space = try lab.open().addressSpace
             guard let last = space.usableRanges.last?.last, last != .max else {
                 throw Skipped("the IOMMU translates all addresses")
@@ -110,7 +112,9 @@ extension Scenario {
             try last.release()
         },
         Scenario("memory that isn't writable can be mapped for reading only") { lab in
-            let space = try lab.open().addressSpace
+            // An IOAS looks at memory only while a device is attached to it.
+            let device = try lab.open()
+            let space = device.addressSpace
             let own = try Mapping(anonymous: pageSize)
             own.window.store8(0, 1)
             try own.protect(.read)
@@ -119,9 +123,11 @@ extension Scenario {
                 _ = try space.map(window, access: [.read, .write])
             }
             try space.map(window, access: [.read]).release()
-            try expectError(.refused, ["neither reading nor writing"], "for nothing") { () throws(VFIOError) in
+            try expectError(.refused, ["neither reading nor writing"], "for nothing") {
+                () throws(VFIOError) in
                 _ = try space.map(window, access: [])
             }
+            withExtendedLifetime(device) {}
         },
         Scenario("the host itself refuses what can't be mapped") { lab in
             let inventory = try lab.host.inventory()
