@@ -39,6 +39,15 @@ extension AddressSpace {
         let skipped = Int(
             bitPattern: (UInt(bitPattern: unit) &- start % UInt(bitPattern: unit)) % UInt(bitPattern: unit))
         let window = backing.mapping.window.window(at: skipped, byteCount: rounded)
+        if !access.contains(.write) {
+            // Kernels before 6.2 pin the shared page of zeros where memory that devices only read was never
+            // written; what the owner writes later goes to another page, which devices don't see.
+            do throws(Errno) {
+                try UserMemory.populate(window.address, byteCount: rounded, writable: true)
+            } catch {
+                throw Diagnosis.allocation(operation, .noMemory, pages, byteCount: needed)
+            }
+        }
         return DMAMemory(try map(window, backing, access, at: iova, below: limit, pages.byteCount))
     }
 
