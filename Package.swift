@@ -59,7 +59,7 @@ let package = Package(
         target("NVMeController", on: ["DeviceModel", "NVMe", "LinuxSystem", "IOVASpace"]),
         target("SoftwareDevices", on: ["DeviceModel", "LinuxSystem", "IOVASpace"]),
         // Floor 4: drivers.
-        target("NVMeDriver", on: ["VFIO", "NVMe", "LinuxSystem"]),
+        target("NVMeDriver", on: ["VFIO", "VFIOHost", "NVMe", "LinuxSystem", "IOVASpace"]),
         // Floor 5: the command.
         .executableTarget(
             name: "VFIOCommand",
@@ -71,6 +71,9 @@ let package = Package(
             ],
             swiftSettings: house),
 
+        tests(
+            "VFIOCommandTests",
+            on: ["VFIOCommand", "SoftwareHost", "NVMeController", "VFIOHost", "LinuxSystem"]),
         // What is done with a device in the kernel lab, written once: on a real kernel by the probe, on the
         // software host by a test.
         .target(
@@ -84,23 +87,24 @@ let package = Package(
             "LabScenarioTests",
             on: ["LabScenarios", "SoftwareHost", "SoftwareDevices", "VFIO", "VFIOHost", "LinuxSystem"]),
 
-        tests(
-            "VFIOCommandTests",
-            on: ["VFIOCommand", "SoftwareHost", "NVMeController", "VFIOHost", "LinuxSystem"]),
         tests("VFIOABITests", on: ["VFIOABI"], resources: [.copy("Resources")]),
         tests("NVMeTests", on: ["NVMe"]),
         tests("LinuxSystemTests", on: ["LinuxSystem"]),
         tests("IOVASpaceTests", on: ["IOVASpace"]),
         tests("VFIOHostTests", on: ["VFIOHost", "VFIOABI", "LinuxSystem"]),
-        tests("DeviceModelTests", on: ["DeviceModel", "LinuxSystem"]),
+        tests("DeviceModelTests", on: ["DeviceModel", "LinuxSystem", "IOVASpace"]),
         tests(
             "SoftwareHostTests",
-            on: ["SoftwareHost", "SoftwareDevices", "VFIOHost", "DeviceModel", "VFIOABI", "LinuxSystem"]),
+            on: [
+                "SoftwareHost", "SoftwareDevices", "VFIOHost", "DeviceModel", "VFIOABI", "LinuxSystem",
+                "IOVASpace",
+                "CLinux",
+            ]),
         tests(
             "VFIOTests",
             on: [
                 "VFIO", "SoftwareHost", "SoftwareDevices", "VFIOHost", "DeviceModel", "VFIOABI",
-                "LinuxSystem",
+                "LinuxSystem", "IOVASpace",
             ]),
         tests(
             "NVMeControllerTests", on: ["NVMeController", "NVMe", "DeviceModel", "LinuxSystem", "IOVASpace"]),
@@ -109,7 +113,7 @@ let package = Package(
             "NVMeDriverTests",
             on: [
                 "NVMeDriver", "NVMeController", "SoftwareHost", "VFIO", "VFIOHost", "NVMe",
-                "DeviceModel", "LinuxSystem",
+                "DeviceModel", "LinuxSystem", "IOVASpace",
             ]),
     ]
 )

@@ -170,6 +170,8 @@ final class Process: @unchecked Sendable {
     // SAFETY: `account` is only touched with `lock` held; the rest never changes.
     private let lock = Lock()
     private var account: PinAccount
+    /// The limit that applies, in bytes; `UInt64.max` for none.
+    let lockedMemoryLimit: UInt64
     /// `CAP_IPC_LOCK`
     let mayExceedLockedMemory: Bool
     /// `CAP_SYS_RAWIO`
@@ -177,6 +179,7 @@ final class Process: @unchecked Sendable {
 
     init(_ rights: ProcessRights) {
         account = PinAccount(limit: rights.lockedMemoryLimit.map { $0 / UInt64(pageSize) })
+        lockedMemoryLimit = rights.mayExceedLockedMemory ? .max : rights.lockedMemoryLimit ?? .max
         mayExceedLockedMemory = rights.mayExceedLockedMemory
         mayUseUnprotectedGroups = rights.mayUseUnprotectedGroups
     }

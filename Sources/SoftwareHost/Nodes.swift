@@ -1,3 +1,4 @@
+import IOVASpace
 import DeviceModel
 import LinuxSystem
 import VFIOHost
@@ -52,16 +53,37 @@ extension Core {
                 isUnprotected: device.machineGroup?.isUnprotected ?? false, deviceNode: device.node)
         }
         let groups = iommuGroups.map { group in
-            GroupRecord(
+            var record = GroupRecord(
                 number: group.number, devices: group.members.map { $0.address },
                 isUnprotected: group.isUnprotected)
+            if !group.isUnprotected {
+                record.reservedRegions = group.reserved.map { $0.record }
+                record.reservedRegions.sort { $0.first < $1.first }
+            }
+            return record
         }
-        return Inventory(
+        var inventory = Inventory(
             devices: records, groups: groups, hasContainers: hasContainers && !isMissing(.container),
             hasIOMMUFD: hasIOMMUFD && !isMissing(.iommu))
+        inventory.lockedMemoryLimit = process.lockedMemoryLimit
+        return inventory
     }
 
     private func isMissing(_ node: Node) -> Bool {
         obstacles.contains { $0.node == node && $0.obstacle == .missing }
+    }
+}
+
+extension ReservedRange {
+    /// The range as sysfs's `reserved_regions` tells it.
+    fileprivate var record: ReservedRegion {
+        let word =
+            switch kind {
+            case .direct: "direct"
+            case .relaxable: "direct-relaxable"
+            case .reserved: "reserved"
+            case .messageWindow: "msi"
+            }
+        return ReservedRegion(first: range.first.rawValue, last: range.last.rawValue, kind: word)
     }
 }

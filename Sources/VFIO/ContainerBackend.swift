@@ -44,6 +44,8 @@ final class ContainerBackend: IOMMUBackend {
 
     func open(_ record: DeviceRecord, _ inventory: Inventory) throws(VFIOError) -> Handle {
         guard let number = record.group else { throw Diagnosis.noGroup(record) }
+        // A container never holds groups with and without an IOMMU (kernel.md A.3).
+        if record.isUnprotected && !isUnprotected { throw Diagnosis.unprotected(record) }
         if let known = groups[number] { return try openDevice(record, in: known) }
         let node = isUnprotected ? Node.unprotectedGroup(number) : .group(number)
         let open = OpenGroup(Group(number, try Diagnosis.open(node, on: host, for: record)))

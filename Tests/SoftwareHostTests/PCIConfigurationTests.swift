@@ -399,7 +399,7 @@ struct PCIConfigurationTests {
     func fuzz() throws {
         let seed = UInt64.random(in: 0 ... .max)
         print("configuration fuzz seed: \(seed)")
-        var random = SplitMix(seed)
+        var random = SplitMix(state: seed)
         for bench in [try expressBench(), conventionalBench()] {
             try bench.driver.openDevice()
             let size = UInt64(bench.function.configuration.byteCount)
@@ -415,18 +415,5 @@ struct PCIConfigurationTests {
             #expect(bench.config(0, 2) == UInt32(bench.function.identity.vendor))
             bench.driver.closeDevice()
         }
-    }
-}
-
-/// A small generator whose runs can be repeated.
-struct SplitMix {
-    private var state: UInt64
-    init(_ seed: UInt64) { state = seed }
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-        return z ^ (z >> 31)
     }
 }

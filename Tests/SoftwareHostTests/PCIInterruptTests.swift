@@ -1,5 +1,5 @@
-import CLinux
 import DeviceModel
+import Glibc
 import IOVASpace
 import LinuxSystem
 import Testing
@@ -414,7 +414,7 @@ struct PCIInterruptTests {
     func fuzz() throws {
         let seed = UInt64.random(in: 0 ... .max)
         print("SET_IRQS fuzz seed: \(seed)")
-        var random = SplitMix(seed)
+        var random = SplitMix(state: seed)
         let event = try EventDescriptor()
         for bench in [try openExpress(), try openConventional()] {
             for _ in 0..<5000 {
@@ -423,14 +423,13 @@ struct PCIInterruptTests {
                 }
                 let words = [0, 1, 2, 8, 0xffff_fffe, UInt32.max]
                 let isWild = random.next() % 4 == 0
+                let data = UInt32(1) << UInt32(random.next() % 3)
+                let action = UInt32(8) << UInt32(random.next() % 3)
+                let flags = IRQSetFlags(rawValue: isWild ? UInt32(random.next() % 128) : data | action)
                 _ = errno {
                     try bench.setIRQs(
                         PCIInterrupt(rawValue: UInt32(random.next() % 6)),
-                        IRQSetFlags(
-                            rawValue: UInt32(
-                                isWild
-                                    ? random.next() % 128
-                                    : 1 << (random.next() % 3) | 1 << (3 + random.next() % 3))),
+                        flags,
                         start: isWild ? words[Int(random.next() % 6)] : UInt32(random.next() % 4),
                         count: isWild ? words[Int(random.next() % 6)] : UInt32(numbers.count),
                         data: Bench.bytes(numbers))
@@ -525,8 +524,9 @@ struct PCIInterruptTests {
     @Test("An eventfd that waits and is full doesn't hold up the device")
     func fullEvent() throws {
         let bench = try openExpress()
-        let event = Descriptor(owning: Int32(clinux_eventfd(0, 0)))
-        EventDescriptor.fill(event.number)
+        let event = try PCIEvent()
+        event.fill()
+        #expect(fcntl(event.number, F_SETFL, 0) == 0)
         try bench.setEvents(.msix, [event.number])
         bench.function.signal(vector: 0)
         try bench.setIRQs(.msix, [.dataNone, .actionTrigger], count: 1)
@@ -540,13 +540,7 @@ final class PCIEvent: Sendable {
     var taken: UInt64 { event.taken }
     init() throws(Errno) { event = try EventDescriptor() }
     func signal() { event.signal() }
+    /// Brings the counter to its highest value, where a further write may wait.
+    func fill() { event.signal(.max - 1) }
     func wait(milliseconds: Int) throws(Errno) -> UInt64? { try event.wait(milliseconds: milliseconds) }
-}
-
-extension EventDescriptor {
-    /// Brings an eventfd's counter to its highest value, where a further write would wait.
-    static func fill(_ number: Int32) {
-        guard let event = try? EventDescriptor(duplicating: number) else { return }
-        event.signal(.max - 1)
-    }
 }

@@ -362,7 +362,7 @@ struct PCIRegionTests {
     func fuzz() throws {
         let seed = UInt64.random(in: 0 ... .max)
         print("region fuzz seed: \(seed)")
-        var random = SplitMix(seed)
+        var random = SplitMix(state: seed)
         let bench = try expressBench()
         try bench.driver.openDevice()
         for _ in 0..<20_000 {

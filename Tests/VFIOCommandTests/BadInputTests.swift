@@ -101,7 +101,7 @@ struct BadInputTests {
         for route in ["group", "cdev"] {
             try expect(
                 ["nvme", "identify", "--machine", machine, "--route", route, "0000:01:00.0"], code: 1,
-                saying: "8192", "RLIMIT_MEMLOCK", "needed")
+                saying: "RLIMIT_MEMLOCK", "is 8192 bytes", "bytes are to be locked", "remedy: raise")
         }
     }
 

@@ -91,17 +91,15 @@ struct CommandTests {
         #expect(try Data(contentsOf: URL(filePath: image)) == before)
     }
 
-    @Test("The ext4 image that the demo writes itself is one that e2fsck finds clean")
+    static let e2fsck = ["/usr/sbin/e2fsck", "/sbin/e2fsck"].first {
+        FileManager.default.isExecutableFile(atPath: $0)
+    }
+
+    @Test(
+        "The ext4 image that the demo writes itself is one that e2fsck finds clean",
+        .enabled(if: e2fsck != nil, "e2fsck isn't installed"))
     func ext4() throws {
-        let tool = ["/usr/sbin/e2fsck", "/sbin/e2fsck"].first {
-            FileManager.default.isExecutableFile(atPath: $0)
-        }
-        guard let tool else {
-            withKnownIssue("skipped: e2fsck isn't installed", isIntermittent: true) {
-                Issue.record("no e2fsck")
-            }
-            return
-        }
+        let tool = try #require(Self.e2fsck)
         let image = try ExtImage(
             byteCount: 4 << 20, identifier: [UInt8](repeating: 7, count: 16),
             files: [

@@ -6,7 +6,9 @@ final class Tree {
     let root: String
 
     init() throws {
-        var template = Array("/tmp/vfio-tree-XXXXXX".utf8CString)
+        // SAFETY: the environment isn't changed while tests run; the text is copied at once.
+        let folder = unsafe getenv("TMPDIR").map { unsafe String(cString: $0) } ?? P_tmpdir
+        var template = Array((folder + "/vfio-tree-XXXXXX").utf8CString)
         // SAFETY: the array is NUL-terminated and changed in place.
         guard unsafe template.withUnsafeMutableBufferPointer({ unsafe mkdtemp($0.baseAddress!) }) != nil
         else {
