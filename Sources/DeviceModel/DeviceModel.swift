@@ -36,6 +36,25 @@ public protocol DeviceModel: AnyObject {
     /// The last user has gone: end all DMA and interrupts and finish what is under way before returning. The
     /// host resets the device before the next user comes, and not necessarily now.
     func quiesce()
+
+    // What follows is for hosts, and answered below for every model. These are requirements and no mere extensions
+    // because Embedded Swift can't call an extension's method on `any DeviceModel`: the call would end in a trap.
+
+    /// Reads from a BAR as the bus sees it: the MSI-X table and pending bits are answered by the function, all
+    /// else by the model. For hosts; models don't implement it.
+    ///
+    /// - Parameters:
+    ///   - offset: inside the BAR and a multiple of `width`.
+    ///   - width: 1, 2, 4 or 8.
+    /// - Returns: the value; all ones where the BAR doesn't exist.
+    func loadBAR(_ bar: Int, offset: UInt64, width: Int) -> UInt64
+
+    /// Writes to a BAR as the bus sees it. For hosts; models don't implement it. See
+    /// ``loadBAR(_:offset:width:)``. A write where no BAR is changes nothing.
+    func storeBAR(_ bar: Int, offset: UInt64, width: Int, value: UInt64)
+
+    /// Resets the function and then the model. For hosts; models don't implement it.
+    func performReset(_ kind: ResetKind)
 }
 
 /// How a device is reset.
@@ -52,13 +71,7 @@ extension DeviceModel {
     /// Nothing to end: a model that only ever acts inside a register access.
     public func quiesce() {}
 
-    /// Reads from a BAR as the bus sees it: the MSI-X table and pending bits are answered by the function, all
-    /// else by the model. For hosts.
-    ///
-    /// - Parameters:
-    ///   - offset: inside the BAR and a multiple of `width`.
-    ///   - width: 1, 2, 4 or 8.
-    /// - Returns: the value; all ones where the BAR doesn't exist.
+    /// Asks the function first, then the model.
     public func loadBAR(_ bar: Int, offset: UInt64, width: Int) -> UInt64 {
         guard function.contains(bar: bar, offset: offset, width: width) else {
             return UInt64.max >> UInt64(64 - 8 * width)
@@ -72,8 +85,7 @@ extension DeviceModel {
         return readRegister(bar: bar, offset: offset, width: width)
     }
 
-    /// Writes to a BAR as the bus sees it. For hosts; see ``loadBAR(_:offset:width:)``. A write where no BAR
-    /// is changes nothing.
+    /// Tells the function first, then the model.
     public func storeBAR(_ bar: Int, offset: UInt64, width: Int, value: UInt64) {
         guard function.contains(bar: bar, offset: offset, width: width) else { return }
         if let msix = function.msix, msix.store(bar: bar, offset: offset, width: width, value: value) {
@@ -86,7 +98,7 @@ extension DeviceModel {
         writeRegister(bar: bar, offset: offset, width: width, value: value)
     }
 
-    /// Resets the function and then the model. For hosts.
+    /// Resets the function, then the model.
     public func performReset(_ kind: ResetKind) {
         function.resetConfiguration()
         reset(kind)
