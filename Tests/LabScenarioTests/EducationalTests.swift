@@ -20,7 +20,9 @@ struct EducationalTests {
         return Lab(host: host, address: Self.address, choice: choice)
     }
 
-    @Test("does what it does on a real kernel", arguments: Scenario.educational, [.group, .cdev] as [RouteChoice])
+    @Test(
+        "does what it does on a real kernel", arguments: Scenario.educational,
+        [.group, .cdev] as [RouteChoice])
     func behaves(_ scenario: Scenario, _ choice: RouteChoice) async throws {
         do {
             try await scenario.run(lab(choice))

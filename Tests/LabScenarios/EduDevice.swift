@@ -1,6 +1,7 @@
 import IOVASpace
 import LinuxSystem
 import VFIO
+import VFIOHost
 
 /// A small driver of QEMU's `edu` device, as in its documentation (docs/specs/edu).
 struct EduDevice {
@@ -93,7 +94,7 @@ struct EduDevice {
         try transfer(.fromMemory, source.iova, 512)
         try transfer(.toMemory, target.iova, 512)
         let window = target.window.window(at: 0, byteCount: 512)
-        try expect(Pattern.matches(window, seed), "a good transfer \(when) didn't arrive")
+        try Pattern.expect(window, seed, "a good transfer \(when) didn't arrive")
         try target.release()
         try source.release()
     }
@@ -109,9 +110,21 @@ enum Pattern {
         for index in 0..<window.byteCount { window.store8(index, byte(index, seed)) }
     }
 
-    static func matches(_ window: MemoryWindow, _ seed: Int) -> Bool {
-        for index in 0..<window.byteCount where window.load8(index) != byte(index, seed) { return false }
-        return true
+    /// Ends the scenario unless all bytes are the pattern's; tells what is there instead.
+    static func expect(_ window: MemoryWindow, _ seed: Int, _ text: String) throws(Unexpected) {
+        var count = 0
+        var first: Int?
+        for index in 0..<window.byteCount where window.load8(index) != byte(index, seed) {
+            count += 1
+            first = first ?? index
+        }
+        guard let first else { return }
+        let found = (first..<min(first + 8, window.byteCount)).map {
+            hexadecimal(window.load8($0), digits: 2)
+        }
+        throw Unexpected(
+            "\(text): \(count) of \(window.byteCount) bytes differ, from \(first) on: "
+                + found.joined(separator: " "))
     }
 
     /// Whether eight bytes in a row of the pattern are at their place: more than chance would leave there.

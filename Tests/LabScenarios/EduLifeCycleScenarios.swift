@@ -69,9 +69,8 @@ extension Scenario {
             let target = try edu.memory()
             try edu.transfer(.fromMemory, memory.iova, 256)
             try edu.transfer(.toMemory, target.iova, 256)
-            try expect(
-                Pattern.matches(target.window.window(at: 0, byteCount: 256), 20),
-                "the device doesn't see the memory")
+            try Pattern.expect(
+                target.window.window(at: 0, byteCount: 256), 20, "the device doesn't see the memory")
         },
         Scenario("a device that isn't there is refused by name") { lab in
             let address = PCIAddress(bus: 0xfe, device: 0x1f, function: 7)

@@ -7,7 +7,9 @@ import VFIOHost
 extension Scenario {
     static let eduMapping: [Scenario] = [
         Scenario("overlapping mappings are refused, and the message names both ranges") { lab in
-            let space = try lab.open().addressSpace
+            let device = try lab.open()
+            let space = device.addressSpace
+            defer { withExtendedLifetime(device) {} }
             let first = try space.allocate(byteCount: 2 * pageSize, at: IOVA(0x10_0000))
             try expectError(
                 .overlap, ["0x101000...0x101fff", "0x100000...0x101fff"], "inside the first"
@@ -21,7 +23,9 @@ extension Scenario {
             try first.release()
         },
         Scenario("addresses and lengths that aren't whole pages are refused") { lab in
-            let space = try lab.open().addressSpace
+            let device = try lab.open()
+            let space = device.addressSpace
+            defer { withExtendedLifetime(device) {} }
             let own = try Mapping(anonymous: 2 * pageSize)
             let page = own.window.window(at: 0, byteCount: pageSize)
             let half = own.window.window(at: 0, byteCount: 100)
@@ -46,7 +50,9 @@ extension Scenario {
             try expectEqual(space.mappingCount, 0, "mappings")
         },
         Scenario("the window of interrupt messages can't be mapped, and the message names it") { lab in
-            let space = try lab.open().addressSpace
+            let device = try lab.open()
+            let space = device.addressSpace
+            defer { withExtendedLifetime(device) {} }
             for place in [0xfee0_0000, 0xfeef_f000, 0xfedf_f000] as [UInt64] {
                 try expectError(
                     .reservedRange, ["0xfee00000...0xfeefffff", "msi"], "IOVA \(hexadecimal(place))"
@@ -62,7 +68,9 @@ extension Scenario {
         },
         Scenario("what the IOMMU doesn't translate can't be mapped, and the message says what it does") {
             lab in
-            let space = try lab.open().addressSpace
+            let device = try lab.open()
+            let space = device.addressSpace
+            defer { withExtendedLifetime(device) {} }
             guard let last = space.usableRanges.last?.last, last != .max else {
                 throw Skipped("the IOMMU translates all addresses")
             }
@@ -81,7 +89,9 @@ extension Scenario {
             }
         },
         Scenario("a limit of addresses is kept, and told when nothing is free below it") { lab in
-            let space = try lab.open().addressSpace
+            let device = try lab.open()
+            let space = device.addressSpace
+            defer { withExtendedLifetime(device) {} }
             let memory = try space.allocate(byteCount: 65536, below: IOVA(0x10_0000))
             try expect(memory.iova.rawValue + 65536 <= 0x10_0000, "it lies at \(memory.iova)")
             try expect(memory.iova != IOVA(0), "it lies at 0")
@@ -93,7 +103,9 @@ extension Scenario {
             }
         },
         Scenario("a mapping frees its place when it goes") { lab in
-            let space = try lab.open().addressSpace
+            let device = try lab.open()
+            let space = device.addressSpace
+            defer { withExtendedLifetime(device) {} }
             let place = IOVA(0x20_0000)
             for _ in 1...3 {
                 let memory = try space.allocate(byteCount: 1 << 20, at: place)
@@ -112,9 +124,9 @@ extension Scenario {
             try last.release()
         },
         Scenario("memory that isn't writable can be mapped for reading only") { lab in
-            // An IOAS looks at memory only while a device is attached to it.
             let device = try lab.open()
             let space = device.addressSpace
+            defer { withExtendedLifetime(device) {} }
             let own = try Mapping(anonymous: pageSize)
             own.window.store8(0, 1)
             try own.protect(.read)
@@ -127,7 +139,6 @@ extension Scenario {
                 () throws(VFIOError) in
                 _ = try space.map(window, access: [])
             }
-            withExtendedLifetime(device) {}
         },
         Scenario("the host itself refuses what can't be mapped") { lab in
             let inventory = try lab.host.inventory()
