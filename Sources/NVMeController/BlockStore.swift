@@ -30,7 +30,7 @@ public protocol BlockStore: AnyObject {
 }
 
 /// Why a store can't be the contents of a namespace.
-public enum BlockStoreError: Error, Equatable, Sendable {
+public enum BlockStoreError: Error, Sendable {
     /// There is no such file.
     case missing(path: String)
     /// The file can't be opened, or not be looked at.
@@ -74,3 +74,8 @@ func checkLength(_ byteCount: UInt64, blockSize: Int, path: String) throws(Block
         throw .notAMultiple(path: path, byteCount: byteCount, blockSize: blockSize)
     }
 }
+
+// Comparing texts needs Unicode's tables, which Embedded Swift would have to carry along.
+#if !hasFeature(Embedded)
+    extension BlockStoreError: Equatable {}
+#endif

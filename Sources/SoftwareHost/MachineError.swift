@@ -2,7 +2,7 @@ import LinuxSystem
 import VFIOHost
 
 /// Why no host can be made from a ``MachineDescription``.
-public enum MachineError: Error, Equatable, Sendable {
+public enum MachineError: Error, Sendable {
     /// A device's address isn't one.
     case malformedAddress(String)
     /// Two devices sit at one address.
@@ -74,3 +74,8 @@ extension PCIDevice {
         addresses.append(address)
     }
 }
+
+// Comparing texts needs Unicode's tables, which Embedded Swift would have to carry along.
+#if !hasFeature(Embedded)
+    extension MachineError: Equatable {}
+#endif

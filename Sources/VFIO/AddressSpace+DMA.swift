@@ -40,6 +40,12 @@ extension AddressSpace {
             bitPattern: (UInt(bitPattern: unit) &- start % UInt(bitPattern: unit)) % UInt(bitPattern: unit))
         let window = backing.mapping.window.window(at: skipped, byteCount: rounded)
         if !access.contains(.write) {
+            // Fresh memory is one shared page of zeros until it is written. Linux before 6.2 pins that page for a
+            // device that only reads, and the device would see zeros for ever. A write access has the kernel
+            // give every page its own memory itself.
+            for offset in stride(from: 0, to: rounded, by: LinuxSystem.pageSize) { window.store8(offset, 0) }
+        }
+        if !access.contains(.write) {
             // Kernels before 6.2 pin the shared page of zeros where memory that devices only read was never
             // written; what the owner writes later goes to another page, which devices don't see.
             do throws(Errno) {
@@ -52,6 +58,10 @@ extension AddressSpace {
     }
 
     /// Lets the devices of this space reach memory that the user has.
+    ///
+    /// For devices that only read: memory that was never written, or that another process shares since a fork, must
+    /// be written once (every page) before. Linux before 6.2 otherwise shows devices what was there at first, not
+    /// what is written later.
     /// - Parameters:
     ///   - window: the memory; begins on a page of the IOMMU and is a whole number of them long. The caller keeps
     ///     it mapped until the mapping is gone.

@@ -1,7 +1,7 @@
 import LinuxSystem
 
 /// The devices and groups that a host knows: what sysfs tells on Linux (kernel.md H).
-public struct Inventory: Sendable, Equatable {
+public struct Inventory: Sendable {
     /// The PCI devices, by address.
     public var devices: [DeviceRecord]
     /// The IOMMU groups, by number.
@@ -36,7 +36,7 @@ public struct Inventory: Sendable, Equatable {
 }
 
 /// What is known of a PCI device without opening it.
-public struct DeviceRecord: Sendable, Equatable {
+public struct DeviceRecord: Sendable {
     /// Where it sits.
     public var address: PCIAddress
     /// Vendor ID.
@@ -92,7 +92,7 @@ public struct DeviceRecord: Sendable, Equatable {
 }
 
 /// A driver that a device is bound to.
-public struct DriverRecord: Sendable, Equatable {
+public struct DriverRecord: Sendable {
     /// Its name, e.g. "vfio-pci" or "nvme".
     public var name: String
     /// Whether devices bound to it can be opened through VFIO.
@@ -154,7 +154,7 @@ public struct ResourceRecord: Sendable, Equatable {
 }
 
 /// A range of I/O virtual addresses that an IOMMU group can't use (a line of sysfs's `reserved_regions`).
-public struct ReservedRegion: Sendable, Equatable {
+public struct ReservedRegion: Sendable {
     /// Its first address.
     public var first: UInt64
     /// Its last address.
@@ -171,7 +171,7 @@ public struct ReservedRegion: Sendable, Equatable {
 }
 
 /// An IOMMU group: the devices that can't be told apart in their DMA.
-public struct GroupRecord: Sendable, Equatable {
+public struct GroupRecord: Sendable {
     /// Its number.
     public var number: Int
     /// Its members.
@@ -192,7 +192,7 @@ public struct GroupRecord: Sendable, Equatable {
 }
 
 /// Why an inventory can't be made.
-public struct InventoryError: Error, Equatable, Sendable {
+public struct InventoryError: Error, Sendable {
     /// What couldn't be read.
     public let path: String
     /// The operating system's answer.
@@ -204,3 +204,13 @@ public struct InventoryError: Error, Equatable, Sendable {
         self.errno = errno
     }
 }
+
+// Comparing texts needs Unicode's tables, which Embedded Swift would have to carry along.
+#if !hasFeature(Embedded)
+    extension Inventory: Equatable {}
+    extension DeviceRecord: Equatable {}
+    extension DriverRecord: Equatable {}
+    extension ReservedRegion: Equatable {}
+    extension GroupRecord: Equatable {}
+    extension InventoryError: Equatable {}
+#endif
