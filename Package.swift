@@ -28,7 +28,7 @@ let package = Package(
     name: "swift-vfio",
     products: [
         .executable(name: "vfio", targets: ["VFIOCommand"]),
-        .library(name: "VFIO", targets: ["VFIO"]),
+        .library(name: "VFIO", targets: ["VFIO", "VFIOHost", "LinuxSystem"]),
         .library(name: "NVMeDriver", targets: ["NVMeDriver"]),
         .library(name: "SoftwareHost", targets: ["SoftwareHost", "NVMeController", "SoftwareDevices"]),
         .library(name: "DeviceModel", targets: ["DeviceModel"]),

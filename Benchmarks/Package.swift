@@ -11,7 +11,10 @@ let package = Package(
         .executableTarget(
             name: "benchmarks",
             dependencies: [
-                .product(name: "IOVASpace", package: "swift-vfio")
+                .product(name: "IOVASpace", package: "swift-vfio"),
+                .product(name: "VFIO", package: "swift-vfio"),
+                .product(name: "NVMeDriver", package: "swift-vfio"),
+                .product(name: "SoftwareHost", package: "swift-vfio"),
             ],
             swiftSettings: [
                 .swiftLanguageMode(.v6),

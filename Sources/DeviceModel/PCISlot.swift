@@ -141,7 +141,7 @@ public final class DMAPort {
     }
 
     /// Reads one value of a plain type.
-    public func load<T: BitwiseCopyable>(_ initial: T, from iova: IOVA) throws(DMAFault) -> T {
+    @inlinable public func load<T: BitwiseCopyable>(_ initial: T, from iova: IOVA) throws(DMAFault) -> T {
         var value = initial
         var fault: DMAFault?
         // SAFETY: the span covers exactly `value`; any bit pattern is a value of a plain wire structure.
@@ -154,7 +154,7 @@ public final class DMAPort {
     }
 
     /// Writes one value of a plain type.
-    public func store<T: BitwiseCopyable>(_ value: T, to iova: IOVA) throws(DMAFault) {
+    @inlinable public func store<T: BitwiseCopyable>(_ value: T, to iova: IOVA) throws(DMAFault) {
         var fault: DMAFault?
         // SAFETY: the span covers exactly `value`.
         unsafe withUnsafeBytes(of: value) { buffer in

@@ -57,7 +57,7 @@ public enum UserMemory {
 
     /// Reads one value of a plain type.
     /// - Throws: `EFAULT` if the address can't be read.
-    public static func load<T: BitwiseCopyable>(
+    @inlinable public static func load<T: BitwiseCopyable>(
         _ initial: T, from address: HostAddress, count: Int = MemoryLayout<T>.size
     ) throws(Errno) -> T {
         var value = initial
@@ -72,7 +72,7 @@ public enum UserMemory {
 
     /// Writes the first `count` bytes of a value of a plain type.
     /// - Throws: `EFAULT` if the address can't be written.
-    public static func store<T: BitwiseCopyable>(
+    @inlinable public static func store<T: BitwiseCopyable>(
         _ value: T, to address: HostAddress, count: Int = MemoryLayout<T>.size
     ) throws(Errno) {
         precondition(count <= MemoryLayout<T>.size, "more bytes than the value has")

@@ -5,7 +5,7 @@ import CLinux
 /// Not recursive. Nothing that may call back into the holder belongs inside `withLock`.
 @safe public final class Lock: @unchecked Sendable {
     // SAFETY: allocated and initialised here, destroyed in deinit, and never moved while locked.
-    private let mutex: UnsafeMutablePointer<pthread_mutex_t>
+    @usableFromInline let mutex: UnsafeMutablePointer<pthread_mutex_t>
 
     /// An unlocked lock.
     public init() {
@@ -21,7 +21,7 @@ import CLinux
     }
 
     /// Runs `body` while holding the lock and hands on its result or error.
-    @inline(__always)
+    @inlinable @inline(__always)
     public func withLock<R: ~Copyable, E: Error>(_ body: () throws(E) -> R) throws(E) -> R {
         lock()
         defer { unlock() }
@@ -29,20 +29,20 @@ import CLinux
     }
 
     /// Waits for the lock and takes it. Prefer ``withLock(_:)``.
-    public func lock() {
+    @inlinable public func lock() {
         // SAFETY: the mutex lives as long as this object.
         unsafe clinux_lock(mutex)
     }
 
     /// Takes the lock if nobody holds it.
     /// - Returns: whether it was taken.
-    public func tryLock() -> Bool {
+    @inlinable public func tryLock() -> Bool {
         // SAFETY: as in `lock`.
         unsafe clinux_try_lock(mutex) != 0
     }
 
     /// Gives the lock back.
-    public func unlock() {
+    @inlinable public func unlock() {
         // SAFETY: as in `lock`.
         unsafe clinux_unlock(mutex)
     }
@@ -51,7 +51,7 @@ import CLinux
 /// A lock that many readers or one writer hold at a time, also in Embedded Swift. Not recursive.
 @safe public final class ReadWriteLock: @unchecked Sendable {
     // SAFETY: as in `Lock`.
-    private let lock: UnsafeMutablePointer<pthread_rwlock_t>
+    @usableFromInline let lock: UnsafeMutablePointer<pthread_rwlock_t>
 
     /// An unlocked lock.
     public init() {
@@ -67,7 +67,7 @@ import CLinux
     }
 
     /// Runs `body` together with other readers, but with no writer.
-    @inline(__always)
+    @inlinable @inline(__always)
     public func withReadLock<R: ~Copyable, E: Error>(_ body: () throws(E) -> R) throws(E) -> R {
         // SAFETY: the lock lives as long as this object.
         unsafe clinux_rwlock_read(lock)
@@ -76,7 +76,7 @@ import CLinux
     }
 
     /// Runs `body` alone.
-    @inline(__always)
+    @inlinable @inline(__always)
     public func withWriteLock<R: ~Copyable, E: Error>(_ body: () throws(E) -> R) throws(E) -> R {
         // SAFETY: the lock lives as long as this object.
         unsafe clinux_rwlock_write(lock)

@@ -40,12 +40,6 @@ extension AddressSpace {
             bitPattern: (UInt(bitPattern: unit) &- start % UInt(bitPattern: unit)) % UInt(bitPattern: unit))
         let window = backing.mapping.window.window(at: skipped, byteCount: rounded)
         if !access.contains(.write) {
-            // Fresh memory is one shared page of zeros until it is written. Linux before 6.2 pins that page for a
-            // device that only reads, and the device would see zeros for ever. A write access has the kernel
-            // give every page its own memory itself.
-            for offset in stride(from: 0, to: rounded, by: LinuxSystem.pageSize) { window.store8(offset, 0) }
-        }
-        if !access.contains(.write) {
             // Kernels before 6.2 pin the shared page of zeros where memory that devices only read was never
             // written; what the owner writes later goes to another page, which devices don't see.
             do throws(Errno) {

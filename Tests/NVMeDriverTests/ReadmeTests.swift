@@ -1,7 +1,9 @@
 import LinuxSystem
+import NVMe
 import NVMeController
 import NVMeDriver
 import SoftwareHost
+import VFIO
 import Testing
 
 @Suite("The README's example")
