@@ -46,6 +46,8 @@ make_initramfs() {
 
 # boot INITRAMFS DISK MODES TRANSCRIPT: returns QEMU's status; 124 when the guest took too long.
 #
+# Behind the bridge sit two devices that share an IOMMU group.
+#
 # clearcpuid=cx16: QEMU 7.2 leaves garbage in EFLAGS when an interrupt follows CMPXCHG16B, which Linux 6.12's
 # allocator uses all the time: one boot in seven ended in a double fault. The kernel does without it;
 # programs (the Swift runtime's tasks) still find it.
@@ -60,6 +62,8 @@ random.trust_cpu=on clearcpuid=cx16 intel_iommu=on lab.modes=${modes// /,}" \
         -device intel-iommu,intremap=on,caching-mode=on \
         -drive "file=$disk,if=none,id=nv,format=raw,file.locking=off" \
         -device nvme,drive=nv,serial=SWIFTVFIO0,addr=3 -device edu,addr=4 \
+        -device pcie-root-port,id=port0,chassis=1,slot=1,addr=5 -device pcie-pci-bridge,id=bridge0,bus=port0 \
+        -device edu,bus=bridge0,addr=1 -device virtio-rng-pci,bus=bridge0,addr=2 \
         </dev/null >"$transcript.raw" 2>"$transcript.err"
     local status=$?
     tr -d '\r' <"$transcript.raw" >"$transcript"

@@ -1,4 +1,4 @@
-# shellcheck shell=sh disable=SC2154 # edu and nvme are lib.sh's
+# shellcheck shell=sh disable=SC2154 # edu, nvme and neighbour are lib.sh's
 # The command `vfio` on the real kernel. Sourced by test.sh.
 
 blocks=64
@@ -86,6 +86,13 @@ bind() {
     echo "$1" >/sys/bus/pci/drivers_probe
 }
 
+# member_bound_to DRIVER DEVICE: the member of the device's group that has the driver; nothing if none has.
+member_bound_to() {
+    for member in /sys/bus/pci/devices/"$2"/iommu_group/devices/*; do
+        [ "$(basename "$(readlink "$member/driver")")" != "$1" ] || basename "$member"
+    done
+}
+
 # command_errors ROUTE…
 command_errors() {
     by="vfio:"
@@ -110,6 +117,23 @@ command_errors() {
         check "$by a disk that the kernel gave back can be opened" vfio nvme identify "$nvme"
     else
         skipped "$by a disk in use by the kernel is refused" "this kernel has no nvme driver loaded"
+    fi
+
+    # A group with a member that the kernel uses.
+    rng=$(member_bound_to virtio-pci "$neighbour")
+    if [ -n "$rng" ]; then
+        for mode in "$@"; do
+            check_says "$by a group that isn't viable is refused by $mode, with who blocks it" 1 \
+                "$rng is bound to virtio-pci" vfio inspect "$neighbour" --route "$mode"
+        done
+        check "$by list says who blocks a group" has_text "group blocked by $rng" vfio list
+        bind "$rng" ""
+        for mode in "$@"; do
+            check "$by a group that became viable can be used by $mode" \
+                vfio inspect "$neighbour" --route "$mode"
+        done
+    else
+        skipped "$by a group that isn't viable is refused" "this kernel has no virtio-pci driver loaded"
     fi
 
     for mode in "$@"; do

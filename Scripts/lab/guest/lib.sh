@@ -3,6 +3,8 @@
 
 edu=$(cat /tmp/edu 2>/dev/null || true)
 nvme=$(cat /tmp/nvme 2>/dev/null || true)
+# Another edu, in a group with a device that isn't VFIO's.
+neighbour=$(cat /tmp/neighbour 2>/dev/null || true)
 failures=0
 
 ok() { echo "ok $*"; }
