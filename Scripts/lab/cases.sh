@@ -128,9 +128,9 @@ test_kernel() {
     local kernel=$1 modes=group work status started=$SECONDS transcript
     find_kernel "$kernel" || return
     [[ $kernel != lab ]] || modes='group cdev'
-    work=$cache/runs/$kernel
-    rm -rf "$work"
-    mkdir -p "$work"
+    # A folder of its own: another clone may be testing with the same cache.
+    mkdir -p "$cache/runs"
+    work=$(mktemp -d "$cache/runs/.$kernel.XXXXXX")
     transcript=$work/transcript
     make_disk "$work/disk.img"
     # What the guest must read through VFIO, computed without it.
@@ -153,12 +153,15 @@ test_kernel() {
     passed=$(grep -c '^ok' "$work/results" || true)
     failures=$(grep -c '^FAILED' "$work/results" || true)
     echo "$kernel: $passed ok, $failures FAILED, $((SECONDS - started)) s"
-    ((failures == 0)) || {
+    if ((failures > 0)); then
         echo "--- transcript of $kernel"
         cat "$transcript"
         echo "--- end of transcript"
-        return 1
-    }
+    fi
+    # The last run is kept, to be looked at.
+    rm -rf "$cache/runs/$kernel"
+    mv -T "$work" "$cache/runs/$kernel" 2>/dev/null || rm -rf "$work"
+    ((failures == 0))
 }
 
 cmd_test() {
