@@ -9,6 +9,7 @@ let common: [SwiftSetting] = [
     .enableUpcomingFeature("MemberImportVisibility"),
     .enableExperimentalFeature("Lifetimes"),
 ]
+/// What the targets in Sources are compiled with besides: each `unsafe` is marked.
 let house = common + [.strictMemorySafety()]
 
 /// A target of the house and the tests that belong to it.

@@ -211,7 +211,7 @@ struct Demo {
     private mutating func refusedDMA(_ controller: Controller) throws {
         let namespace = try controller.defaultNamespace()
         let before = host.dmaFaults.count
-        let target = IOVA(0x6660_0000_0000 & 0xffff_ffff_ffff)
+        let target = IOVA(0x6660_0000_0000)
         var answer = ""
         do throws(NVMeError) {
             try controller.read(

@@ -82,10 +82,13 @@ struct InspectCommand: ParsableCommand {
     static func report(_ device: Device) throws(VFIOError) -> Report {
         var regions: [RegionEntry] = []
         for index in 0..<device.info.regionCount {
-            // VGA's region is refused where the device has none; all others answer, if only with no bytes.
-            guard let region = try? device.region(RegionIndex(rawValue: UInt32(index))), region.byteCount > 0
-            else {
-                continue
+            let region: Region
+            do throws(VFIOError) {
+                region = try device.region(RegionIndex(rawValue: UInt32(index)))
+            } catch {
+                // Most devices don't have all of PCI's regions; everything else that goes wrong is told.
+                if error.code == .notSupported { continue }
+                throw error
             }
             var access = region.flags.contains(.read) ? "r" : "-"
             access += region.flags.contains(.write) ? "w" : "-"
@@ -99,11 +102,8 @@ struct InspectCommand: ParsableCommand {
         }
         var interrupts: [InterruptEntry] = []
         for (index, name) in ["INTx", "MSI", "MSI-X", "error", "request"].enumerated() {
-            guard let info = try? device.interruptInfo(InterruptIndex(rawValue: UInt32(index))),
-                info.count > 0
-            else {
-                continue
-            }
+            let info = try device.interruptInfo(InterruptIndex(rawValue: UInt32(index)))
+            guard info.count > 0 else { continue }
             var flags: [String] = []
             if info.isMaskable { flags.append("maskable") }
             if info.masksItself { flags.append("masks itself") }

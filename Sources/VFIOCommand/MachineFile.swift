@@ -168,14 +168,22 @@ enum MachineFile {
         case "edu": model = Educational()
         case "bystander":
             let identity = PCIIdentity(
-                vendor: UInt16(truncatingIfNeeded: try object.requiredSize("vendor")),
-                device: UInt16(truncatingIfNeeded: try object.requiredSize("device")),
-                classCode: UInt32(truncatingIfNeeded: try object.size("class") ?? 0))
+                vendor: UInt16(try number(object, "vendor", object.requiredSize("vendor"), below: 1 << 16)),
+                device: UInt16(try number(object, "device", object.requiredSize("device"), below: 1 << 16)),
+                classCode: UInt32(try number(object, "class", object.size("class") ?? 0, below: 1 << 24)))
             return PCIDevice(bystander: identity, at: address, driver: try driver(object, nil))
         case let other:
             throw object.problem("model", "is \"\(other)\"; known are \"nvme\", \"edu\" and \"bystander\"")
         }
         return PCIDevice(model, at: address, driver: try driver(object, "vfio-pci"))
+    }
+
+    /// A number that must fit into its register.
+    private static func number(
+        _ object: StrictObject, _ key: String, _ value: UInt64, below limit: UInt64
+    ) throws(StrictObject.Problem) -> UInt64 {
+        guard value < limit else { throw object.problem(key, "must be below 0x\(hexadecimal(limit))") }
+        return value
     }
 
     /// The driver that a device is bound to; an empty text means none.

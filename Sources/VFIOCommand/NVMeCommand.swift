@@ -34,9 +34,10 @@ struct NVMeCommand: ParsableCommand {
                 let result = try body(controller)
                 try speakingNVMe { () throws(NVMeError) in try controller.close() }
                 return result
-            } catch let error as NVMeError {
+            } catch {
+                // What went wrong first is what is told.
                 try? controller.close()
-                throw CommandFailure.refused("\(error)")
+                throw error as? CommandFailure ?? .refused("\(error)")
             }
         }
 

@@ -24,6 +24,11 @@ struct VFIOCommand: ParsableCommand {
                 print(fullMessage(for: error))
                 exit(withCode: .done)
             }
+            // Whatever isn't a complaint of the parser comes from the work itself.
+            guard code == .validationFailure else {
+                Console.complain("vfio: \(error)")
+                exit(withCode: .refused)
+            }
             Console.complain(fullMessage(for: error))
             exit(withCode: .wrongUsage)
         }

@@ -137,6 +137,10 @@ struct BadInputTests {
                 #"{ "groups": [ { "number": 1, "devices": [ { "address": "01:00.0", "model": "nvme", "image": "none.img" } ] } ] }"#,
                 ["groups[0].devices[0].image", "none.img"]
             ),
+            (
+                #"{ "groups": [ { "number": 1, "devices": [ { "address": "01:00.0", "model": "bystander", "vendor": 65536, "device": 1 } ] } ] }"#,
+                ["groups[0].devices[0].vendor", "below 0x10000"]
+            ),
             (#"{ "iommu": { "pageSizes": ["3K"] } }"#, ["iommu.pageSizes[0]", "3072"]),
             (#"{ "iommu": { "apertures": [["0x1000", "0"]] } }"#, ["iommu.apertures[0]", "above the last"]),
             (#"{ "nodes": { "denied": ["/dev/null"] } }"#, ["nodes.denied[0]", "/dev/vfio/vfio"]),
@@ -163,6 +167,17 @@ struct BadInputTests {
         #expect(help.code == 0 && help.output.contains("demo"))
     }
 
+    @Test("What the disk refuses while the demo runs is a refusal, not wrong usage")
+    func failingDemo() throws {
+        let scratch = try Scratch()
+        // One block makes a disk, but one too small for the demo's requests of 4 KiB.
+        let tiny = try scratch.file("tiny.img", Data(count: 512))
+        let outcome = try vfio("demo", "--image", tiny)
+        #expect(outcome.code == 1, "\(outcome.errors)")
+        #expect(!outcome.errors.contains("USAGE"), "\(outcome.errors)")
+        #expect(outcome.errors.contains("0000:01:00.0"), "\(outcome.errors)")
+    }
+
     @Test(
         "Blocks outside the disk and a file that isn't a whole number of blocks are refused before anything is written"
     )
@@ -182,10 +197,14 @@ struct BadInputTests {
             ["nvme", "write", "--machine", machine, "0000:01:00.0", "--lba", "0", "--input", odd], code: 2,
             saying: "odd.bin", "512")
         try expect(
-            ["nvme", "identify", "--machine", machine, "0000:01:00.0", "--namespace", "9"].filter {
-                $0 != "--namespace" && $0 != "9"
-            }
-                + ["--route", "nowhere"], code: 2, saying: "nowhere")
+            ["nvme", "identify", "--machine", machine, "0000:01:00.0", "--route", "nowhere"], code: 2,
+            saying: "nowhere")
+        try expect(
+            [
+                "nvme", "read", "--machine", machine, "0000:01:00.0", "--namespace", "9", "--output",
+                "/dev/null",
+            ],
+            code: 1, saying: "0000:01:00.0", "9")
         #expect(try Data(contentsOf: URL(filePath: image)) == before)
     }
 }
