@@ -26,7 +26,7 @@ final class Core: @unchecked Sendable {
     let hasContainers: Bool
     let hasIOMMUFD: Bool
     let hasDeviceNodes: Bool
-    let allowsUnprotectedGroups: Bool
+    let parameters: Shared<ModuleParameters>
     private let makeBusDriver: BusDriverMaker
     /// In the order of the description.
     private(set) var devices: [MachineDevice] = []
@@ -36,6 +36,9 @@ final class Core: @unchecked Sendable {
 
     typealias BusDriverMaker = (any DeviceModel, PCIAddress) throws(Errno) -> any BusDriver
 
+    /// `enable_unsafe_noiommu_mode`
+    var allowsUnprotectedGroups: Bool { parameters.value.enableUnsafeNoIOMMUMode }
+
     init(_ machine: MachineDescription, _ makeBusDriver: @escaping BusDriverMaker) throws(MachineError) {
         try machine.validate()
         iommu = machine.iommu
@@ -44,7 +47,7 @@ final class Core: @unchecked Sendable {
         hasContainers = machine.hasContainers
         hasIOMMUFD = machine.hasIOMMUFD
         hasDeviceNodes = machine.hasDeviceNodes
-        allowsUnprotectedGroups = machine.allowsUnprotectedGroups
+        parameters = Shared(machine.parameters)
         self.makeBusDriver = makeBusDriver
         var drivers: [(MachineDevice, String)] = []
         for group in machine.groups {
@@ -170,19 +173,32 @@ final class Process: @unchecked Sendable {
     // SAFETY: `account` is only touched with `lock` held; the rest never changes.
     private let lock = Lock()
     private var account: PinAccount
-    /// The limit that applies, in bytes; `UInt64.max` for none.
-    let lockedMemoryLimit: UInt64
-    /// `CAP_IPC_LOCK`
-    let mayExceedLockedMemory: Bool
-    /// `CAP_SYS_RAWIO`
-    let mayUseUnprotectedGroups: Bool
+    private var held: ProcessRights
 
     init(_ rights: ProcessRights) {
         account = PinAccount(limit: rights.lockedMemoryLimit.map { $0 / UInt64(pageSize) })
-        lockedMemoryLimit = rights.mayExceedLockedMemory ? .max : rights.lockedMemoryLimit ?? .max
-        mayExceedLockedMemory = rights.mayExceedLockedMemory
-        mayUseUnprotectedGroups = rights.mayUseUnprotectedGroups
+        held = rights
     }
+
+    /// What it may do. A limit that is lowered counts for what is locked from then on.
+    var rights: ProcessRights {
+        get { lock.withLock { held } }
+        set {
+            lock.withLock {
+                held = newValue
+                account.limit = newValue.lockedMemoryLimit.map { $0 / UInt64(pageSize) }
+            }
+        }
+    }
+
+    /// The limit that applies, in bytes; `UInt64.max` for none.
+    var lockedMemoryLimit: UInt64 {
+        let rights = rights
+        return rights.mayExceedLockedMemory ? .max : rights.lockedMemoryLimit ?? .max
+    }
+
+    /// `CAP_SYS_RAWIO`
+    var mayUseUnprotectedGroups: Bool { rights.mayUseUnprotectedGroups }
 
     /// How many pages are locked.
     var lockedPages: UInt64 { lock.withLock { account.used } }
@@ -203,7 +219,7 @@ final class Process: @unchecked Sendable {
         var reachable = pages
         lock.withLock {
             do throws(PinAccount.LimitExceeded) {
-                try account.charge(pages, ignoringLimit: mayExceedLockedMemory)
+                try account.charge(pages, ignoringLimit: held.mayExceedLockedMemory)
                 granted = true
             } catch {
                 // The page that goes over the limit is looked up before it is counted.

@@ -155,7 +155,9 @@ extension DeviceFile {
     private func bind(to iommufd: IOMMUFD) throws(Errno) -> UInt32 {
         guard let group = device.group, device.openCount == 0 else { throw .invalid }
         guard core.iommu.enforcesCoherency else { throw .invalid }
-        guard core.iommu.hasIsolatedMSI || core.iommu.allowsUnsafeInterrupts else { throw .notPermitted }
+        guard core.iommu.hasIsolatedMSI || core.parameters.value.iommufdAllowUnsafeInterrupts else {
+            throw .notPermitted
+        }
         let binding = try IOMMUFDDevice(device, group.home, to: iommufd)
         self.binding = binding
         device.binding = binding

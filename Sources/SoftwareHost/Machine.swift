@@ -23,9 +23,8 @@ public struct MachineDescription {
     public var hasIOMMUFD = true
     /// Whether devices have nodes of their own, `/dev/vfio/devices/vfio<number>` (`CONFIG_VFIO_DEVICE_CDEV`).
     public var hasDeviceNodes = true
-    /// Whether devices without an IOMMU may be used, in groups `noiommu-<number>`: the module parameter
-    /// `enable_unsafe_noiommu_mode` (kernel.md A.9).
-    public var allowsUnprotectedGroups = false
+    /// The parameters of the kernel's modules.
+    public var parameters = ModuleParameters()
 
     /// A machine with an IOMMU and no devices.
     public init() {}
@@ -71,10 +70,6 @@ public struct IOMMU: Sendable, Equatable {
     public var hasIsolatedMSI: Bool
     /// Whether DMA is made coherent with the processor's caches.
     public var enforcesCoherency: Bool
-    /// The module parameter `allow_unsafe_interrupts`: use groups without isolated MSI.
-    public var allowsUnsafeInterrupts: Bool
-    /// The module parameter `dma_entry_limit`: how many mappings a container may have.
-    public var dmaEntryLimit: UInt32
 
     /// The window that x86 keeps for interrupt messages.
     public static var x86MessageWindow: ReservedRange {
@@ -86,7 +81,7 @@ public struct IOMMU: Sendable, Equatable {
         _ kind: Kind = .type1, pageSizes: PageSizes = [.kib4, .mib2, .gib1],
         apertures: [ClosedRange<UInt64>] = [0...0xffff_ffff_ffff],
         reserved: [ReservedRange] = [IOMMU.x86MessageWindow], hasIsolatedMSI: Bool = true,
-        enforcesCoherency: Bool = true, allowsUnsafeInterrupts: Bool = false, dmaEntryLimit: UInt32 = 65535
+        enforcesCoherency: Bool = true
     ) {
         self.kind = kind
         self.pageSizes = pageSizes
@@ -94,8 +89,6 @@ public struct IOMMU: Sendable, Equatable {
         self.reserved = reserved
         self.hasIsolatedMSI = hasIsolatedMSI
         self.enforcesCoherency = enforcesCoherency
-        self.allowsUnsafeInterrupts = allowsUnsafeInterrupts
-        self.dmaEntryLimit = dmaEntryLimit
     }
 }
 

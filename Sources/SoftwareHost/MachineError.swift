@@ -16,7 +16,7 @@ public enum MachineError: Error, Sendable {
     /// A device is to be bound to a VFIO driver, but is only there: nobody answers its registers.
     case noModel(PCIAddress, driver: String)
     /// A device is to be bound to a VFIO driver and belongs to no group, and the machine doesn't allow that
-    /// (``MachineDescription/allowsUnprotectedGroups``).
+    /// (``ModuleParameters/enableUnsafeNoIOMMUMode``).
     case noGroup(PCIAddress, driver: String)
     /// The IOMMU has no page size, or none of its page sizes makes sense.
     case noPageSize

@@ -143,6 +143,18 @@ public final class SoftwareHost: Host, @unchecked Sendable {
         }?.faultCount
     }
 
+    /// The parameters of the kernel's modules; may be changed at any time.
+    public var parameters: ModuleParameters {
+        get { core.parameters.value }
+        set { core.parameters.value = newValue }
+    }
+
+    /// What the program may do; may be changed at any time, as by `setrlimit` or by giving up a capability.
+    public var rights: ProcessRights {
+        get { core.process.rights }
+        set { core.process.rights = newValue }
+    }
+
     /// How many bytes of memory are counted as locked for DMA, all containers together.
     public var lockedByteCount: UInt64 { core.process.lockedPages * UInt64(pageSize) }
 

@@ -15,6 +15,9 @@ final class Type1: @unchecked Sendable {
     let isVersion2: Bool
     let iommu: IOMMU
     let process: Process
+    let parameters: Shared<ModuleParameters>
+    /// How many mappings there may be.
+    let entryLimit: UInt32
     /// What is known of each mapping beyond the map's own knowledge; its index is the mapping's tag.
     var records: [Record] = []
     var unusedRecords: [UInt32] = []
@@ -50,7 +53,9 @@ final class Type1: @unchecked Sendable {
         iommu = core.iommu
         process = core.process
         space = DMASpace(log: core.faults)
-        available = core.iommu.dmaEntryLimit
+        parameters = core.parameters
+        entryLimit = core.parameters.value.dmaEntryLimit
+        available = entryLimit
         pageSizes = ~UInt64(pageSize - 1)
     }
 
@@ -110,7 +115,7 @@ final class Type1: @unchecked Sendable {
             if conflict { throw .invalid }
             let ranges = UsableRanges.find(iommu, groups + [group])
             if ranges.isEmpty { throw .invalid }
-            if !iommu.hasIsolatedMSI && !iommu.allowsUnsafeInterrupts { throw .notPermitted }
+            if !iommu.hasIsolatedMSI && !parameters.value.allowUnsafeInterrupts { throw .notPermitted }
             groups.append(group)
             usable = ranges
             pageSizes = UsableRanges.pageSizes(iommu)
@@ -145,7 +150,7 @@ final class Type1: @unchecked Sendable {
         for record in records { process.unpin(record.lockedPages) }
         records = []
         unusedRecords = []
-        available = iommu.dmaEntryLimit
+        available = entryLimit
         invalidAddressCount = 0
     }
 

@@ -109,6 +109,17 @@ struct StrictObject {
         return flag
     }
 
+    /// A switch or a whole number as the kernel spells it ("Y", "N", "26"), or a text; nil if the key isn't
+    /// there.
+    func word(_ key: String) throws(Problem) -> String? {
+        switch members[key] {
+        case nil: nil
+        case .bool(let flag): flag ? "Y" : "N"
+        case .text(let text): text
+        case .some: try size(key).map { "\($0)" }
+        }
+    }
+
     /// A whole number that isn't negative, as a number or as text ("0xfee00000", "4K", "2M"); nil if the key
     /// isn't there.
     func size(_ key: String) throws(Problem) -> UInt64? {

@@ -46,7 +46,7 @@ enum MachineFile {
             throw StrictObject.Problem(description: "isn't JSON: \(error)")
         }
         let root = try StrictObject(
-            document, at: "", keys: ["iommu", "groups", "devices", "process", "nodes"])
+            document, at: "", keys: ["iommu", "groups", "devices", "process", "nodes", "parameters"])
         var machine = MachineDescription()
         if let object = try root.object("iommu", keys: iommuKeys) { machine.iommu = try iommu(object) }
         for item in try root.list("groups") {
@@ -55,8 +55,13 @@ enum MachineFile {
         for item in try root.list("devices") {
             machine.ungroupedDevices.append(try device(item.value, item.place, folder))
         }
-        if let object = try root.object("process", keys: ["lockedMemory"]) {
+        if let object = try root.object("process", keys: ["lockedMemory", "ipcLock", "rawIO"]) {
             machine.process.lockedMemoryLimit = try object.size("lockedMemory")
+            machine.process.mayExceedLockedMemory = try object.bool("ipcLock") ?? false
+            machine.process.mayUseUnprotectedGroups = try object.bool("rawIO") ?? true
+        }
+        if let object = try root.object("parameters", keys: ModuleParameters.names) {
+            machine.parameters = try parameters(object)
         }
         if let object = try root.object("nodes", keys: ["missing", "denied"]) {
             for item in try object.list("missing") {
@@ -80,8 +85,21 @@ enum MachineFile {
     }
 
     private static let iommuKeys = [
-        "type", "pageSizes", "apertures", "reserved", "isolatedMSI", "allowUnsafeInterrupts", "dmaEntryLimit",
+        "type", "pageSizes", "apertures", "reserved", "isolatedMSI",
     ]
+
+    private static func parameters(_ object: StrictObject) throws(StrictObject.Problem) -> ModuleParameters {
+        var parameters = ModuleParameters()
+        for name in ModuleParameters.names {
+            guard let text = try object.word(name) else { continue }
+            do throws(Errno) {
+                try parameters.set(name, to: text)
+            } catch {
+                throw object.problem(name, "can't be \(text)")
+            }
+        }
+        return parameters
+    }
 
     private static func iommu(_ object: StrictObject) throws(StrictObject.Problem) -> IOMMU {
         var iommu = IOMMU()
@@ -109,13 +127,6 @@ enum MachineFile {
                 [IOMMU.x86MessageWindow] + (try ranges(object, "reserved")).map { ReservedRange($0) }
         }
         iommu.hasIsolatedMSI = try object.bool("isolatedMSI") ?? true
-        iommu.allowsUnsafeInterrupts = try object.bool("allowUnsafeInterrupts") ?? false
-        if let limit = try object.size("dmaEntryLimit") {
-            guard let limit = UInt32(exactly: limit) else {
-                throw object.problem("dmaEntryLimit", "must be below 2^32")
-            }
-            iommu.dmaEntryLimit = limit
-        }
         return iommu
     }
 

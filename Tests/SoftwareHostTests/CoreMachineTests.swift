@@ -125,7 +125,7 @@ struct CoreMachineTests {
     func unprotected() throws {
         let rig = try Rig {
             $0.ungroupedDevices = [PCIDevice(PlainModel(), at: "0000:05:00.0")]
-            $0.allowsUnprotectedGroups = true
+            $0.parameters.enableUnsafeNoIOMMUMode = true
         }
         let container = rig.open(.container)
         #expect(rig.ask(container, .checkExtension, 8) == 1)
@@ -142,7 +142,7 @@ struct CoreMachineTests {
         #expect(rig.device(group, "0000:05:00.0") >= 0)
         let powerless = try Rig {
             $0.ungroupedDevices = [PCIDevice(PlainModel(), at: "0000:05:00.0")]
-            $0.allowsUnprotectedGroups = true
+            $0.parameters.enableUnsafeNoIOMMUMode = true
             $0.process.mayUseUnprotectedGroups = false
         }
         #expect(powerless.open(.unprotectedGroup(0)) == -EPERM)

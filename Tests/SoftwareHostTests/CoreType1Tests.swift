@@ -51,7 +51,7 @@ struct CoreType1Tests {
 
     @Test("what MAP_DMA tests, and in which order")
     func mapOrder() throws {
-        let rig = try Rig { $0.iommu.dmaEntryLimit = 2 }
+        let rig = try Rig { $0.parameters.dmaEntryLimit = 2 }
         let (container, _) = rig.ready()
         func map(
             _ iova: UInt64, _ size: UInt64, vaddr: UInt64? = nil, flags: UInt32 = 3, argsz: UInt32 = 32
@@ -288,7 +288,7 @@ struct CoreType1Tests {
         #expect(unsafe.ask(bare, .setIOMMU, 3) == -EPERM)
         let permitted = try Rig {
             $0.iommu.hasIsolatedMSI = false
-            $0.iommu.allowsUnsafeInterrupts = true
+            $0.parameters.allowUnsafeInterrupts = true
         }
         _ = permitted.ready()
     }

@@ -235,7 +235,7 @@ struct DMATests {
 
     @Test("more mappings than the IOMMU's table has are refused with their number")
     func entryLimit() throws {
-        let host = try machine { $0.iommu.dmaEntryLimit = 2 }
+        let host = try machine { $0.parameters.dmaEntryLimit = 2 }
         let space = try open(host, .group).addressSpace
         let a = try space.allocate(byteCount: 4096)
         let b = try space.allocate(byteCount: 4096)

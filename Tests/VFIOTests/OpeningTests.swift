@@ -185,7 +185,7 @@ struct OpeningTests {
             $0.iommu = IOMMU(.none)
             $0.groups = []
             $0.ungroupedDevices = [PCIDevice(try Bench(), at: benchAddress)]
-            $0.allowsUnprotectedGroups = true
+            $0.parameters.enableUnsafeNoIOMMUMode = true
         }
         let error = failure { () throws(VFIOError) in try Device(opening: benchAddress, on: host) }
         #expect(error?.code == .noIOMMU)
