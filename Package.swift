@@ -33,6 +33,7 @@ let package = Package(
         .library(name: "NVMeDriver", targets: ["NVMeDriver"]),
         .library(name: "SoftwareHost", targets: ["SoftwareHost", "NVMeController", "SoftwareDevices"]),
         .library(name: "DeviceModel", targets: ["DeviceModel"]),
+        .library(name: "VFIOConformance", targets: ["VFIOConformance"]),
         .library(name: "IOVASpace", targets: ["IOVASpace"]),
     ],
     dependencies: [
@@ -61,12 +62,13 @@ let package = Package(
         target("SoftwareDevices", on: ["DeviceModel", "LinuxSystem", "IOVASpace"]),
         // Floor 4: drivers.
         target("NVMeDriver", on: ["VFIO", "VFIOHost", "NVMe", "LinuxSystem", "IOVASpace"]),
+        target("VFIOConformance", on: ["VFIOHost", "VFIOABI", "LinuxSystem"]),
         // Floor 5: the command.
         .executableTarget(
             name: "VFIOCommand",
             dependencies: [
                 "VFIO", "NVMeDriver", "SoftwareHost", "NVMeController", "SoftwareDevices",
-                "VFIOHost", "DeviceModel", "NVMe", "VFIOABI", "LinuxSystem", "IOVASpace",
+                "VFIOConformance", "VFIOHost", "DeviceModel", "NVMe", "VFIOABI", "LinuxSystem", "IOVASpace",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Crypto", package: "swift-crypto"),
             ],
@@ -74,7 +76,9 @@ let package = Package(
 
         tests(
             "VFIOCommandTests",
-            on: ["VFIOCommand", "SoftwareHost", "NVMeController", "VFIOHost", "LinuxSystem"]),
+            on: [
+                "VFIOCommand", "VFIOConformance", "SoftwareHost", "NVMeController", "VFIOHost", "LinuxSystem",
+            ]),
         // What is done with a device in the kernel lab, written once: on a real kernel by the probe, on the
         // software host by a test.
         .target(

@@ -284,6 +284,17 @@ CLINUX long clinux_set_memlock_limit(uint64_t soft, uint64_t hard) {
     struct rlimit l = {soft, hard};
     return clinux_result(setrlimit(RLIMIT_MEMLOCK, &l));
 }
+// Changes one bit of the calling thread's effective capabilities (capget(2), version 3: two 32-bit words a set).
+CLINUX long clinux_set_capability(int capability, int held) {
+    struct { uint32_t version; int pid; } head = {0x20080522, 0};
+    struct { uint32_t effective, permitted, inheritable; } data[2];
+    long r = clinux_result(syscall(SYS_capget, &head, data));
+    if (r < 0) return r;
+    uint32_t bit = (uint32_t)1 << (capability % 32);
+    if (held) data[capability / 32].effective |= bit;
+    else data[capability / 32].effective &= ~bit;
+    return clinux_result(syscall(SYS_capset, &head, data));
+}
 CLINUX uint32_t clinux_effective_user(void) { return geteuid(); }
 CLINUX void clinux_flush_streams(void) { fflush((FILE *)0); }
 CLINUX int clinux_is_terminal(int fd) { return isatty(fd); }

@@ -82,6 +82,15 @@ public enum FileSystem {
         return String(decoding: bytes, as: UTF8.self)
     }
 
+    /// Writes a text to a file that exists, in one write(2), as the attributes of sysfs want it.
+    public static func write(_ text: String, to path: String) throws(Errno) {
+        let file = try Descriptor(opening: path, .writeOnly)
+        let bytes = Array(text.utf8)
+        // SAFETY: the array's bytes are all initialised.
+        let count = try Descriptor.write(file.number, at: 0, unsafe bytes.span.bytes)
+        guard count == bytes.count else { throw .inputOutput }
+    }
+
     /// Removes a name: unlink(2).
     public static func unlink(_ path: String) throws(Errno) {
         // SAFETY: the C string lives through the call.

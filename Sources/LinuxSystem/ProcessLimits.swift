@@ -21,6 +21,20 @@ public enum ProcessLimits {
         _ = try checked { clinux_set_memlock_limit(byteCount, newHard) }
     }
 
+    /// A right that the super-user's processes have, and may do without (capabilities(7)).
+    public enum Capability: Int32, Sendable {
+        /// `CAP_IPC_LOCK`
+        case lockMemory = 14
+        /// `CAP_SYS_RAWIO`
+        case rawIO = 17
+    }
+
+    /// Gives up a capability for the calling thread, or takes up one that it is permitted to have: the
+    /// effective set only.
+    public static func setCapability(_ capability: Capability, _ isHeld: Bool) throws(Errno) {
+        _ = try checked { clinux_set_capability(capability.rawValue, isHeld ? 1 : 0) }
+    }
+
     /// Whether the process runs as the super-user.
     public static var isSuperUser: Bool { clinux_effective_user() == 0 }
 }

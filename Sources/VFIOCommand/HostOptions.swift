@@ -44,12 +44,20 @@ struct HostOptions: ParsableArguments {
 
     /// The host that was asked for.
     func makeHost() throws(CommandFailure) -> any Host {
+        try Self.makeHost(host, machine, sample: Self.sampleMachine)
+    }
+
+    /// The host that was asked for.
+    /// - Parameter sample: makes the software machine where none is described.
+    static func makeHost(
+        _ host: Kind?, _ machine: String?, sample: () throws(CommandFailure) -> MachineDescription
+    ) throws(CommandFailure) -> any Host {
         switch (host, machine) {
         case (.linux, .some):
             throw .wrongUsage("--machine describes a software machine: use it with --host soft")
         case (.linux, nil), (nil, nil): return LinuxHost()
         case (_, .some(let path)): return try Self.softwareHost(try MachineFile.read(path), path)
-        case (.soft, nil): return try Self.softwareHost(try Self.sampleMachine(), nil)
+        case (.soft, nil): return try Self.softwareHost(try sample(), nil)
         }
     }
 

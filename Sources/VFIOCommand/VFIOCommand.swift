@@ -9,7 +9,10 @@ struct VFIOCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "vfio",
         abstract: "See and drive devices through VFIO: the kernel's, or one inside this process.",
-        subcommands: [DemoCommand.self, ListCommand.self, InspectCommand.self, NVMeCommand.self])
+        subcommands: [
+            DemoCommand.self, ListCommand.self, InspectCommand.self, NVMeCommand.self,
+            ConformCommand.self,
+        ])
 
     static func main() {
         do {

@@ -1,0 +1,38 @@
+import DeviceModel
+import NVMeController
+import SoftwareDevices
+import SoftwareHost
+import VFIOConformance
+import VFIOHost
+
+/// The software machine that `vfio conform` uses where none is described: the twin of the kernel lab's machine,
+/// with a device for every case.
+enum ConformMachine {
+    /// The machine for a way in.
+    static func make(for route: Route) throws(CommandFailure) -> MachineDescription {
+        let disk: NVMeController
+        do throws(BlockStoreError) {
+            disk = NVMeController([try NVMeNamespace(try MemoryStore(byteCount: 32 << 20))])
+        } catch {
+            throw .refused("\(error)")
+        }
+        guard route == .noIOMMU else {
+            return MachineDescription {
+                IOMMUGroup(3) { PCIDevice(disk, at: "0000:00:03.0") }
+                IOMMUGroup(4) { PCIDevice(Educational(), at: "0000:00:04.0") }
+                // Below a bridge: two devices that can't be told apart, one of them without a driver.
+                IOMMUGroup(5) {
+                    PCIDevice(Educational(), at: "0000:02:01.0")
+                    PCIDevice(Educational(), at: "0000:02:02.0", driver: nil)
+                }
+            }
+        }
+        var machine = MachineDescription()
+        machine.iommu = IOMMU(.none)
+        machine.parameters.enableUnsafeNoIOMMUMode = true
+        machine.ungroupedDevices = [
+            PCIDevice(disk, at: "0000:00:03.0"), PCIDevice(Educational(), at: "0000:00:04.0"),
+        ]
+        return machine
+    }
+}

@@ -1,0 +1,2 @@
+/// B: the type 1 IOMMU driver.
+let type1Cases: [Case] = []

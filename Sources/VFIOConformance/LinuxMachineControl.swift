@@ -1,0 +1,58 @@
+import LinuxSystem
+import VFIOHost
+
+/// The levers of a machine that runs Linux: sysfs and system calls. Most of them need root.
+public final class LinuxMachineControl: MachineControl {
+    private let sysfs = "/sys"
+    private let lockedMemory = ProcessLimits.lockedMemory
+
+    /// This machine's levers.
+    public init() {}
+
+    /// Writes `driver_override`, takes the device from its driver, and has drivers look at it again.
+    public func bind(_ device: PCIAddress, to driver: String?) throws(Errno) {
+        let folder = "\(sysfs)/bus/pci/devices/\(device)"
+        if FileSystem.exists("\(folder)/driver") {
+            try FileSystem.write("\(device)", to: "\(folder)/driver/unbind")
+        }
+        try FileSystem.write("\(driver ?? "")\n", to: "\(folder)/driver_override")
+        guard driver != nil else { return }
+        try FileSystem.write("\(device)", to: "\(sysfs)/bus/pci/drivers_probe")
+        // A driver that refuses a device is told in the kernel's log only.
+        guard FileSystem.exists("\(folder)/driver") else { throw .noDevice }
+    }
+
+    /// Sets the soft limit; nil is the limit that there was.
+    public func setLockedMemoryLimit(_ byteCount: UInt64?) throws(Errno) {
+        try ProcessLimits.setLockedMemory(byteCount ?? lockedMemory)
+    }
+
+    /// Changes the calling thread's effective capabilities.
+    public func setCapability(_ capability: ProcessCapability, _ isHeld: Bool) throws(Errno) {
+        switch capability {
+        case .lockMemory: try ProcessLimits.setCapability(.lockMemory, isHeld)
+        case .rawIO: try ProcessLimits.setCapability(.rawIO, isHeld)
+        }
+    }
+
+    /// Reads `/sys/module/<module>/parameters/<name>`.
+    public func parameter(_ name: String) throws(Errno) -> String {
+        try FileSystem.text(of: try path(of: name))
+    }
+
+    /// Writes `/sys/module/<module>/parameters/<name>`.
+    public func setParameter(_ name: String, to text: String) throws(Errno) {
+        try FileSystem.write(text, to: try path(of: name))
+    }
+
+    private func path(of name: String) throws(Errno) -> String {
+        let parts = name.split(separator: ".")
+        guard parts.count == 2 else { throw .noSuchEntry }
+        return "\(sysfs)/module/\(parts[0])/parameters/\(parts[1])"
+    }
+
+    /// Writes `sriov_numvfs`.
+    public func setVirtualFunctionCount(_ count: Int, of device: PCIAddress) throws(Errno) {
+        try FileSystem.write("\(count)", to: "\(sysfs)/bus/pci/devices/\(device)/sriov_numvfs")
+    }
+}

@@ -1,0 +1,36 @@
+import LinuxSystem
+import VFIOHost
+
+/// What some cases need besides the uAPI: the levers that an administrator has on the machine.
+///
+/// Each change is put back by the case that makes it.
+public protocol MachineControl: AnyObject, Sendable {
+    /// Binds a device to a driver, or takes it from its driver (nil). Waits, as Linux does, while somebody has
+    /// the device open.
+    func bind(_ device: PCIAddress, to driver: String?) throws(Errno)
+
+    /// How many bytes of memory the program may lock from now on (`RLIMIT_MEMLOCK`); nil for no limit.
+    func setLockedMemoryLimit(_ byteCount: UInt64?) throws(Errno)
+
+    /// Gives up a capability, for the calling thread at least, or takes it up again.
+    func setCapability(_ capability: ProcessCapability, _ isHeld: Bool) throws(Errno)
+
+    /// A module parameter's text, by the name that the kernel's command line has for it, e.g.
+    /// "vfio_iommu_type1.dma_entry_limit".
+    /// - Throws: `ENOENT` for one that doesn't exist.
+    func parameter(_ name: String) throws(Errno) -> String
+
+    /// Changes a module parameter.
+    func setParameter(_ name: String, to text: String) throws(Errno)
+
+    /// Makes virtual functions of a device: sysfs's `sriov_numvfs`.
+    func setVirtualFunctionCount(_ count: Int, of device: PCIAddress) throws(Errno)
+}
+
+/// A right that VFIO asks for.
+public enum ProcessCapability: Sendable {
+    /// `CAP_IPC_LOCK`: lock memory beyond the limit.
+    case lockMemory
+    /// `CAP_SYS_RAWIO`: use devices without an IOMMU.
+    case rawIO
+}
