@@ -175,7 +175,8 @@ struct ConformPrinter {
             if one.id != id { Swift.print("  \(one.id)") }
             id = one.id
             Swift.print(
-                "    \(one.label): \(one.first ?? "-") and \(one.second ?? "-"): \(one.reason ?? "UNEXPLAINED")")
+                "    \(one.label): \(one.first ?? "-") and \(one.second ?? "-"): \(one.reason ?? "UNEXPLAINED")"
+            )
         }
         let unexplained = comparison.differences.count { $0.reason == nil }
         Swift.print(
