@@ -50,6 +50,29 @@ protocol BusDriver: AnyObject {
     /// The address space that the device's DMA goes through from now on; nil blocks all DMA. Set by the core
     /// when the device's group or the device itself is attached and detached.
     func attach(to addressSpace: (any DMAAddressSpace)?)
+
+    // MARK: faults on demand
+
+    /// Reads at an offset of the device's handle while the device doesn't answer.
+    func readAbsent(at offset: UInt64, into bytes: inout MutableRawSpan) throws(Errno) -> Int
+
+    /// Writes at an offset of the device's handle while the device doesn't answer.
+    func writeAbsent(at offset: UInt64, _ bytes: RawSpan) throws(Errno) -> Int
+
+    /// `VFIO_DEVICE_RESET` while the device doesn't answer.
+    func resetAbsent() throws(Errno) -> Int32
+
+    /// The device has stopped to answer, or answers again: mappings show that from now on, and the user is told
+    /// where `notice` says so. Called with no lock held.
+    func presenceChanged(isAbsent: Bool, notice: DeviceNotice?)
+}
+
+/// What a user of a device is told without having asked.
+enum DeviceNotice {
+    /// An uncorrectable error was reported: `VFIO_PCI_ERR_IRQ_INDEX`.
+    case error
+    /// The host would like to have the device back: `VFIO_PCI_REQ_IRQ_INDEX`.
+    case request
 }
 
 /// The operations of a device feature.

@@ -27,6 +27,8 @@ final class Core: @unchecked Sendable {
     let hasIOMMUFD: Bool
     let hasDeviceNodes: Bool
     let parameters: Shared<ModuleParameters>
+    /// What goes wrong on demand.
+    let injector: FaultInjector
     private let makeBusDriver: BusDriverMaker
     /// In the order of the description.
     private(set) var devices: [MachineDevice] = []
@@ -34,7 +36,7 @@ final class Core: @unchecked Sendable {
     /// VFIO's groups: those with a device that is bound to a VFIO driver.
     private(set) var groups: [Group] = []
 
-    typealias BusDriverMaker = (any DeviceModel, PCIAddress) throws(Errno) -> any BusDriver
+    typealias BusDriverMaker = (any DeviceModel, PCIAddress, DeviceFaults) throws(Errno) -> any BusDriver
 
     /// `enable_unsafe_noiommu_mode`
     var allowsUnprotectedGroups: Bool { parameters.value.enableUnsafeNoIOMMUMode }
@@ -42,7 +44,8 @@ final class Core: @unchecked Sendable {
     init(_ machine: MachineDescription, _ makeBusDriver: @escaping BusDriverMaker) throws(MachineError) {
         try machine.validate()
         iommu = machine.iommu
-        process = Process(machine.process)
+        injector = FaultInjector(seed: machine.faults.seed)
+        process = Process(machine.process, injector)
         obstacles = machine.nodes
         hasContainers = machine.hasContainers
         hasIOMMUFD = machine.hasIOMMUFD
@@ -76,7 +79,8 @@ final class Core: @unchecked Sendable {
     ) {
         // Checked by `validate`.
         guard let address = device.address else { return }
-        let state = MachineDevice(address, device.model, device.identity, group)
+        let state = MachineDevice(
+            address, device.model, device.identity, group, DeviceFaults(injector, address))
         devices.append(state)
         group?.members.append(state)
         if let driver = device.driver { drivers.append((state, driver)) }
@@ -103,7 +107,7 @@ final class Core: @unchecked Sendable {
             home = MachineGroup(unusedGroupNumber(), reserved: [], isUnprotected: true)
             home.members.append(device)
         }
-        let bus = try makeBusDriver(model, device.address)
+        let bus = try makeBusDriver(model, device.address, device.faults)
         if device.machineGroup == nil {
             device.machineGroup = home
             iommuGroups.append(home)
@@ -174,8 +178,10 @@ final class Process: @unchecked Sendable {
     private let lock = Lock()
     private var account: PinAccount
     private var held: ProcessRights
+    private let injector: FaultInjector
 
-    init(_ rights: ProcessRights) {
+    init(_ rights: ProcessRights, _ injector: FaultInjector = FaultInjector()) {
+        self.injector = injector
         account = PinAccount(limit: rights.lockedMemoryLimit.map { $0 / UInt64(pageSize) })
         held = rights
     }
@@ -215,6 +221,7 @@ final class Process: @unchecked Sendable {
         let (end, overflow) = UInt64(memory.rawValue).addingReportingOverflow(byteCount)
         guard !overflow, byteCount > 0 else { throw .badAddress }
         let pages = (end - start - 1) / unit + 1
+        if injector.isWatching(.pin) { try failOnDemand(memory, pages, writable) }
         var granted = false
         var reachable = pages
         lock.withLock {
@@ -236,6 +243,18 @@ final class Process: @unchecked Sendable {
         }
         if !granted { throw .noMemory }
         return pages
+    }
+
+    /// Fails on the way if a rule says so. What lies before that point must be there all the same.
+    @inline(never)
+    private func failOnDemand(_ memory: HostAddress, _ pages: UInt64, _ writable: Bool) throws(Errno) {
+        var event = FaultEvent(kind: .pin)
+        event.size = pages
+        guard case .pin(let before, let errno)? = injector.fire(event)?.fault else { return }
+        let start = HostAddress(UInt64(memory.rawValue) & ~UInt64(pageSize - 1))
+        // Fewer than all pages, whose bytes can be counted.
+        try UserMemory.populate(start, byteCount: Int(before) * pageSize, writable: writable)
+        throw errno
     }
 
     /// Counts pages as no longer locked.

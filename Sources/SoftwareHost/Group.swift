@@ -28,10 +28,14 @@ final class MachineDevice {
     var binding: IOMMUFDDevice?
     /// The file of the group that the first opening came through; kept open until the last closing.
     var groupFile: GroupFile?
+    /// What goes wrong with it.
+    let faults: DeviceFaults
 
     init(
-        _ address: PCIAddress, _ model: (any DeviceModel)?, _ identity: PCIIdentity, _ group: MachineGroup?
+        _ address: PCIAddress, _ model: (any DeviceModel)?, _ identity: PCIIdentity, _ group: MachineGroup?,
+        _ faults: DeviceFaults
     ) {
+        self.faults = faults
         self.address = address
         name = [UInt8](address.description.utf8)
         self.model = model

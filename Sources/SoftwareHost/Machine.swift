@@ -25,6 +25,8 @@ public struct MachineDescription {
     public var hasDeviceNodes = true
     /// The parameters of the kernel's modules.
     public var parameters = ModuleParameters()
+    /// What is to go wrong.
+    public var faults = FaultPlan()
 
     /// A machine with an IOMMU and no devices.
     public init() {}

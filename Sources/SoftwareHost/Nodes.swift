@@ -16,6 +16,7 @@ extension Core {
             guard let device = devices.first(where: { $0.node == number }), let bus = device.bus else {
                 throw .noSuchEntry
             }
+            if device.faults.presence == .vanished { throw .noDevice }
             return .device(DeviceFile(self, device, bus))
         case .iommu:
             guard hasIOMMUFD else { throw .noSuchEntry }

@@ -25,6 +25,8 @@ final class RecordingBus: BusDriver, @unchecked Sendable {
     /// Whether DMA worked at the moment of each closing.
     private(set) var dmaWorkedAtClose: [Bool] = []
     var openError: Errno?
+    /// What its user was told when it stopped to answer, or answered again.
+    private(set) var notices: [DeviceNotice?] = []
     var region = RegionDescription(flags: 3, size: 4096, offset: 1 << 40)
     /// What is mapped by `map`.
     let memory: Mapping
@@ -68,6 +70,10 @@ final class RecordingBus: BusDriver, @unchecked Sendable {
     }
     func unmap(_ window: MemoryWindow) {}
     func attach(to addressSpace: (any DMAAddressSpace)?) { space = addressSpace }
+    func readAbsent(at offset: UInt64, into bytes: inout MutableRawSpan) throws(Errno) -> Int { 0 }
+    func writeAbsent(at offset: UInt64, _ bytes: RawSpan) throws(Errno) -> Int { 0 }
+    func resetAbsent() throws(Errno) -> Int32 { throw .noSuchRequest }
+    func presenceChanged(isAbsent: Bool, notice: DeviceNotice?) { notices.append(notice) }
 
     /// Whether the device can read at an address.
     func canRead(_ iova: UInt64, _ count: Int = 1) -> Bool { read(iova, count) != nil }
@@ -118,7 +124,7 @@ final class Rig: @unchecked Sendable {
         change(&machine)
         final class Box { var buses: [RecordingBus] = [] }
         let box = Box()
-        host = try SoftwareHost(machine) { (_, address) throws(Errno) -> any BusDriver in
+        host = try SoftwareHost(machine) { (_, address, _) throws(Errno) -> any BusDriver in
             let bus = try RecordingBus(address)
             box.buses.append(bus)
             return bus
