@@ -108,6 +108,7 @@ final class Core: @unchecked Sendable {
             home.members.append(device)
         }
         let bus = try makeBusDriver(model, device.address, device.faults)
+        bus.pci?.resetPolicy = device.resetPolicy
         if device.machineGroup == nil {
             device.machineGroup = home
             iommuGroups.append(home)
