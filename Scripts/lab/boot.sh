@@ -44,7 +44,8 @@ make_initramfs() {
     rm -rf "$tree"
 }
 
-# boot INITRAMFS DISK MODES TRANSCRIPT: returns QEMU's status; 124 when the guest took too long.
+# boot INITRAMFS DISK MODES TRANSCRIPT: returns QEMU's status; 124 when the guest took too long. The mode `noiommu`
+# is a machine without an IOMMU.
 #
 # Behind the bridge sit two devices that share an IOMMU group.
 #
@@ -52,14 +53,15 @@ make_initramfs() {
 # allocator uses all the time: one boot in seven ended in a double fault. The kernel does without it;
 # programs (the Swift runtime's tasks) still find it.
 boot() {
-    local initramfs=$1 disk=$2 modes=$3 transcript=$4
+    local initramfs=$1 disk=$2 modes=$3 transcript=$4 iommu=(-device "intel-iommu,intremap=on,caching-mode=on")
+    [[ $modes != noiommu ]] || iommu=()
     timeout --kill-after=10 "$guest_timeout" qemu-system-x86_64 \
         -accel tcg,thread=multi -M q35 -cpu max -smp 1 -m 1G \
         -nodefaults -no-user-config -display none -no-reboot -serial stdio -monitor none \
         -kernel "$kernel_image" -initrd "$initramfs" \
         -append "console=ttyS0 panic=-1 quiet loglevel=4 mitigations=off nokaslr tsc=reliable \
 random.trust_cpu=on clearcpuid=cx16 intel_iommu=on lab.modes=${modes// /,}" \
-        -device intel-iommu,intremap=on,caching-mode=on \
+        "${iommu[@]}" \
         -drive "file=$disk,if=none,id=nv,format=raw,file.locking=off" \
         -device nvme,drive=nv,serial=SWIFTVFIO0,addr=3 -device edu,addr=4 \
         -device pcie-root-port,id=port0,chassis=1,slot=1,addr=5 -device pcie-pci-bridge,id=bridge0,bus=port0 \

@@ -68,6 +68,7 @@ cmd_run() {
     while (($#)); do
         case $1 in
             --cdev) modes=cdev ;;
+            --noiommu) modes=noiommu ;;
             --timeout) guest_timeout=${2:?--timeout needs a number} && shift ;;
             --script) script=${2:?--script needs a file} && shift ;;
             --)
@@ -113,8 +114,8 @@ hash_of() { sha256sum <"$1" | cut -d ' ' -f 1; }
 
 # What the guest wrote through VFIO and flushed is in the image: its last `disk sha256` line tells what must be.
 check_disk() {
-    local kernel=$1 work=$2 expected
-    expected=$(sed -n 's/^disk sha256 \([0-9a-f]*\)$/\1/p' "$work/transcript" | tail -n 1)
+    local kernel=$1 work=$2 transcript=$3 expected
+    expected=$(sed -n 's/^disk sha256 \([0-9a-f]*\)$/\1/p' "$transcript" | tail -n 1)
     [[ -n $expected ]] || return 0
     if [[ $(hash_of "$work/disk.img") == "$expected" ]]; then
         echo "ok $kernel: the disk image holds what was written"
@@ -123,49 +124,73 @@ check_disk() {
     fi
 }
 
-# test_kernel NAME: runs the tests and prints their lines, each with the kernel's name in front.
+# soft_answers DIRECTORY ROUTE…: what the software kernel answers to every case, as files beside which the guest
+# puts the real kernel's answers.
+soft_answers() {
+    local directory=$1 route
+    shift
+    for route in "$@"; do
+        "${programs[0]}" conform --host soft --route "$route" --json >"$directory/soft-$route.json" || true
+    done
+}
+
+# run_round NAME SCRIPT MODES WORK: one boot; prints the guest's result lines, each with the kernel's name in front.
+run_round() {
+    local kernel=$1 script=$2 modes=$3 work=$4 status mode
+    local transcript="$work/transcript-${modes// /-}"
+    # shellcheck disable=SC2086 # the modes are separate words
+    soft_answers "$work" $modes
+    # What the guest must read through VFIO, computed without it.
+    hash_of "$work/disk.img" >"$work/disk.sha256"
+    make_initramfs "$work/initramfs" "$script" "$work"/soft-*.json "$work/disk.sha256" "${programs[@]}"
+    attempt boot "$work/initramfs" "$work/disk.img" "$modes" "$transcript"
+    rm -f "$work/initramfs" "$work"/soft-*.json
+    status=$(guest_status "$transcript")
+    sed -nE "s/^(ok|FAILED|skipped) /\\1 $kernel: /p" "$transcript" | tee "$work/round"
+    check_disk "$kernel" "$work" "$transcript" | tee -a "$work/round"
+    if [[ -z $status ]]; then
+        echo "FAILED $kernel: the guest gave no result (QEMU's status is $outcome, 124 means it took too long)" |
+            tee -a "$work/round"
+    elif ((status != 0)) && ! grep -q '^FAILED' "$work/round"; then
+        echo "FAILED $kernel: the guest's script ended with status $status" | tee -a "$work/round"
+    elif ! grep -q '^ok' "$work/round"; then
+        echo "FAILED $kernel: the guest ran no test" | tee -a "$work/round"
+    fi
+    if grep -q '^FAILED' "$work/round"; then
+        echo "--- transcript of $kernel, $modes"
+        cat "$transcript"
+        echo "--- end of transcript"
+    fi
+    cat "$work/round" >>"$work/results"
+}
+
+# test_kernel NAME SCRIPT: boots the kernel once for each machine that it is tested on. The lab kernel alone has
+# iommufd and groups without an IOMMU.
 test_kernel() {
-    local kernel=$1 modes=group work status started=$SECONDS transcript
+    local kernel=$1 script=$2 work started=$SECONDS modes rounds=(group)
     find_kernel "$kernel" || return
-    [[ $kernel != lab ]] || modes='group cdev'
+    [[ $kernel != lab ]] || rounds=('group cdev' noiommu)
     # A folder of its own: another clone may be testing with the same cache.
     mkdir -p "$cache/runs"
     work=$(mktemp -d "$cache/runs/.$kernel.XXXXXX")
-    transcript=$work/transcript
     make_disk "$work/disk.img"
-    # What the guest must read through VFIO, computed without it.
-    hash_of "$work/disk.img" >"$work/disk.sha256"
-    make_initramfs "$work/initramfs" "$lab/guest/test.sh" "$work/disk.sha256" "${programs[@]}"
-    attempt boot "$work/initramfs" "$work/disk.img" "$modes" "$transcript"
-    status=$(guest_status "$transcript")
-    sed -nE "s/^(ok|FAILED|skipped) /\\1 $kernel: /p" "$transcript" | tee "$work/results"
-    check_disk "$kernel" "$work" | tee -a "$work/results"
-    rm -f "$work/initramfs" "$work/disk.img"
-    if [[ -z $status ]]; then
-        echo "FAILED $kernel: the guest gave no result (QEMU's status is $outcome, 124 means it took too long)" |
-            tee -a "$work/results"
-    elif ((status != 0)) && ! grep -q '^FAILED' "$work/results"; then
-        echo "FAILED $kernel: the guest's script ended with status $status" | tee -a "$work/results"
-    elif ! grep -q '^ok' "$work/results"; then
-        echo "FAILED $kernel: the guest ran no test" | tee -a "$work/results"
-    fi
+    for modes in "${rounds[@]}"; do run_round "$kernel" "$script" "$modes" "$work"; done
+    rm -f "$work/disk.img"
     local passed failures
     passed=$(grep -c '^ok' "$work/results" || true)
     failures=$(grep -c '^FAILED' "$work/results" || true)
     echo "$kernel: $passed ok, $failures FAILED, $((SECONDS - started)) s"
-    if ((failures > 0)); then
-        echo "--- transcript of $kernel"
-        cat "$transcript"
-        echo "--- end of transcript"
-    fi
     # The last run is kept, to be looked at.
     rm -rf "$cache/runs/$kernel"
     mv -T "$work" "$cache/runs/$kernel" 2>/dev/null || rm -rf "$work"
     ((failures == 0))
 }
 
+# cmd_test SCRIPT [KERNEL…]
 cmd_test() {
-    local kernel kernels=("$@") failures=0 skips=0 runs=0
+    local script=$lab/guest/$1 kernel kernels failures=0 skips=0 runs=0
+    shift
+    kernels=("$@")
     ((${#kernels[@]})) || kernels=("${all_kernels[@]}")
     check_kernel_names "${kernels[@]}"
     attempt need_boot_programs
@@ -175,7 +200,7 @@ cmd_test() {
     for kernel in "${kernels[@]}"; do
         reason=$blocked
         outcome=$cannot
-        [[ -n $blocked ]] || attempt test_kernel "$kernel"
+        [[ -n $blocked ]] || attempt test_kernel "$kernel" "$script"
         case $outcome in
             0) runs=$((runs + 1)) ;;
             "$cannot") skips=$((skips + 1)) && echo "skipped $kernel: $reason" ;;

@@ -1,9 +1,13 @@
 # shellcheck shell=sh source-path=SCRIPTDIR
-# The real-kernel tests. Arguments: the ways into VFIO to use, `group` and, where the kernel has it, `cdev`.
+# The real-kernel tests. Arguments: the ways into VFIO to use: `group` and, where the kernel has them, `cdev` and
+# `compat`, or `noiommu` alone.
 # shellcheck source=lib.sh
 . /lab/lib.sh
 # shellcheck source=command.sh
 . /lab/command.sh
+conform_only=no
+# shellcheck source=conform.sh
+. /lab/conform.sh
 
 same() { [ "$1" = "$2" ] || { echo "'$1' is not '$2'" && return 1; }; }
 
@@ -13,6 +17,12 @@ report() {
     shift
     "$@" || failed "$name" "status $?, see its lines"
 }
+
+if [ "$*" = noiommu ]; then
+    conform noiommu
+    finish
+    exit
+fi
 
 check "the IOMMU has groups" test -e /sys/kernel/iommu_groups/0
 check "a container can be opened" test -c /dev/vfio/vfio
@@ -30,6 +40,10 @@ for mode in "$@"; do
                 check "cdev: $device has a device node" test -c "$(cdev_of "$device")"
             done
             ;;
+        compat)
+            conform compat
+            continue
+            ;;
         *)
             failed "arguments" "there is no mode '$mode'"
             continue
@@ -38,6 +52,7 @@ for mode in "$@"; do
     report "the probe by $mode" KernelLabProbe "$edu" --route "$mode"
     report "the probe of locked memory by $mode" KernelLabProbe "$edu" --route "$mode" --memlock
     command_cases "$mode"
+    conform "$mode"
 done
 command_errors "$@"
 disk_hash
