@@ -57,7 +57,7 @@ extension MachineDescription {
         var addresses: [PCIAddress] = []
         for group in groups {
             guard 0...Int(Int32.max) ~= group.number else { throw .impossibleGroup(group.number) }
-            if iommu.kind == .none { throw .groupWithoutIOMMU(group.number) }
+            if iommu.kind == .none && !group.isEmulated { throw .groupWithoutIOMMU(group.number) }
             if numbers.contains(group.number) { throw .duplicateGroup(group.number) }
             numbers.append(group.number)
             for device in group.devices { try device.validate(&addresses) }
