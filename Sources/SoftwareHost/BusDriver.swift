@@ -60,6 +60,14 @@ protocol BusDriver: AnyObject {
     /// when the device's group or the device itself is attached and detached.
     func attach(to addressSpace: (any DMAAddressSpace)?)
 
+    /// Asks whoever has the device open to give it back (kernel.md A.11). Called with no lock held, at once and
+    /// then at intervals, while somebody wants to take the device from its driver.
+    /// - Parameter count: how many times it was asked before.
+    func requestRelease(count: Int)
+
+    /// The device is taken from this driver; it isn't open. Another driver may get it right after this.
+    func withdraw()
+
     // MARK: faults on demand
 
     /// Reads at an offset of the device's handle while the device doesn't answer.
@@ -71,17 +79,10 @@ protocol BusDriver: AnyObject {
     /// `VFIO_DEVICE_RESET` while the device doesn't answer.
     func resetAbsent() throws(Errno) -> Int32
 
-    /// The device has stopped to answer, or answers again: mappings show that from now on, and the user is told
-    /// where `notice` says so. Called with no lock held.
-    func presenceChanged(isAbsent: Bool, notice: DeviceNotice?)
-}
-
-/// What a user of a device is told without having asked.
-enum DeviceNotice {
-    /// An uncorrectable error was reported: `VFIO_PCI_ERR_IRQ_INDEX`.
-    case error
-    /// The host would like to have the device back: `VFIO_PCI_REQ_IRQ_INDEX`.
-    case request
+    /// The device has stopped to answer, or answers again: mappings show that from now on. Called with no lock
+    /// held.
+    /// - Parameter reportsError: whether the user is told of an uncorrectable error.
+    func presenceChanged(isAbsent: Bool, reportsError: Bool)
 }
 
 extension BusDriver {

@@ -1,12 +1,12 @@
 import DeviceModel
-import IOVASpace
 import LinuxSystem
 import VFIOHost
 
 /// What all objects of one software kernel share: the machine, its rights, the handles, and the lock of the
 /// life cycle.
 ///
-/// **Locks**, in the order in which they may be taken (kernel.md K.1):
+/// **Locks**, in the order in which they may be taken (kernel.md K.1). Whoever waits for a device to be released
+/// holds none of them (`changes`, in Binding.swift).
 /// 1. a device's `openLock`: its first opening and last closing (Linux's device set lock);
 /// 2. `lock`: everything about who belongs to whom: groups, containers, ownership, counts (Linux's group and
 ///    container locks, as one: these events are rare);
@@ -29,10 +29,14 @@ final class Core: @unchecked Sendable {
     let parameters: Shared<ModuleParameters>
     /// What goes wrong on demand.
     let injector: FaultInjector
+    /// Wakes those who wait, with `lock`, for a device to be released, or for their turn to change its driver.
+    let changes = Condition()
+    /// How often the users of a device are asked to release it while somebody waits for that, in milliseconds.
+    let requestInterval: Int
     private let makeBusDriver: BusDriverMaker
     /// In the order of the description.
-    private(set) var devices: [MachineDevice] = []
-    private(set) var iommuGroups: [MachineGroup] = []
+    var devices: [MachineDevice] = []
+    var iommuGroups: [MachineGroup] = []
     /// VFIO's groups: those with a device that is bound to a VFIO driver.
     private(set) var groups: [Group] = []
 
@@ -51,36 +55,45 @@ final class Core: @unchecked Sendable {
         hasIOMMUFD = machine.hasIOMMUFD
         hasDeviceNodes = machine.hasDeviceNodes
         parameters = Shared(machine.parameters)
+        requestInterval = max(1, machine.releaseRequestMilliseconds)
         self.makeBusDriver = makeBusDriver
         var drivers: [(MachineDevice, String)] = []
         for group in machine.groups {
-            let state = MachineGroup(group.number, reserved: iommu.reserved + group.reserved)
+            let state = MachineGroup(
+                group.number, reserved: group.isEmulated ? [] : iommu.reserved + group.reserved,
+                isEmulated: group.isEmulated)
             iommuGroups.append(state)
             for device in group.devices { add(device, to: state, &drivers) }
         }
         for device in machine.ungroupedDevices { add(device, to: nil, &drivers) }
         // Drivers that keep the DMA for themselves first, as a kernel that boots: no user owns anything yet.
         for (device, driver) in drivers {
-            let record = DriverRecord(named: driver)
-            if record.isVFIO && device.model == nil { throw .noModel(device.address, driver: driver) }
-            if record.isVFIO && device.machineGroup == nil && !allowsUnprotectedGroups {
-                throw .noGroup(device.address, driver: driver)
-            }
-            do throws(Errno) {
-                try probe(device, record)
-            } catch {
-                throw .refused(device.address, driver: driver, error)
-            }
+            try bindFirst(device, to: driver)
         }
     }
 
-    private func add(
+    /// Binds a device that has just appeared to the driver that its description names.
+    func bindFirst(_ device: MachineDevice, to driver: String) throws(MachineError) {
+        let record = DriverRecord(named: driver)
+        if record.isVFIO && device.model == nil { throw .noModel(device.address, driver: driver) }
+        if record.isVFIO && device.machineGroup == nil && !allowsUnprotectedGroups {
+            throw .noGroup(device.address, driver: driver)
+        }
+        do throws(Errno) {
+            try probe(device, record)
+        } catch {
+            throw .refused(device.address, driver: driver, error)
+        }
+    }
+
+    func add(
         _ device: PCIDevice, to group: MachineGroup?, _ drivers: inout [(MachineDevice, String)]
     ) {
         // Checked by `validate`.
         guard let address = device.address else { return }
         let state = MachineDevice(
-            address, device.model, device.identity, group, DeviceFaults(injector, address))
+            address, device.model, device.identity, group, DeviceFaults(injector, address),
+            dmaClient: device.dmaClient)
         devices.append(state)
         group?.members.append(state)
         if let driver = device.driver { drivers.append((state, driver)) }
@@ -118,7 +131,7 @@ final class Core: @unchecked Sendable {
         let group = groups.first { $0.home === home } ?? newGroup(home)
         group.devices.append(device)
         device.group = group
-        if hasDeviceNodes && !home.isUnprotected { device.node = unusedNode() }
+        if hasDeviceNodes && !home.isUnprotected && !home.isEmulated { device.node = unusedNode() }
         bus.attach(to: group.space)
     }
 
@@ -126,7 +139,9 @@ final class Core: @unchecked Sendable {
     func remove(_ device: MachineDevice) {
         device.driver = nil
         device.node = nil
+        device.isLeaving = false
         device.bus?.attach(to: nil)
+        device.bus?.withdraw()
         device.bus = nil
         guard let group = device.group else { return }
         device.group = nil
@@ -171,93 +186,4 @@ final class Core: @unchecked Sendable {
             }
         }
     }
-}
-
-/// The program on this machine: what it may do, and how much memory it has locked.
-final class Process: @unchecked Sendable {
-    // SAFETY: `account` is only touched with `lock` held; the rest never changes.
-    private let lock = Lock()
-    private var account: PinAccount
-    private var held: ProcessRights
-    private let injector: FaultInjector
-
-    init(_ rights: ProcessRights, _ injector: FaultInjector = FaultInjector()) {
-        self.injector = injector
-        account = PinAccount(limit: rights.lockedMemoryLimit.map { $0 / UInt64(pageSize) })
-        held = rights
-    }
-
-    /// What it may do. A limit that is lowered counts for what is locked from then on.
-    var rights: ProcessRights {
-        get { lock.withLock { held } }
-        set {
-            lock.withLock {
-                held = newValue
-                account.limit = newValue.lockedMemoryLimit.map { $0 / UInt64(pageSize) }
-            }
-        }
-    }
-
-    /// The limit that applies, in bytes; `UInt64.max` for none.
-    var lockedMemoryLimit: UInt64 {
-        let rights = rights
-        return rights.mayExceedLockedMemory ? .max : rights.lockedMemoryLimit ?? .max
-    }
-
-    /// `CAP_SYS_RAWIO`
-    var mayUseUnprotectedGroups: Bool { rights.mayUseUnprotectedGroups }
-
-    /// How many pages are locked.
-    var lockedPages: UInt64 { lock.withLock { account.used } }
-
-    /// Makes sure that user memory is there and allows the access, and counts its pages as locked.
-    ///
-    /// As a kernel that pins page by page: whatever goes wrong first on the way is the answer.
-    /// - Returns: the number of pages counted.
-    /// - Throws: `EFAULT` for memory that isn't there or read-only, `ENOMEM` over the limit. Nothing stays
-    ///   locked then.
-    func pin(_ memory: HostAddress, byteCount: UInt64, writable: Bool) throws(Errno) -> UInt64 {
-        let unit = UInt64(pageSize)
-        let start = UInt64(memory.rawValue) & ~(unit - 1)
-        let (end, overflow) = UInt64(memory.rawValue).addingReportingOverflow(byteCount)
-        guard !overflow, byteCount > 0 else { throw .badAddress }
-        let pages = (end - start - 1) / unit + 1
-        if injector.isWatching(.pin) { try failOnDemand(memory, pages, writable) }
-        var granted = false
-        var reachable = pages
-        lock.withLock {
-            do throws(PinAccount.LimitExceeded) {
-                try account.charge(pages, ignoringLimit: held.mayExceedLockedMemory)
-                granted = true
-            } catch {
-                // The page that goes over the limit is looked up before it is counted.
-                reachable = account.available < pages ? account.available + 1 : pages
-            }
-        }
-        do throws(Errno) {
-            let (span, overflow) = reachable.multipliedReportingOverflow(by: unit)
-            guard !overflow, let count = Int(exactly: span) else { throw .badAddress }
-            try UserMemory.populate(HostAddress(start), byteCount: count, writable: writable)
-        } catch {
-            if granted { unpin(pages) }
-            throw error
-        }
-        if !granted { throw .noMemory }
-        return pages
-    }
-
-    /// Fails on the way if a rule says so. What lies before that point must be there all the same.
-    @inline(never)
-    private func failOnDemand(_ memory: HostAddress, _ pages: UInt64, _ writable: Bool) throws(Errno) {
-        var event = FaultEvent(kind: .pin)
-        event.size = pages
-        guard case .pin(let before, let errno)? = injector.fire(event)?.fault else { return }
-        let start = HostAddress(UInt64(memory.rawValue) & ~UInt64(pageSize - 1))
-        // Fewer than all pages, whose bytes can be counted.
-        try UserMemory.populate(start, byteCount: Int(before) * pageSize, writable: writable)
-        throw errno
-    }
-
-    /// Counts pages as no longer locked.
-    func unpin(_ pages: UInt64) { lock.withLock { _ = account.credit(pages) } }
 }

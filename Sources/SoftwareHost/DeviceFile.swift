@@ -51,6 +51,7 @@ final class DeviceFile: FileObject {
                 if isLast {
                     device.faults.forgetDelayed()
                     bus.closeDevice()
+                    device.endEmulatedDMA()
                 }
                 core.lock.withLock {
                     device.openCount -= 1
@@ -63,10 +64,11 @@ final class DeviceFile: FileObject {
                     iommufd = dropBinding()
                 }
             }
-            core.lock.withLock { device.fileCount -= 1 }
+            core.letGo(of: device)
         }
         groupFile?.letGo()
         iommufd?.letGo()
+        core.forgetIfVanished(device)
     }
 
     // MARK: requests

@@ -91,8 +91,9 @@ public enum InterruptFault: Sendable, Equatable {
 public enum DeviceFault: Sendable, Equatable {
     /// It is pulled out (surprise removal). Its registers read as all ones, writes to them are lost, it reaches
     /// no memory and raises no interrupt, resetting fails; the users are asked to give it back
-    /// (`VFIO_PCI_REQ_IRQ_INDEX`); it can't be opened any more. Everything else goes on until they close it. It
-    /// doesn't come back.
+    /// (`VFIO_PCI_REQ_IRQ_INDEX`, once); it can't be opened any more. Everything else goes on until they close
+    /// it; then the machine doesn't have it any more, and withdrawing the rule doesn't bring it back
+    /// (``SoftwareHost/plug(_:intoGroup:)`` does).
     case vanished
     /// The link to it is dead: the same for its registers, its DMA and its interrupts, but it is still there as far
     /// as the kernel knows, and the users are told of an error (`VFIO_PCI_ERR_IRQ_INDEX`). It comes back, in the

@@ -57,6 +57,7 @@ private struct FaultTextReader {
     private var bits: UInt64?
     private var delay: UInt32?
     private var request: Request?
+    private var hasFiles = false
 
     init(_ bytes: [UInt8]) { self.bytes = bytes }
 
@@ -236,7 +237,9 @@ private struct FaultTextReader {
             node = found
         case .on:
             let files = try files(try value(of: word))
-            scope.files = scope.files == .all ? files : scope.files.union(files)
+            // The first replaces what the event's name says, further ones are added.
+            scope.files = hasFiles ? scope.files.union(files) : files
+            hasFiles = true
         case .number: request = Request(rawValue: UInt(try number(of: word, atMost: UInt64(UInt32.max))))
         case .errno:
             let number = try number(of: word, atMost: 4095)

@@ -40,15 +40,11 @@ extension PCIBusDriver {
         throw .noSuchRequest
     }
 
-    func presenceChanged(isAbsent: Bool, notice: DeviceNotice?) {
+    func presenceChanged(isAbsent: Bool, reportsError: Bool) {
         lock.lock()
         for mapping in mappings { mapping.showAbsence(isAbsent, nothing: nothing) }
         lock.unlock()
-        switch notice {
-        case .error?: interrupts.signal(.error)
-        case .request?: interrupts.signal(.request)
-        case nil: break
-        }
+        if reportsError { interrupts.signal(.error) }
     }
 
     /// How many bytes of a BAR or the ROM an access takes.
@@ -98,7 +94,11 @@ extension PCIBusDriver {
         while done < bytes.byteCount {
             let at = start + done
             let width = view.chunk(at: at, atMost: bytes.byteCount - done)
-            let mask = view.writableMask(at: at, width: width) & view.virtualMask(at: at, width: width)
+            var mask = view.writableMask(at: at, width: width) & view.virtualMask(at: at, width: width)
+            // What the user believes to have enabled counts, whatever became of it.
+            if at == PCIConfiguration.Register.command {
+                mask |= UInt32(PCIConfiguration.Command.memory | PCIConfiguration.Command.io)
+            }
             let value = UInt32(truncatingIfNeeded: bytes.loadUnit(width, at: done))
             view.set(view.value(at: at, width: width) & ~mask | value & mask, at: at, width: width)
             done += width

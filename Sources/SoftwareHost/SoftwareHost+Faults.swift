@@ -32,7 +32,7 @@ extension SoftwareHost {
         guard let rule = core.injector.remove(token) else { return false }
         guard case .device(.silent) = rule.fault else { return true }
         for device in core.lock.withLock({ core.devices }) where device.faults.reappear(without: token) {
-            core.lock.withLock { device.bus }?.presenceChanged(isAbsent: false, notice: nil)
+            core.lock.withLock { device.bus }?.presenceChanged(isAbsent: false, reportsError: false)
         }
         return true
     }
@@ -52,8 +52,12 @@ extension SoftwareHost {
     /// - Returns: whether it is news.
     private func lose(_ device: MachineDevice, _ fault: DeviceFault, _ token: FaultToken) -> Bool {
         guard device.faults.disappear(fault, by: token) else { return false }
-        core.lock.withLock { device.bus }?.presenceChanged(
-            isAbsent: true, notice: fault == .vanished ? .request : .error)
+        let bus = core.lock.withLock { device.bus }
+        bus?.presenceChanged(isAbsent: true, reportsError: fault == .silent)
+        if fault == .vanished {
+            if core.lock.withLock({ device.fileCount > 0 }) { bus?.requestRelease(count: 0) }
+            core.forgetIfVanished(device)
+        }
         return true
     }
 
@@ -118,6 +122,21 @@ extension SoftwareHost {
         var event = FaultEvent(kind: kind)
         event.device = file.device.address
         if let errno = core.injector.errno(event) { throw errno }
+    }
+}
+
+extension Core {
+    /// Takes a device that was pulled out from the machine, once nobody has it open. No lock may be held.
+    func forgetIfVanished(_ device: MachineDevice) {
+        guard device.faults.presence == .vanished, lock.withLock({ device.fileCount == 0 }) else { return }
+        // Somebody else may be changing its driver at this moment, or may have taken it away already: then it
+        // stays, if at all, as one that can't be opened.
+        do throws(Errno) {
+            try changeDriver(ofDeviceAt: device.address, within: 0) { _ in
+            } then: {
+                discard($0)
+            }
+        } catch {}
     }
 }
 

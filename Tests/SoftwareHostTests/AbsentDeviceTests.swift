@@ -174,7 +174,10 @@ struct AbsentDeviceTests {
         rig.model.function.signal(vector: 0)
         #expect(try event.take() == 0)
         #expect(rig.getDevice() == -ENODEV)
+        #expect(try rig.host.inventory().devices.count == 1)
         rig.close()
+        #expect(try rig.host.inventory().devices.isEmpty)
+        #expect(try rig.host.inventory().groups.isEmpty)
     }
 
     @Test("from the start is opened and closed all the same, if its link is dead")

@@ -90,7 +90,7 @@ struct FaultTextTests {
             ("dma-write=vanish", "refuse, drop or flip"), ("dma-write:byte=1=drop", "are for \"flip\""),
             ("dma-write=flip:bits=256", "up to 255"), ("device=drop", "vanish or silent"),
             ("device:0000:01:00.0:0000:02:00.0=vanish", "two devices"),
-            ("device:0000:01:20.0=vanish", "isn't known"), ("request:on=door=EIO", "needs container"),
+            ("device:0000:01:20.0=vanish", "no moment"), ("request:on=door=EIO", "needs container"),
             ("read:on=group=EIO", "\"on\" is for requests"), ("read:number=1=EIO", "\"number\" is for"),
             ("irq:length=2=drop", "\"length\" is for"), ("read:vector=2=EIO", "\"vector\" is for"),
         ])
@@ -119,6 +119,7 @@ struct FaultTextTests {
             var text = ""
             for _ in 0..<Int.random(in: 0...9, using: &random) {
                 text += words.randomElement(using: &random) ?? ""
+                if Bool.random(using: &random) { text += ":" }
             }
             guard let rule = try? FaultRule(text) else { continue }
             good += 1

@@ -6,11 +6,14 @@ struct FaultOptionTests {
     func fault() throws {
         let good = try vfio("inspect", "0000:01:00.0", "--host", "soft")
         #expect(good.code == 0)
-        let bad = try vfio("inspect", "0000:01:00.0", "--host", "soft", "--fault", "set-iommu=EPERM")
+        let bad = try vfio(
+            "inspect", "0000:01:00.0", "--host", "soft", "--route", "group", "--fault",
+            "set-iommu=EPERM")
         #expect(bad.code == 1)
         #expect(bad.errors.contains("EPERM"), "\(bad.errors)")
         let other = try vfio(
-            "inspect", "0000:01:00.0", "--host", "soft", "--fault", "set-iommu=EPERM@2", "--seed", "3")
+            "inspect", "0000:01:00.0", "--host", "soft", "--route", "group", "--fault", "set-iommu=EPERM@2",
+            "--seed", "3")
         #expect(other.code == 0)
     }
 
