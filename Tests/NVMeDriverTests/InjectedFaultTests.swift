@@ -3,7 +3,6 @@ import NVMe
 import SoftwareHost
 import Testing
 import VFIO
-import VFIOABI
 import VFIOHost
 
 @testable import NVMeDriver
