@@ -21,7 +21,8 @@ let featureCases: [Case] = [
         for bit: UInt32 in [19, 24, 31] {
             let flag = FeatureFlags(rawValue: 1 << bit)
             t.expect(device.feature(.lowPowerExit, [.set, flag]), .errno(.invalid), "bit \(bit)")
-            t.expect(device.feature(.lowPowerExit, [.set, .probe, flag]), .errno(.invalid), "PROBE, bit \(bit)")
+            t.expect(
+                device.feature(.lowPowerExit, [.set, .probe, flag]), .errno(.invalid), "PROBE, bit \(bit)")
             t.expect(
                 device.feature(Feature(rawValue: 999), [.set, flag]), .errno(.invalid),
                 "feature 999, bit \(bit)")
@@ -63,7 +64,8 @@ let featureCases: [Case] = [
     Case("A.7", "features that can only be set can't be got", on: .all) { t in
         let device = try t.openEdu().device
         for (name, feature) in lowPowerFeatures {
-            t.expect(device.feature(feature, .get, payload: [0, 0, 0, 0, 0, 0, 0, 0]), .errno(.invalid), name)
+            t.expect(
+                device.feature(feature, .get, payload: [0, 0, 0, 0, 0, 0, 0, 0]), .errno(.invalid), name)
         }
     },
     Case("A.7", "PROBE looks at no data and does nothing", on: .all) { t in
@@ -82,11 +84,13 @@ let featureCases: [Case] = [
         let number = bytes(of: [closedDescriptor, 0])
         for size: UInt32 in [8, 12, 15] {
             t.expect(
-                device.feature(.lowPowerEntryWithWakeup, .set, payload: number, argsz: size), .errno(.invalid),
+                device.feature(.lowPowerEntryWithWakeup, .set, payload: number, argsz: size),
+                .errno(.invalid),
                 "argsz \(size)")
         }
         t.expect(
-            device.feature(.lowPowerEntryWithWakeup, .set, payload: number), .errno(.badDescriptor), "argsz 16")
+            device.feature(.lowPowerEntryWithWakeup, .set, payload: number), .errno(.badDescriptor),
+            "argsz 16")
         let buffer = try t.buffer(atEndOfPage: 14)
         buffer.store(DeviceFeature(argsz: 16, flags: FeatureFlags(.lowPowerEntryWithWakeup, .set)))
         buffer.store(Int32(-1), at: 8)
@@ -133,7 +137,8 @@ let featureCases: [Case] = [
         let software = Exception.software(
             .errno(.noSuchRequest), "a process can't make dma-bufs: as a kernel built without them")
         t.expect(device.feature(.dmaBuf, [.probe, .get]), .success, "PROBE, GET", none(6, 19), software)
-        t.expect(device.feature(.dmaBuf, [.probe, .set]), .errno(.invalid), "PROBE, SET", none(6, 19), software)
+        t.expect(
+            device.feature(.dmaBuf, [.probe, .set]), .errno(.invalid), "PROBE, SET", none(6, 19), software)
         t.expect(device.feature(.dmaBuf, .get), .errno(.invalid), "GET without data", none(6, 19), software)
     },
 ]

@@ -29,7 +29,8 @@ let irqInfoCases: [Case] = [
         try pages.protect(.read)
         t.expect(
             device.request(.deviceGetIRQInfo, UInt(pages.vaddr)), .errno(.badAddress), "read-only memory")
-        pages.window.load32(0) == 16 ? t.expect(true, "argsz is as it was") : t.expect(false, "argsz is as it was")
+        pages.window.load32(0) == 16
+            ? t.expect(true, "argsz is as it was") : t.expect(false, "argsz is as it was")
         try pages.protect([.read, .write])
         pages.window.store32(8, 99)
         try pages.protect(.read)
@@ -81,7 +82,8 @@ let irqInfoCases: [Case] = [
             t.expect(device.irqInfo(.intx).info.count == (pin == 0 ? 0 : 1), "\(record.name)")
         }
     },
-    Case("D.7", "MSI has as many vectors as its capability, and can't grow while it is in use", on: .all) { t in
+    Case("D.7", "MSI has as many vectors as its capability, and can't grow while it is in use", on: .all) {
+        t in
         let device = try t.openEdu().device
         let (answer, info) = device.irqInfo(.msi)
         guard let msi = try device.capability(5) else { throw t.skip("it needs a device with MSI") }
@@ -121,7 +123,8 @@ let irqInfoCases: [Case] = [
         t.expect(info.flags.rawValue, equals: 9, "flags")
         t.expect(info.count, equals: 1, "count")
     },
-    Case("D.7", "a conventional device has no interrupt for errors, not even one with count 0", on: .all) { t in
+    Case("D.7", "a conventional device has no interrupt for errors, not even one with count 0", on: .all) {
+        t in
         t.expect(try t.openEdu().device.irqInfo(.err).answer, .errno(.invalid), "ERR")
     },
     Case("D.7", "every device has an interrupt for requests to give it back", on: .all) { t in

@@ -133,6 +133,17 @@ struct Edu {
     func setCommand(_ value: UInt16) { device.store(value, at: Place.command) }
 }
 
+/// What cases do with an NVMe disk.
+enum Disk {
+    /// Controller Configuration: a register that a reset clears.
+    static let register: UInt64 = 0x14
+    /// Entries of the usual sizes; the controller stays disabled.
+    static let value: UInt32 = 0x0046_0000
+
+    /// Writes the register.
+    static func setUpRegister(_ device: File) { device.store(value, at: register) }
+}
+
 extension Trial {
     /// Opens an edu device and lets it answer and send messages.
     func openEdu() throws -> Edu {

@@ -127,7 +127,8 @@ let lineRequestCases: [Case] = [
         let event = try t.event()
         try t.require(device.setEvents(.msi, [event.number]), "MSI")
         t.expect(device.setEvents(.intx, [event.number]), .errno(.invalid), "EVENTFD")
-        t.expect(device.setEvents(.intx, [closedDescriptor]), .errno(.invalid), "EVENTFD, a closed descriptor")
+        t.expect(
+            device.setEvents(.intx, [closedDescriptor]), .errno(.invalid), "EVENTFD, a closed descriptor")
         t.expect(device.disable(.intx), .errno(.invalid), "NONE, count 0")
         t.expect(device.setIRQs(.intx, .loop), .errno(.invalid), "NONE")
         t.expect(device.setIRQs(.intx, .mask), .errno(.invalid), "MASK")
@@ -169,13 +170,16 @@ let lineRequestCases: [Case] = [
             if isBusy { t.expect(device.setUnmaskEvent(unmask.number), .success, "the first") }
             let when = isBusy ? "with one attached" : "with none attached"
             t.expect(
-                device.setUnmaskEvent(closedDescriptor), .errno(.badDescriptor), "a closed descriptor, \(when)")
+                device.setUnmaskEvent(closedDescriptor), .errno(.badDescriptor),
+                "a closed descriptor, \(when)")
             t.expect(device.setUnmaskEvent(null.number), .errno(.invalid), "/dev/null, \(when)")
         }
         t.expect(device.setUnmaskEvent(unmask.number), .errno(.busy), "the same again")
         t.expect(device.setUnmaskEvent(event.number), .errno(.busy), "another")
     },
-    Case("D.8", "an eventfd that unmasks is detached by any number below 0, also where there is none", on: .all) {
+    Case(
+        "D.8", "an eventfd that unmasks is detached by any number below 0, also where there is none", on: .all
+    ) {
         t in
         let device = try t.openEdu().device
         let (event, unmask) = (try t.event(), try t.event())
@@ -213,8 +217,10 @@ let lineRequestCases: [Case] = [
         t.expect(device.setUnmaskEvent(event.number), .success, "once it is closed")
         t.expect(device.setUnmaskEvent(-1), .success, "detaching")
     },
-    Case("D.8", "INTx is the device's: what one file sets up another masks and ends", on: [.group, .compat, .noIOMMU])
-    { t in
+    Case(
+        "D.8", "INTx is the device's: what one file sets up another masks and ends",
+        on: [.group, .compat, .noIOMMU]
+    ) { t in
         let edu = try t.openEdu()
         let other = try t.openAgain(edu.setup)
         let event = try t.event()
@@ -225,7 +231,8 @@ let lineRequestCases: [Case] = [
         t.expect(event.taken, equals: 1, "signals")
         t.expect(other.disable(.intx), .success, "disabled by the other")
     },
-    Case("D.8", "interrupts end when the last file of the device is closed", on: [.group, .compat, .noIOMMU]) { t in
+    Case("D.8", "interrupts end when the last file of the device is closed", on: [.group, .compat, .noIOMMU])
+    { t in
         let edu = try t.openEdu()
         let event = try t.event()
         try t.require(edu.device.setEvents(.intx, [event.number]), "INTx")

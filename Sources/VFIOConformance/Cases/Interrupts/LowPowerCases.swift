@@ -33,7 +33,8 @@ let lowPowerCases: [Case] = [
                 t.expect(device.sleep(waking: number), .errno(.invalid), "\(number), \(when)")
             }
             t.expect(
-                device.sleep(waking: closedDescriptor), .errno(.badDescriptor), "a closed descriptor, \(when)")
+                device.sleep(waking: closedDescriptor), .errno(.badDescriptor), "a closed descriptor, \(when)"
+            )
             t.expect(device.sleep(waking: null.number), .errno(.invalid), "/dev/null, \(when)")
         }
         device.wakeUp()
@@ -46,7 +47,8 @@ let lowPowerCases: [Case] = [
         t.expect(device.sleep(waking: event.number, reserved: 0x55), .success, "reserved 85")
         device.wakeUp()
     },
-    Case("D.11", "a device in low power answers reads, writes and requests as ever, and stays in low power",
+    Case(
+        "D.11", "a device in low power answers reads, writes and requests as ever, and stays in low power",
         on: .all
     ) { t in
         let edu = try t.openEdu()
@@ -56,7 +58,8 @@ let lowPowerCases: [Case] = [
         t.expect(try device.load(UInt32.self, at: 0), equals: 0x0100_00ed, "a register")
         t.expect(device.store(UInt32(7), at: 4), .value(4), "writing a register")
         t.expect(try device.load(UInt32.self, at: 4), equals: ~7, "reading it back")
-        t.expect(try device.load(UInt16.self, at: Place.configuration(0)), equals: 0x1234, "configuration space")
+        t.expect(
+            try device.load(UInt16.self, at: Place.configuration(0)), equals: 0x1234, "configuration space")
         t.expect(try device.load(UInt16.self, at: Place.command) & 6, equals: 6, "COMMAND")
         t.expect(device.irqInfo(.intx).answer, .success, "GET_IRQ_INFO")
         t.expect(device.request(Request(rawValue: 0x3bff)), .errno(.noSuchRequest), "an unknown request")
@@ -116,7 +119,8 @@ let lowPowerCases: [Case] = [
         device.wakeUp()
         t.expect(try device.load(UInt16.self, at: Place.configuration(power + 4)) & 3, equals: 0, "the state")
     },
-    Case("D.11", "a device in low power that is closed isn't in low power when it is opened again",
+    Case(
+        "D.11", "a device in low power that is closed isn't in low power when it is opened again",
         on: [.group, .compat, .noIOMMU]
     ) { t in
         let edu = try t.openEdu()
@@ -129,7 +133,10 @@ let lowPowerCases: [Case] = [
         t.expect(again.feature(.lowPowerEntry, .set), .success, "ENTRY")
         again.wakeUp()
     },
-    Case("D.11", "low power is the device's: what one file enters another leaves", on: [.group, .compat, .noIOMMU]) {
+    Case(
+        "D.11", "low power is the device's: what one file enters another leaves",
+        on: [.group, .compat, .noIOMMU]
+    ) {
         t in
         let edu = try t.openEdu()
         let other = try t.openAgain(edu.setup)
@@ -141,7 +148,10 @@ let lowPowerCases: [Case] = [
         t.expect(other.feature(.lowPowerEntry, .set), .errno(.invalid), "ENTRY by the other, the one closed")
         other.wakeUp()
     },
-    Case("D.11", "whatever wakes a sleeping device tells the user who asked, once, and ends low power", on: .all) {
+    Case(
+        "D.11", "whatever wakes a sleeping device tells the user who asked, once, and ends low power",
+        on: .all
+    ) {
         t in
         let edu = try t.openEdu()
         let event = try t.event()
@@ -159,7 +169,8 @@ let lowPowerCases: [Case] = [
             .when(!sleeps, .errno(.invalid), reason))
         edu.device.wakeUp()
     },
-    Case("D.11", "a second ENTRY_WITH_WAKEUP of a sleeping device wakes it first, and so is the first again",
+    Case(
+        "D.11", "a second ENTRY_WITH_WAKEUP of a sleeping device wakes it first, and so is the first again",
         on: .all
     ) { t in
         let edu = try t.openEdu()
@@ -180,7 +191,8 @@ let lowPowerCases: [Case] = [
         let event = try t.event()
         let sleeps = t.reallySleeps(edu.setup.record)
         for (name, request) in [
-            ("an unknown request", Request(rawValue: 0x3bff)), ("GET_IRQ_INFO with a bad address", .deviceGetIRQInfo),
+            ("an unknown request", Request(rawValue: 0x3bff)),
+            ("GET_IRQ_INFO with a bad address", .deviceGetIRQInfo),
             ("FEATURE with a bad address", .deviceFeature),
         ] {
             try t.require(edu.device.sleep(waking: event.number), "ENTRY_WITH_WAKEUP")

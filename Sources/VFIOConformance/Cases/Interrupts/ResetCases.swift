@@ -15,15 +15,16 @@ let resetCases: [Case] = [
         t.expect(flags(of: device).contains(.reset), equals: true, "the flag RESET")
         t.expect(device.request(.deviceReset), .success, "RESET")
         t.expect(device.request(.deviceReset), .success, "RESET again")
-        t.expect(device.request(.deviceReset, UInt(4)), .success, "RESET with an argument that points nowhere")
+        t.expect(
+            device.request(.deviceReset, UInt(4)), .success, "RESET with an argument that points nowhere")
     },
     Case("D.9", "RESET brings the device's registers to their beginning", on: .all) { t in
         let device = try t.openDisk()
         device.store(UInt16(2), at: Place.command)
-        t.expect(device.store(UInt32(0x00ff_00ff), at: 0x24), .value(4), "writing the admin queues' lengths")
-        t.expect(try device.load(UInt32.self, at: 0x24), equals: 0x00ff_00ff, "their lengths")
+        Disk.setUpRegister(device)
+        t.expect(try device.load(UInt32.self, at: Disk.register), equals: Disk.value, "a register")
         t.expect(device.request(.deviceReset), .success, "RESET")
-        t.expect(try device.load(UInt32.self, at: 0x24), equals: 0, "their lengths afterwards")
+        t.expect(try device.load(UInt32.self, at: Disk.register), equals: 0, "the register afterwards")
     },
     Case("D.9", "RESET leaves configuration space as the user set it up", on: .all) { t in
         let device = try t.openDisk()
@@ -117,21 +118,22 @@ let resetCases: [Case] = [
         let setup = try t.setUp(t.nvme)
         let other = try t.openAgain(setup)
         setup.device.store(UInt16(2), at: Place.command)
-        setup.device.store(UInt32(0x0011_0011), at: 0x24)
+        Disk.setUpRegister(setup.device)
         t.expect(other.request(.deviceReset), .success, "RESET")
-        t.expect(try setup.device.load(UInt32.self, at: 0x24), equals: 0, "a register")
+        t.expect(try setup.device.load(UInt32.self, at: Disk.register), equals: 0, "a register")
     },
-    Case("D.9", "a device is reset when it is closed for good, and its COMMAND begins anew",
+    Case(
+        "D.9", "a device is reset when it is closed for good, and its COMMAND begins anew",
         on: [.group, .compat, .noIOMMU]
     ) { t in
         let setup = try t.setUp(t.nvme)
         setup.device.store(UInt16(6), at: Place.command)
-        setup.device.store(UInt32(0x0011_0011), at: 0x24)
+        Disk.setUpRegister(setup.device)
         setup.device.close()
         let again = try t.openAgain(setup)
         t.expect(try again.load(UInt16.self, at: Place.command) & 4, equals: 0, "bus mastering")
         again.store(UInt16(2), at: Place.command)
-        t.expect(try again.load(UInt32.self, at: 0x24), equals: 0, "a register")
+        t.expect(try again.load(UInt32.self, at: Disk.register), equals: 0, "a register")
     },
     Case("D.9", "without a reset method left RESET is ENOTTY, and works again with one", on: .all) { t in
         let record = try t.nvme
@@ -144,7 +146,8 @@ let resetCases: [Case] = [
         try machine.setResetMethods("default", of: record.address)
         t.expect(device.request(.deviceReset), .success, "RESET with the usual methods")
     },
-    Case("D.9", "a device that is opened without a reset method can't be reset until it is opened anew",
+    Case(
+        "D.9", "a device that is opened without a reset method can't be reset until it is opened anew",
         on: [.group, .compat, .noIOMMU]
     ) { t in
         let record = try t.nvme
@@ -161,7 +164,8 @@ let resetCases: [Case] = [
         t.expect(flags(of: again).contains(.reset), equals: true, "the flag RESET after opening anew")
         t.expect(again.request(.deviceReset), .success, "RESET after opening anew")
     },
-    Case("D.9", "reset_method takes methods that the device has; anything else is EINVAL and changes nothing") { t in
+    Case("D.9", "reset_method takes methods that the device has; anything else is EINVAL and changes nothing")
+    { t in
         let record = try t.nvme
         let machine = try t.machine
         let before = try machine.resetMethods(of: record.address)
@@ -185,17 +189,18 @@ let resetCases: [Case] = [
         t.expect(set("default"), .success, "\"default\"")
         t.expect(try machine.resetMethods(of: record.address) == before, "the usual methods")
     },
-    Case("D.9", "a reset behind the user's back leaves configuration space and interrupts in use", on: .all) { t in
+    Case("D.9", "a reset behind the user's back leaves configuration space and interrupts in use", on: .all) {
+        t in
         let record = try t.nvme
         let machine = try t.machine
         let device = try t.setUp(record).device
         let event = try t.event()
         device.store(UInt16(6), at: Place.command)
-        device.store(UInt32(0x0011_0011), at: 0x24)
+        Disk.setUpRegister(device)
         try t.require(device.setEvents(.msix, [event.number]), "MSI-X")
         try machine.reset(record.address)
         t.expect(try device.load(UInt16.self, at: Place.command) & 6, equals: 6, "COMMAND")
-        t.expect(try device.load(UInt32.self, at: 0x24), equals: 0, "a register")
+        t.expect(try device.load(UInt32.self, at: Disk.register), equals: 0, "a register")
         t.expect(device.setIRQs(.msix, .loop), .success, "TRIGGER")
         t.expect(event.taken, equals: 1, "signals")
     },

@@ -20,7 +20,8 @@ let setIRQsCases: [Case] = [
         exact.store(IRQSet(flags: .loop, index: PCIInterrupt.intx.rawValue, count: 0))
         t.expect(device.request(.deviceSetIRQs, exact), .errno(.invalid), "20 bytes at the end of a page")
     },
-    Case("A.7", "SET_IRQS with an index beyond the five of PCI is EINVAL, whatever the action", on: .all) { t in
+    Case("A.7", "SET_IRQS with an index beyond the five of PCI is EINVAL, whatever the action", on: .all) {
+        t in
         let device = try t.openEdu().device
         for index: UInt32 in [5, 99, .max] {
             t.expect(
@@ -36,7 +37,8 @@ let setIRQsCases: [Case] = [
         let event = try t.event()
         try t.require(edu.device.setEvents(.intx, [event.number]), "INTx")
         t.expect(edu.device.setIRQs(.intx, .loop, start: 1, count: 0), .errno(.invalid), "start 1, count 0")
-        t.expect(edu.device.setIRQs(.intx, .loop, start: .max, count: 0), .errno(.invalid), "start 4294967295")
+        t.expect(
+            edu.device.setIRQs(.intx, .loop, start: .max, count: 0), .errno(.invalid), "start 4294967295")
         t.expect(edu.device.setIRQs(.intx, .loop), .success, "INTx is still in use")
         t.expect(event.taken, equals: 1, "signals")
     },
@@ -45,13 +47,16 @@ let setIRQsCases: [Case] = [
         let count = device.irqInfo(.msix).info.count
         let events = [Int32](repeating: -1, count: Int(count) + 1)
         t.expect(device.setEvents(.msix, events), .errno(.invalid), "one more than there are")
-        t.expect(device.setEvents(.msix, start: count - 1, [-1, -1]), .errno(.invalid), "from the last one on")
+        t.expect(
+            device.setEvents(.msix, start: count - 1, [-1, -1]), .errno(.invalid), "from the last one on")
         t.expect(device.setEvents(.msix, start: count, []), .errno(.invalid), "none, from beyond the last on")
         t.expect(device.setIRQs(.msix, .loop, count: 0), .errno(.invalid), "MSI-X isn't in use")
     },
     Case("A.7", "a count that wraps around with start is EINVAL") { t in
         let device = try t.openDisk()
-        for (start, count) in [(0, UInt32.max), (1, .max - 1), (2, .max - 1), (.max, .max)] as [(UInt32, UInt32)] {
+        for (start, count) in [(0, UInt32.max), (1, .max - 1), (2, .max - 1), (.max, .max)]
+            as [(UInt32, UInt32)]
+        {
             t.expect(
                 device.setIRQs(.msix, .loop, start: start, count: count), .errno(.invalid),
                 "start \(start), count \(count)")
@@ -69,7 +74,8 @@ let setIRQsCases: [Case] = [
         let device = try t.openEdu().device
         for data: UInt32 in [0, 3, 5, 6, 7] {
             t.expect(
-                device.setIRQs(.req, IRQSetFlags(rawValue: 0x20 | data), data: [0, 0, 0, 0]), .errno(.invalid),
+                device.setIRQs(.req, IRQSetFlags(rawValue: 0x20 | data), data: [0, 0, 0, 0]),
+                .errno(.invalid),
                 "data bits \(data)")
         }
     },
@@ -108,14 +114,16 @@ let setIRQsCases: [Case] = [
         for (name, flags, size) in [("BOOL", IRQSetFlags.loopSome, UInt32(1)), ("EVENTFD", .events, 4)] {
             let data = [UInt8](repeating: 0xff, count: Int(3 * size))
             t.expect(
-                device.setIRQs(.msix, flags, count: 3, data: data, argsz: 20 + 3 * size - 1), .errno(.invalid),
+                device.setIRQs(.msix, flags, count: 3, data: data, argsz: 20 + 3 * size - 1),
+                .errno(.invalid),
                 "\(name), a byte too few")
             t.expect(
                 device.setIRQs(.msix, flags, count: 3, data: data, argsz: 20), .errno(.invalid),
                 "\(name), no data")
         }
     },
-    Case("A.7", "data beyond argsz isn't needed where there is none, and extra data is ignored", on: .all) { t in
+    Case("A.7", "data beyond argsz isn't needed where there is none, and extra data is ignored", on: .all) {
+        t in
         let device = try t.openEdu().device
         let event = try t.event()
         t.expect(
@@ -161,8 +169,14 @@ let setIRQsCases: [Case] = [
         let refusals: [(String, Answer, Answer)] = [
             ("argsz", device.setIRQs(.msix, .loop, count: 0, argsz: 19), .errno(.invalid)),
             ("two kinds of data", device.setIRQs(.msix, [.dataBool, .loop], count: 0), .errno(.invalid)),
-            ("two actions", device.setIRQs(.msix, [.mask, .actionTrigger], count: 0), .errno(.noSuchRequest)),
-            ("an unknown flag", device.setIRQs(.msix, IRQSetFlags(rawValue: 0x61), count: 0), .errno(.invalid)),
+            (
+                "two actions", device.setIRQs(.msix, [.mask, .actionTrigger], count: 0),
+                .errno(.noSuchRequest)
+            ),
+            (
+                "an unknown flag", device.setIRQs(.msix, IRQSetFlags(rawValue: 0x61), count: 0),
+                .errno(.invalid)
+            ),
             ("another kind", device.setEvents(.intx, [event.number]), .errno(.invalid)),
         ]
         for (name, got, wanted) in refusals { t.expect(got, wanted, name) }

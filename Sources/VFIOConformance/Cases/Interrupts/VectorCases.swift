@@ -20,7 +20,8 @@ let vectorCases: [Case] = [
         try t.require(device.setEvents(.msix, events.map(\.number)), "MSI-X")
         t.expect(device.setIRQs(.msix, .loopSome, count: 3, data: [1, 0, 7]), .success, "1, 0, 7")
         t.expect(events.map(\.taken), equals: [1, 0, 1], "signals")
-        t.expect(device.setIRQs(.msix, .loopSome, start: 1, count: 2, data: [1, 0]), .success, "from the second")
+        t.expect(
+            device.setIRQs(.msix, .loopSome, start: 1, count: 2, data: [1, 0]), .success, "from the second")
         t.expect(events.map(\.taken), equals: [0, 1, 0], "signals")
     },
     Case("D.8", "signalling vectors beyond those in use is no error") { t in
@@ -45,7 +46,8 @@ let vectorCases: [Case] = [
         t.expect(device.disable(.msix), .errno(.invalid), "NONE, count 0")
         t.expect(device.setIRQs(.msix, .loop), .errno(.invalid), "NONE, count 1")
         t.expect(device.setIRQs(.msix, .loopSome, data: [0]), .errno(.invalid), "BOOL 0")
-        t.expect(device.setIRQs(.msix, .loop, start: 1, count: 0), .errno(.invalid), "NONE, count 0 from 1 on")
+        t.expect(
+            device.setIRQs(.msix, .loop, start: 1, count: 0), .errno(.invalid), "NONE, count 0 from 1 on")
     },
     Case("D.8", "MSI-X with nothing but holes is in use", on: .all) { t in
         let device = try t.openDisk()
@@ -121,7 +123,8 @@ let vectorCases: [Case] = [
         t.expect(device.setIRQs(.msix, .loop, count: 2), .success, "NONE, count 2")
         t.expect([a, b, other].map(\.taken), equals: [1, 0, 1], "signals")
     },
-    Case("D.8", "a bad eventfd takes away all vectors of its request up to itself, and no others", on: .all) { t in
+    Case("D.8", "a bad eventfd takes away all vectors of its request up to itself, and no others", on: .all) {
+        t in
         let device = try t.openDisk()
         let old = [try t.event(), try t.event(), try t.event(), try t.event()]
         let new = try t.event()
