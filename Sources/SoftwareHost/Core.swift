@@ -1,5 +1,4 @@
 import DeviceModel
-import IOVASpace
 import LinuxSystem
 import VFIOHost
 
@@ -57,7 +56,9 @@ final class Core: @unchecked Sendable {
         self.makeBusDriver = makeBusDriver
         var drivers: [(MachineDevice, String)] = []
         for group in machine.groups {
-            let state = MachineGroup(group.number, reserved: iommu.reserved + group.reserved)
+            let state = MachineGroup(
+                group.number, reserved: group.isEmulated ? [] : iommu.reserved + group.reserved,
+                isEmulated: group.isEmulated)
             iommuGroups.append(state)
             for device in group.devices { add(device, to: state, &drivers) }
         }
@@ -87,7 +88,8 @@ final class Core: @unchecked Sendable {
     ) {
         // Checked by `validate`.
         guard let address = device.address else { return }
-        let state = MachineDevice(address, device.model, device.identity, group)
+        let state = MachineDevice(
+            address, device.model, device.identity, group, dmaClient: device.dmaClient)
         devices.append(state)
         group?.members.append(state)
         if let driver = device.driver { drivers.append((state, driver)) }
@@ -125,7 +127,7 @@ final class Core: @unchecked Sendable {
         let group = groups.first { $0.home === home } ?? newGroup(home)
         group.devices.append(device)
         device.group = group
-        if hasDeviceNodes && !home.isUnprotected { device.node = unusedNode() }
+        if hasDeviceNodes && !home.isUnprotected && !home.isEmulated { device.node = unusedNode() }
         bus.attach(to: group.space)
     }
 
@@ -180,78 +182,4 @@ final class Core: @unchecked Sendable {
             }
         }
     }
-}
-
-/// The program on this machine: what it may do, and how much memory it has locked.
-final class Process: @unchecked Sendable {
-    // SAFETY: `account` is only touched with `lock` held; the rest never changes.
-    private let lock = Lock()
-    private var account: PinAccount
-    private var held: ProcessRights
-
-    init(_ rights: ProcessRights) {
-        account = PinAccount(limit: rights.lockedMemoryLimit.map { $0 / UInt64(pageSize) })
-        held = rights
-    }
-
-    /// What it may do. A limit that is lowered counts for what is locked from then on.
-    var rights: ProcessRights {
-        get { lock.withLock { held } }
-        set {
-            lock.withLock {
-                held = newValue
-                account.limit = newValue.lockedMemoryLimit.map { $0 / UInt64(pageSize) }
-            }
-        }
-    }
-
-    /// The limit that applies, in bytes; `UInt64.max` for none.
-    var lockedMemoryLimit: UInt64 {
-        let rights = rights
-        return rights.mayExceedLockedMemory ? .max : rights.lockedMemoryLimit ?? .max
-    }
-
-    /// `CAP_SYS_RAWIO`
-    var mayUseUnprotectedGroups: Bool { rights.mayUseUnprotectedGroups }
-
-    /// How many pages are locked.
-    var lockedPages: UInt64 { lock.withLock { account.used } }
-
-    /// Makes sure that user memory is there and allows the access, and counts its pages as locked.
-    ///
-    /// As a kernel that pins page by page: whatever goes wrong first on the way is the answer.
-    /// - Returns: the number of pages counted.
-    /// - Throws: `EFAULT` for memory that isn't there or read-only, `ENOMEM` over the limit. Nothing stays
-    ///   locked then.
-    func pin(_ memory: HostAddress, byteCount: UInt64, writable: Bool) throws(Errno) -> UInt64 {
-        let unit = UInt64(pageSize)
-        let start = UInt64(memory.rawValue) & ~(unit - 1)
-        let (end, overflow) = UInt64(memory.rawValue).addingReportingOverflow(byteCount)
-        guard !overflow, byteCount > 0 else { throw .badAddress }
-        let pages = (end - start - 1) / unit + 1
-        var granted = false
-        var reachable = pages
-        lock.withLock {
-            do throws(PinAccount.LimitExceeded) {
-                try account.charge(pages, ignoringLimit: held.mayExceedLockedMemory)
-                granted = true
-            } catch {
-                // The page that goes over the limit is looked up before it is counted.
-                reachable = account.available < pages ? account.available + 1 : pages
-            }
-        }
-        do throws(Errno) {
-            let (span, overflow) = reachable.multipliedReportingOverflow(by: unit)
-            guard !overflow, let count = Int(exactly: span) else { throw .badAddress }
-            try UserMemory.populate(HostAddress(start), byteCount: count, writable: writable)
-        } catch {
-            if granted { unpin(pages) }
-            throw error
-        }
-        if !granted { throw .noMemory }
-        return pages
-    }
-
-    /// Counts pages as no longer locked.
-    func unpin(_ pages: UInt64) { lock.withLock { _ = account.credit(pages) } }
 }

@@ -48,7 +48,10 @@ final class DeviceFile: FileObject {
         device.openLock.withLock {
             if hasAccess {
                 let isLast = core.lock.withLock { device.openCount == 1 }
-                if isLast { bus.closeDevice() }
+                if isLast {
+                    bus.closeDevice()
+                    device.endEmulatedDMA()
+                }
                 core.lock.withLock {
                     device.openCount -= 1
                     guard isLast else { return }

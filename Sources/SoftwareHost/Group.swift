@@ -34,10 +34,16 @@ final class MachineDevice {
     var binding: IOMMUFDDevice?
     /// The file of the group that the first opening came through; kept open until the last closing.
     var groupFile: GroupFile?
+    /// Who uses the services for devices that pin memory themselves.
+    let dmaClient: (any EmulatedDMAClient)?
+    /// Those services, while the device is open in a container and meant to have them.
+    var emulatedDMA: EmulatedDMA?
 
     init(
-        _ address: PCIAddress, _ model: (any DeviceModel)?, _ identity: PCIIdentity, _ group: MachineGroup?
+        _ address: PCIAddress, _ model: (any DeviceModel)?, _ identity: PCIIdentity, _ group: MachineGroup?,
+        dmaClient: (any EmulatedDMAClient)? = nil
     ) {
+        self.dmaClient = dmaClient
         self.address = address
         name = [UInt8](address.description.utf8)
         self.model = model
@@ -51,6 +57,8 @@ final class MachineGroup {
     let number: Int
     let reserved: [ReservedRange]
     let isUnprotected: Bool
+    /// Whether the members do DMA without an IOMMU, through the kernel's services.
+    let isEmulated: Bool
     var members: [MachineDevice] = []
     /// The user who owns the DMA: a container or an iommufd.
     private(set) var owner: AnyObject?
@@ -60,8 +68,9 @@ final class MachineGroup {
     /// How many members are attached to `table`.
     var attachedCount = 0
 
-    init(_ number: Int, reserved: [ReservedRange], isUnprotected: Bool = false) {
+    init(_ number: Int, reserved: [ReservedRange], isUnprotected: Bool = false, isEmulated: Bool = false) {
         self.number = number
+        self.isEmulated = isEmulated
         self.reserved = reserved
         self.isUnprotected = isUnprotected
     }
@@ -108,9 +117,12 @@ final class Group {
 
     var number: Int { home.number }
     var isUnprotected: Bool { home.isUnprotected }
+    /// Whether a user of the group owns the DMA of its members: only where there is an IOMMU.
+    private var ownsDMA: Bool { !isUnprotected && !home.isEmulated }
 
-    /// What the DMA of the members goes through.
+    /// What the DMA of the members goes through; for those of an emulated group see ``EmulatedDMA``.
     var space: DMASpace? {
+        if home.isEmulated { return nil }
         if case .type1(let type1) = container?.driver { return type1.space }
         return nil
     }
@@ -124,12 +136,12 @@ final class Group {
     func enter(_ container: Container, _ process: Process) throws(Errno) {
         if isUnprotected && !process.mayUseUnprotectedGroups { throw .notPermitted }
         if let first = container.groups.first, first.isUnprotected != isUnprotected { throw .notPermitted }
-        if !isUnprotected { try home.claim(for: container, shared: false) }
+        if ownsDMA { try home.claim(for: container, shared: false) }
         if case .type1(let type1) = container.driver {
             do throws(Errno) {
                 try type1.attach(home)
             } catch {
-                home.giveBack()
+                if ownsDMA { home.giveBack() }
                 throw error
             }
         }
@@ -146,7 +158,7 @@ final class Group {
         containerUsers = 0
         attachDevices()
         if case .type1(let type1) = container.driver { type1.detach(home) }
-        if !isUnprotected { home.giveBack() }
+        if ownsDMA { home.giveBack() }
         container.groups.removeAll { $0 === self }
         if container.groups.isEmpty { container.releaseDriver() }
     }

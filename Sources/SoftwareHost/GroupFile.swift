@@ -164,12 +164,15 @@ final class GroupFile: FileObject {
             device.groupFile = self
             group.containerUsers += 1
             device.openCount = 1
+            device.startEmulatedDMA(of: group)
             return true
         }
         guard isFirst else { return }
+        if let dma = device.emulatedDMA { dma.client?.connectDMA(dma) }
         do throws(Errno) {
             try bus.openDevice()
         } catch {
+            device.endEmulatedDMA()
             core.lock.withLock {
                 device.openCount = 0
                 group.containerUsers -= 1

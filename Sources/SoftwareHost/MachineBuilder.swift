@@ -60,9 +60,10 @@ extension IOMMUGroup {
     /// IOMMUGroup(26) { PCIDevice(model, at: "0000:01:00.0") }
     /// ```
     public init(
-        _ number: Int, reserved: [ReservedRange] = [], @DeviceListBuilder devices: () -> [PCIDevice]
+        _ number: Int, reserved: [ReservedRange] = [], isEmulated: Bool = false,
+        @DeviceListBuilder devices: () -> [PCIDevice]
     ) {
-        self.init(number, devices: devices(), reserved: reserved)
+        self.init(number, devices: devices(), reserved: reserved, isEmulated: isEmulated)
     }
 }
 
