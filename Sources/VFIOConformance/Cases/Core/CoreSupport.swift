@@ -94,18 +94,18 @@ extension Setup {
     func eduCopies(_ memory: UserPages, at iova: UInt32, by trial: Trial) throws -> Bool {
         let configuration = try trial.region(.config, of: device).offset
         let registers = try trial.region(.bar0, of: device).offset
-        try device.store(
-            UInt16(try device.load(UInt16.self, at: configuration + 4) | 6), at: configuration + 4)
+        let command = try device.load(UInt16.self, at: configuration + 4)
+        device.store(command | 6, at: configuration + 4)
         let value = UInt32(truncatingIfNeeded: Clock.now) | 1
         memory.window.store32(0, value)
         memory.window.store32(256, 0)
-        for (source, target, command) in [(iova, 0x40000, 1), (0x40000, iova + 256, 3)]
+        for (source, target, order) in [(iova, 0x40000, 1), (0x40000, iova + 256, 3)]
             as [(UInt32, UInt32, UInt32)]
         {
             device.store(source, at: registers + 0x80)
             device.store(target, at: registers + 0x88)
             device.store(UInt32(4), at: registers + 0x90)
-            device.store(command, at: registers + 0x98)
+            device.store(order, at: registers + 0x98)
             let deadline = Clock.moment(inMilliseconds: 5000)
             while try device.load(UInt32.self, at: registers + 0x98) & 1 != 0 {
                 guard Clock.now < deadline else { throw Halt.broken("edu's DMA doesn't end") }

@@ -68,7 +68,7 @@ let deviceNameCases: [Case] = [
         on: .containers
     ) {
         t in
-        let record = try t.anyDevice
+        let (record, other) = try t.twoDevices
         let machine = try t.machine
         let attached = try t.attach(record)
         var answers: [Answer] = []
@@ -87,9 +87,9 @@ let deviceNameCases: [Case] = [
         t.expect(answers[2], .errno(.tooManyDescriptors), "a container")
         t.expect(answers[3], .errno(.tooManyDescriptors), "a group that is open")
         t.expect(attached.group.request(.groupUnsetContainer), .success, "nothing is open afterwards")
-        let group = try t.open(t.twoDevices.1.groupNode)
+        let group = try t.open(other.groupNode)
         try machine.setDescriptorLimit(0)
-        let early = t.getDevice(try t.twoDevices.1.name, from: group).answer
+        let early = t.getDevice(other.name, from: group).answer
         try machine.setDescriptorLimit(nil)
         t.expect(early, .errno(.tooManyDescriptors), "a group without a container")
     },

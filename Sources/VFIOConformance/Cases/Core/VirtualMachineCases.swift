@@ -81,6 +81,7 @@ extension Trial {
     /// A virtual machine's set of files.
     fileprivate var virtualMachineFiles: any VirtualMachineFiles {
         get throws {
+            let machine = try machine
             do throws(Errno) {
                 return try machine.makeVirtualMachineFiles()
             } catch {
