@@ -7,6 +7,8 @@ final class UserBuffer {
     /// How many there are.
     let byteCount: Int
     private let mapping: Mapping
+    /// Where in the mapping the bytes begin.
+    private let first: Int
 
     /// Zeros.
     /// - Parameter atEndOfPage: whether an inaccessible page follows right behind the last byte.
@@ -15,7 +17,8 @@ final class UserBuffer {
         mapping = try Mapping(anonymous: (pages + 1) * pageSize)
         let start = mapping.window.address
         self.byteCount = byteCount
-        address = atEndOfPage ? start + (pages * pageSize - byteCount) : start
+        first = atEndOfPage ? pages * pageSize - byteCount : 0
+        address = start + first
         // SAFETY: the last page of the mapping above, of which nothing is used.
         let last = unsafe MemoryWindow(unsafeAddress: start + pages * pageSize, byteCount: pageSize)
         let guardPage = unsafe Mapping(owning: last)
@@ -24,21 +27,25 @@ final class UserBuffer {
         _ = guardPage.release()
     }
 
-    /// Reads a value.
+    /// Reads a value. (Not through `UserMemory`, which some kernels are built without: this memory is ours.)
     func load<T: BitwiseCopyable>(_ initial: T, at offset: Int = 0) -> T {
-        do throws(Errno) {
-            return try UserMemory.load(initial, from: address + offset)
-        } catch {
-            preconditionFailure("beyond the buffer")
+        var value = initial
+        let size = MemoryLayout<T>.size
+        precondition(offset >= 0 && size <= byteCount && offset <= byteCount - size, "beyond the buffer")
+        // SAFETY: the value's own bytes; any bytes are a value of a BitwiseCopyable type of the uAPI.
+        unsafe withUnsafeMutableBytes(of: &value) { bytes in
+            for index in 0..<size { unsafe bytes[index] = mapping.window.load8(first + offset + index) }
         }
+        return value
     }
 
     /// Writes a value.
     func store<T: BitwiseCopyable>(_ value: T, at offset: Int = 0) {
-        do throws(Errno) {
-            try UserMemory.store(value, to: address + offset)
-        } catch {
-            preconditionFailure("beyond the buffer")
+        let size = MemoryLayout<T>.size
+        precondition(offset >= 0 && size <= byteCount && offset <= byteCount - size, "beyond the buffer")
+        // SAFETY: the value's own bytes.
+        unsafe withUnsafeBytes(of: value) { bytes in
+            for index in 0..<size { mapping.window.store8(first + offset + index, unsafe bytes[index]) }
         }
     }
 
