@@ -60,6 +60,23 @@ public final class LinuxMachineControl: MachineControl {
     /// Makes a virtual machine of KVM without processors.
     public func makeVirtualMachineFiles() throws(Errno) -> any VirtualMachineFiles { try KVMFiles() }
 
+    /// Reads `reset_method`.
+    public func resetMethods(of device: PCIAddress) throws(Errno) -> String {
+        try FileSystem.text(of: "\(sysfs)/bus/pci/devices/\(device)/reset_method")
+    }
+
+    /// Writes `reset_method`.
+    public func setResetMethods(_ text: String, of device: PCIAddress) throws(Errno) {
+        // A write of nothing never gets to the kernel's driver.
+        try FileSystem.write(
+            text.isEmpty ? "\n" : text, to: "\(sysfs)/bus/pci/devices/\(device)/reset_method")
+    }
+
+    /// Writes `reset`.
+    public func reset(_ device: PCIAddress) throws(Errno) {
+        try FileSystem.write("1", to: "\(sysfs)/bus/pci/devices/\(device)/reset")
+    }
+
     /// Writes `sriov_numvfs`.
     public func setVirtualFunctionCount(_ count: Int, of device: PCIAddress) throws(Errno) {
         try FileSystem.write("\(count)", to: "\(sysfs)/bus/pci/devices/\(device)/sriov_numvfs")

@@ -32,6 +32,15 @@ public protocol MachineControl: AnyObject, Sendable {
     /// - Throws: why there is none, e.g. `ENOENT` on a machine without KVM.
     func makeVirtualMachineFiles() throws(Errno) -> any VirtualMachineFiles
 
+    /// The ways in which a device is reset, in the order in which they are tried: sysfs's `reset_method`.
+    func resetMethods(of device: PCIAddress) throws(Errno) -> String
+
+    /// Writes sysfs's `reset_method`: words, "default", or nothing for no way at all.
+    func setResetMethods(_ text: String, of device: PCIAddress) throws(Errno)
+
+    /// Resets a device behind its user's back: sysfs's `reset`.
+    func reset(_ device: PCIAddress) throws(Errno)
+
     /// Makes virtual functions of a device: sysfs's `sriov_numvfs`.
     func setVirtualFunctionCount(_ count: Int, of device: PCIAddress) throws(Errno)
 }

@@ -7,45 +7,51 @@ final class UserBuffer {
     /// How many there are.
     let byteCount: Int
     private let mapping: Mapping
-    /// Where in the mapping the bytes begin.
-    private let first: Int
+    /// Where the bytes begin in the mapping.
+    private let start: Int
+    private var window: MemoryWindow { mapping.window }
 
     /// Zeros.
     /// - Parameter atEndOfPage: whether an inaccessible page follows right behind the last byte.
     init(byteCount: Int, atEndOfPage: Bool) throws(Errno) {
         let pages = max(1, (byteCount + pageSize - 1) / pageSize)
         mapping = try Mapping(anonymous: (pages + 1) * pageSize)
-        let start = mapping.window.address
         self.byteCount = byteCount
-        first = atEndOfPage ? pages * pageSize - byteCount : 0
-        address = start + first
+        start = atEndOfPage ? pages * pageSize - byteCount : 0
+        let begin = mapping.window.address
+        address = begin + start
         // SAFETY: the last page of the mapping above, of which nothing is used.
-        let last = unsafe MemoryWindow(unsafeAddress: start + pages * pageSize, byteCount: pageSize)
+        let last = unsafe MemoryWindow(unsafeAddress: begin + pages * pageSize, byteCount: pageSize)
         let guardPage = unsafe Mapping(owning: last)
         try guardPage.protect([])
         // The page stays a part of the whole mapping, which unmaps it.
         _ = guardPage.release()
     }
 
-    /// Reads a value. (Not through `UserMemory`, which some kernels are built without: this memory is ours.)
+    // The bytes are this process's own and always there, so plain accesses do: a kernel built without
+    // CONFIG_CROSS_MEMORY_ATTACH has no others.
+
+    /// Reads a value.
     func load<T: BitwiseCopyable>(_ initial: T, at offset: Int = 0) -> T {
         var value = initial
-        let size = MemoryLayout<T>.size
-        precondition(offset >= 0 && size <= byteCount && offset <= byteCount - size, "beyond the buffer")
-        // SAFETY: the value's own bytes; any bytes are a value of a BitwiseCopyable type of the uAPI.
+        // SAFETY: any bit pattern is a value of a uAPI structure.
         unsafe withUnsafeMutableBytes(of: &value) { bytes in
-            for index in 0..<size { unsafe bytes[index] = mapping.window.load8(first + offset + index) }
+            precondition(offset >= 0 && bytes.count <= byteCount - offset, "beyond the buffer")
+            for index in 0..<bytes.count {
+                unsafe bytes[index] = window.load8(start + offset + index)
+            }
         }
         return value
     }
 
     /// Writes a value.
     func store<T: BitwiseCopyable>(_ value: T, at offset: Int = 0) {
-        let size = MemoryLayout<T>.size
-        precondition(offset >= 0 && size <= byteCount && offset <= byteCount - size, "beyond the buffer")
-        // SAFETY: the value's own bytes.
+        // SAFETY: only the value's own bytes are read.
         unsafe withUnsafeBytes(of: value) { bytes in
-            for index in 0..<size { mapping.window.store8(first + offset + index, unsafe bytes[index]) }
+            precondition(offset >= 0 && bytes.count <= byteCount - offset, "beyond the buffer")
+            for index in 0..<bytes.count {
+                window.store8(start + offset + index, unsafe bytes[index])
+            }
         }
     }
 
