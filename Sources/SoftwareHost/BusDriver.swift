@@ -59,6 +59,14 @@ protocol BusDriver: AnyObject {
     /// The address space that the device's DMA goes through from now on; nil blocks all DMA. Set by the core
     /// when the device's group or the device itself is attached and detached.
     func attach(to addressSpace: (any DMAAddressSpace)?)
+
+    /// Asks whoever has the device open to give it back (kernel.md A.11). Called with no lock held, at once and
+    /// then at intervals, while somebody wants to take the device from its driver.
+    /// - Parameter count: how many times it was asked before.
+    func requestRelease(count: Int)
+
+    /// The device is taken from this driver; it isn't open. Another driver may get it right after this.
+    func withdraw()
 }
 
 extension BusDriver {

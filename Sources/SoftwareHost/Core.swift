@@ -5,7 +5,8 @@ import VFIOHost
 /// What all objects of one software kernel share: the machine, its rights, the handles, and the lock of the
 /// life cycle.
 ///
-/// **Locks**, in the order in which they may be taken (kernel.md K.1):
+/// **Locks**, in the order in which they may be taken (kernel.md K.1). Whoever waits for a device to be released
+/// holds none of them (`changes`, in Binding.swift).
 /// 1. a device's `openLock`: its first opening and last closing (Linux's device set lock);
 /// 2. `lock`: everything about who belongs to whom: groups, containers, ownership, counts (Linux's group and
 ///    container locks, as one: these events are rare);
@@ -26,10 +27,14 @@ final class Core: @unchecked Sendable {
     let hasIOMMUFD: Bool
     let hasDeviceNodes: Bool
     let parameters: Shared<ModuleParameters>
+    /// Wakes those who wait, with `lock`, for a device to be released, or for their turn to change its driver.
+    let changes = Condition()
+    /// How often the users of a device are asked to release it while somebody waits for that, in milliseconds.
+    let requestInterval: Int
     private let makeBusDriver: BusDriverMaker
     /// In the order of the description.
-    private(set) var devices: [MachineDevice] = []
-    private(set) var iommuGroups: [MachineGroup] = []
+    var devices: [MachineDevice] = []
+    var iommuGroups: [MachineGroup] = []
     /// VFIO's groups: those with a device that is bound to a VFIO driver.
     private(set) var groups: [Group] = []
 
@@ -47,6 +52,7 @@ final class Core: @unchecked Sendable {
         hasIOMMUFD = machine.hasIOMMUFD
         hasDeviceNodes = machine.hasDeviceNodes
         parameters = Shared(machine.parameters)
+        requestInterval = max(1, machine.releaseRequestMilliseconds)
         self.makeBusDriver = makeBusDriver
         var drivers: [(MachineDevice, String)] = []
         for group in machine.groups {
@@ -59,20 +65,25 @@ final class Core: @unchecked Sendable {
         for device in machine.ungroupedDevices { add(device, to: nil, &drivers) }
         // Drivers that keep the DMA for themselves first, as a kernel that boots: no user owns anything yet.
         for (device, driver) in drivers {
-            let record = DriverRecord(named: driver)
-            if record.isVFIO && device.model == nil { throw .noModel(device.address, driver: driver) }
-            if record.isVFIO && device.machineGroup == nil && !allowsUnprotectedGroups {
-                throw .noGroup(device.address, driver: driver)
-            }
-            do throws(Errno) {
-                try probe(device, record)
-            } catch {
-                throw .refused(device.address, driver: driver, error)
-            }
+            try bindFirst(device, to: driver)
         }
     }
 
-    private func add(
+    /// Binds a device that has just appeared to the driver that its description names.
+    func bindFirst(_ device: MachineDevice, to driver: String) throws(MachineError) {
+        let record = DriverRecord(named: driver)
+        if record.isVFIO && device.model == nil { throw .noModel(device.address, driver: driver) }
+        if record.isVFIO && device.machineGroup == nil && !allowsUnprotectedGroups {
+            throw .noGroup(device.address, driver: driver)
+        }
+        do throws(Errno) {
+            try probe(device, record)
+        } catch {
+            throw .refused(device.address, driver: driver, error)
+        }
+    }
+
+    func add(
         _ device: PCIDevice, to group: MachineGroup?, _ drivers: inout [(MachineDevice, String)]
     ) {
         // Checked by `validate`.
@@ -124,7 +135,9 @@ final class Core: @unchecked Sendable {
     func remove(_ device: MachineDevice) {
         device.driver = nil
         device.node = nil
+        device.isLeaving = false
         device.bus?.attach(to: nil)
+        device.bus?.withdraw()
         device.bus = nil
         guard let group = device.group else { return }
         device.group = nil

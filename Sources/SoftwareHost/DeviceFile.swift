@@ -63,7 +63,7 @@ final class DeviceFile: FileObject {
                     iommufd = dropBinding()
                 }
             }
-            core.lock.withLock { device.fileCount -= 1 }
+            core.letGo(of: device)
         }
         groupFile?.letGo()
         iommufd?.letGo()

@@ -26,6 +26,10 @@ final class MachineDevice {
     var openCount = 0
     /// How many files there are; each keeps the driver from being unbound.
     var fileCount = 0
+    /// Whether somebody changes its driver; others who want to wait.
+    var isChangingDriver = false
+    /// Whether it is being taken from its VFIO driver: nobody can open it any more (kernel.md A.11).
+    var isLeaving = false
     /// What a file of the device's own node is bound to.
     var binding: IOMMUFDDevice?
     /// The file of the group that the first opening came through; kept open until the last closing.

@@ -1,5 +1,6 @@
 import LinuxSystem
 import VFIOABI
+import VFIOHost
 
 /// The open node of a group (kernel.md A.4). There is one at a time for each group.
 ///
@@ -88,6 +89,40 @@ final class GroupFile: FileObject {
         group.leaveContainer()
     }
 
+    // MARK: external users (kernel.md A.10)
+
+    /// Somebody relies on the group's IOMMU. The caller's hold on the file goes over to that user.
+    func addExternalUser() throws(Errno) {
+        try core.lock.withLock { () throws(Errno) in
+            guard let container = group.container else { throw .invalid }
+            if group.isUnprotected { throw .notPermitted }
+            if case .none = container.driver { throw .invalid }
+            group.containerUsers += 1
+        }
+    }
+
+    /// Somebody doesn't rely on it any more, and lets go of the file.
+    func removeExternalUser() {
+        // A group that is gone was taken out of its container whoever relied on it.
+        core.lock.withLock { if !group.isGone { group.containerUsers -= 1 } }
+        letGo()
+    }
+
+    /// `VFIO_CHECK_EXTENSION` of the container; 0 without one.
+    func checkExtension(_ number: Extension) -> Int32 {
+        core.lock.withLock { group.container?.checkExtension(number) ?? 0 }
+    }
+
+    /// Whether the IOMMU makes the DMA of all devices coherent.
+    var enforcesCoherency: Bool {
+        core.lock.withLock { group.devices.isEmpty || core.iommu.enforcesCoherency }
+    }
+
+    /// Whether a device belongs to the group, and a VFIO driver has it.
+    func has(_ address: PCIAddress) -> Bool {
+        core.lock.withLock { group.devices.contains { $0.address == address } }
+    }
+
     // MARK: devices
 
     /// GET_DEVICE_FD (kernel.md A.6).
@@ -95,7 +130,7 @@ final class GroupFile: FileObject {
         let name = try UserString.load(from: address, limit: pageSize)
         let (device, bus) = try core.lock.withLock {
             () throws(Errno) -> (MachineDevice, any BusDriver) in
-            for device in group.devices {
+            for device in group.devices where !device.isLeaving {
                 guard let bus = device.bus, try DeviceName.matches(name, device) else { continue }
                 // Keeps the driver from being unbound until there is a file, or an error.
                 device.fileCount += 1
@@ -104,12 +139,14 @@ final class GroupFile: FileObject {
             throw .noDevice
         }
         do throws(Errno) {
-            try device.openLock.withLock { () throws(Errno) in try openDevice(device, bus) }
+            return try core.files.install { () throws(Errno) -> OpenFile in
+                try device.openLock.withLock { () throws(Errno) in try openDevice(device, bus) }
+                return .device(DeviceFile(core, device, bus, throughGroup: group))
+            }
         } catch {
-            core.lock.withLock { device.fileCount -= 1 }
+            core.letGo(of: device)
             throw error
         }
-        return try core.files.install(.device(DeviceFile(core, device, bus, throughGroup: group)))
     }
 
     /// Grants access to a device, and opens it if it is the first. With the device's `openLock` held.

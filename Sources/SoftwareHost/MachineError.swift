@@ -56,13 +56,20 @@ extension MachineDescription {
         var numbers: [Int] = []
         var addresses: [PCIAddress] = []
         for group in groups {
-            guard 0...Int(Int32.max) ~= group.number else { throw .impossibleGroup(group.number) }
-            if iommu.kind == .none && !group.isEmulated { throw .groupWithoutIOMMU(group.number) }
+            try Self.validate(group: group.number, isEmulated: group.isEmulated, iommu)
             if numbers.contains(group.number) { throw .duplicateGroup(group.number) }
             numbers.append(group.number)
             for device in group.devices { try device.validate(&addresses) }
         }
         for device in ungroupedDevices { try device.validate(&addresses) }
+    }
+
+    /// Looks whether a machine with this IOMMU can have a group of this number.
+    static func validate(
+        group number: Int, isEmulated: Bool = false, _ iommu: IOMMU
+    ) throws(MachineError) {
+        guard 0...Int(Int32.max) ~= number else { throw .impossibleGroup(number) }
+        if iommu.kind == .none && !isEmulated { throw .groupWithoutIOMMU(number) }
     }
 }
 

@@ -62,6 +62,8 @@ final class PCIBusDriver: BusDriver, @unchecked Sendable {
     var mappings: [PCIMapping] = []
     /// The empty file that stands in for memory that is off; made when first needed.
     var nothing: Int32 = -1
+    /// Whether the function sits in this driver's slot.
+    private var isInSlot = true
     /// Whether a function reset worked when the device was opened.
     var canReset = false
     /// What a close restores.
@@ -112,7 +114,7 @@ final class PCIBusDriver: BusDriver, @unchecked Sendable {
     }
 
     deinit {
-        function.plug(into: nil)
+        withdraw()
         if nothing >= 0 { _ = Descriptor(owning: nothing) }
     }
 
@@ -127,6 +129,17 @@ final class PCIBusDriver: BusDriver, @unchecked Sendable {
     /// - Returns: whether somebody listens.
     @discardableResult
     func requestRelease() -> Bool { interrupts.signal(.request) }
+
+    func requestRelease(count: Int) { requestRelease() }
+
+    /// Only once: after it the function may sit in another driver's slot.
+    func withdraw() {
+        lock.lock()
+        defer { lock.unlock() }
+        guard isInSlot else { return }
+        isInSlot = false
+        function.plug(into: nil)
+    }
 
     /// Tells the user of an uncorrectable error: signals `VFIO_PCI_ERR_IRQ_INDEX`.
     /// - Returns: whether somebody listens.

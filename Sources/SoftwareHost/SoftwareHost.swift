@@ -46,9 +46,10 @@ public final class SoftwareHost: Host, @unchecked Sendable {
     ///   (``NodePermission``); `EPERM` for an unprotected group without the right to use it; `EBUSY` for a group
     ///   that is open, or whose devices are in use by themselves; `EMFILE`.
     public func open(_ node: Node) throws(Errno) -> Int32 {
-        try core.checkPermission(node)
-        let file = try core.lock.withLock { () throws(Errno) -> OpenFile in try core.file(for: node) }
-        return try core.files.install(file)
+        return try core.files.install { () throws(Errno) -> OpenFile in
+            try core.checkPermission(node)
+            return try core.lock.withLock { () throws(Errno) -> OpenFile in try core.file(for: node) }
+        }
     }
 
     /// Closes a handle; numbers that aren't handles are left alone.
@@ -157,21 +158,6 @@ public final class SoftwareHost: Host, @unchecked Sendable {
 
     /// How many bytes of memory are counted as locked for DMA, all containers together.
     public var lockedByteCount: UInt64 { core.process.lockedPages * UInt64(pageSize) }
-
-    /// Binds a device to a driver, or takes it from its driver (nil).
-    ///
-    /// A device that is bound to another driver is taken from that one first; if the new one refuses it, it
-    /// has no driver afterwards.
-    /// - Throws: `ENODEV` for an address without a device, and for a VFIO driver and a device that is only
-    ///   there; `EBUSY` for a device that has this driver already, that somebody has open (Linux waits), or
-    ///   whose DMA a user owns and the driver wants for itself; `EINVAL` for a VFIO driver and a device without
-    ///   a group on a machine that doesn't allow that; what the driver answers.
-    public func bind(_ address: PCIAddress, to driver: String?) throws(Errno) {
-        guard let device = core.devices.first(where: { $0.address == address }) else { throw .noDevice }
-        try device.openLock.withLock { () throws(Errno) in
-            try core.lock.withLock { () throws(Errno) in try core.bind(device, to: driver) }
-        }
-    }
 
     /// What there is on the machine.
     public func inventory() throws(InventoryError) -> Inventory {
