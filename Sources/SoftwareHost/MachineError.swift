@@ -56,7 +56,7 @@ extension MachineDescription {
         var numbers: [Int] = []
         var addresses: [PCIAddress] = []
         for group in groups {
-            try Self.validate(group: group.number, isEmulated: group.isEmulated, iommu)
+            try Self.validate(group: group.number, group.isEmulated ? nil : iommu)
             if numbers.contains(group.number) { throw .duplicateGroup(group.number) }
             numbers.append(group.number)
             for device in group.devices { try device.validate(&addresses) }
@@ -65,11 +65,10 @@ extension MachineDescription {
     }
 
     /// Looks whether a machine with this IOMMU can have a group of this number.
-    static func validate(
-        group number: Int, isEmulated: Bool = false, _ iommu: IOMMU
-    ) throws(MachineError) {
+    /// - Parameter iommu: nil for a group that needs none.
+    static func validate(group number: Int, _ iommu: IOMMU?) throws(MachineError) {
         guard 0...Int(Int32.max) ~= number else { throw .impossibleGroup(number) }
-        if iommu.kind == .none && !isEmulated { throw .groupWithoutIOMMU(number) }
+        if iommu?.kind == IOMMU.Kind.none { throw .groupWithoutIOMMU(number) }
     }
 }
 

@@ -35,6 +35,16 @@ final class SoftwareMachineControl: MachineControl {
         try host.parameters.set(name, to: text)
     }
 
+    func resetMethods(of device: PCIAddress) throws(Errno) -> String {
+        try host.resetMethods(of: device).map(\.name).joined(separator: " ")
+    }
+
+    func setResetMethods(_ text: String, of device: PCIAddress) throws(Errno) {
+        try host.setResetMethods(text: text, of: device)
+    }
+
+    func reset(_ device: PCIAddress) throws(Errno) { try host.reset(device) }
+
     func setVirtualFunctionCount(_ count: Int, of device: PCIAddress) throws(Errno) {
         throw .notSupported
     }

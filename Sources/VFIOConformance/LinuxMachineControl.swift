@@ -51,6 +51,23 @@ public final class LinuxMachineControl: MachineControl {
         return "\(sysfs)/module/\(parts[0])/parameters/\(parts[1])"
     }
 
+    /// Reads `reset_method`.
+    public func resetMethods(of device: PCIAddress) throws(Errno) -> String {
+        try FileSystem.text(of: "\(sysfs)/bus/pci/devices/\(device)/reset_method")
+    }
+
+    /// Writes `reset_method`.
+    public func setResetMethods(_ text: String, of device: PCIAddress) throws(Errno) {
+        // A write of nothing never gets to the kernel's driver.
+        try FileSystem.write(
+            text.isEmpty ? "\n" : text, to: "\(sysfs)/bus/pci/devices/\(device)/reset_method")
+    }
+
+    /// Writes `reset`.
+    public func reset(_ device: PCIAddress) throws(Errno) {
+        try FileSystem.write("1", to: "\(sysfs)/bus/pci/devices/\(device)/reset")
+    }
+
     /// Writes `sriov_numvfs`.
     public func setVirtualFunctionCount(_ count: Int, of device: PCIAddress) throws(Errno) {
         try FileSystem.write("\(count)", to: "\(sysfs)/bus/pci/devices/\(device)/sriov_numvfs")

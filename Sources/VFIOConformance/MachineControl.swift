@@ -23,6 +23,15 @@ public protocol MachineControl: AnyObject, Sendable {
     /// Changes a module parameter.
     func setParameter(_ name: String, to text: String) throws(Errno)
 
+    /// The ways in which a device is reset, in the order in which they are tried: sysfs's `reset_method`.
+    func resetMethods(of device: PCIAddress) throws(Errno) -> String
+
+    /// Writes sysfs's `reset_method`: words, "default", or nothing for no way at all.
+    func setResetMethods(_ text: String, of device: PCIAddress) throws(Errno)
+
+    /// Resets a device behind its user's back: sysfs's `reset`.
+    func reset(_ device: PCIAddress) throws(Errno)
+
     /// Makes virtual functions of a device: sysfs's `sriov_numvfs`.
     func setVirtualFunctionCount(_ count: Int, of device: PCIAddress) throws(Errno)
 
