@@ -38,6 +38,8 @@ final class File {
     }
 
     /// Sends a request with a structure whose changes don't matter.
+    // A number must go to the function above, and not be taken for a structure.
+    @_disfavoredOverload
     func request<T: BitwiseCopyable>(_ request: Request, _ structure: T) -> Answer {
         var copy = structure
         return self.request(request, &copy)

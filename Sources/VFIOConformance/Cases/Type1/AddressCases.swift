@@ -84,7 +84,9 @@ let addressCases: [Case] = [
         t.expect(group.request(.groupSetContainer, bench.container.number), .success, "SET_CONTAINER")
     },
     Case("B.6", "unmapping what is marked takes the mark along") { t in
-        if t.kernel.isBefore(6, 3) { throw t.skip("before 6.3 a group waits until all mappings have an address") }
+        if t.kernel.isBefore(6, 3) {
+            throw t.skip("before 6.3 a group waits until all mappings have an address")
+        }
         let bench = try t.bench()
         let group = try t.open(t.nvme.groupNode)
         t.expect(bench.map(0x10_0000), .success, "map")

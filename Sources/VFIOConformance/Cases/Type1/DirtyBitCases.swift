@@ -98,7 +98,8 @@ let dirtyBitCases: [Case] = [
         t.expect(bench.getDirty(0x10_0000, size: 2 * bench.page, words.bitmap), .success, "from its start")
         t.expect(words.text, equals: "0x3", "bits")
         words[0] = 0
-        t.expect(bench.getDirty(0xf_e000, size: 4 * bench.page, words.bitmap), .success, "from 2 pages before")
+        t.expect(
+            bench.getDirty(0xf_e000, size: 4 * bench.page, words.bitmap), .success, "from 2 pages before")
         t.expect(words.text, equals: "0xc", "bits")
     },
     Case("B.7", "what is mapped while pages are tracked is tracked, too") { t in

@@ -63,7 +63,8 @@ let dirtyRequestCases: [Case] = [
         let last = 0 &- bench.page
         t.expect(bench.getDirty(0, size: 0, words.bitmap), .errno(.invalid), "size 0")
         t.expect(
-            bench.getDirty(last, size: 2 * bench.page, words.bitmap), .errno(.overflow), "wraps", .wrapIsInvalid)
+            bench.getDirty(last, size: 2 * bench.page, words.bitmap), .errno(.overflow), "wraps",
+            .wrapIsInvalid)
         t.expect(
             bench.getDirty(last + 1, size: 2 * bench.page, Bitmap()), .errno(.overflow), "wraps, no bitmap",
             .wrapIsInvalid)
@@ -91,7 +92,8 @@ let dirtyRequestCases: [Case] = [
         let words = try t.words(2)
         t.expect(bench.dirty(.start), .success, "START")
         func get(_ pages: UInt64, _ size: UInt64) -> Answer {
-            bench.getDirty(0, size: pages * bench.page, Bitmap(pageSize: bench.page, size: size, data: words.data))
+            bench.getDirty(
+                0, size: pages * bench.page, Bitmap(pageSize: bench.page, size: size, data: words.data))
         }
         t.expect(get(1, 0), .errno(.invalid), "1 page, no bytes")
         t.expect(get(1, 1), .errno(.invalid), "1 page, 1 byte")

@@ -6,13 +6,16 @@ import VFIOHost
 let emulatedCases: [Case] = [
     Case("B.10", "without an IOMMU addresses can't be updated, and DMA is coherent") { t in
         try t.withEmulatedGroup { bench in
-            t.expect(bench.container.request(.checkExtension, 10), .value(0), "extension 10",
+            t.expect(
+                bench.container.request(.checkExtension, 10), .value(0), "extension 10",
                 .before(6, 3, .value(1), "6.3 keeps emulated devices away from address updates"))
             t.expect(bench.container.request(.checkExtension, 4), .value(1), "extension 4")
             t.expect(bench.map(0), .success, "map")
-            t.expect(bench.unmap(0, size: bench.page, .vaddr).answer, .errno(.busy), "mark",
+            t.expect(
+                bench.unmap(0, size: bench.page, .vaddr).answer, .errno(.busy), "mark",
                 .before(6, 3, .success, "6.3 keeps emulated devices away from address updates"))
-            t.expect(bench.unmap(1, size: 0, .vaddr).answer, .errno(.busy), "mark nonsense",
+            t.expect(
+                bench.unmap(1, size: 0, .vaddr).answer, .errno(.busy), "mark nonsense",
                 .before(6, 3, .errno(.invalid), "6.3 keeps emulated devices away from address updates"))
         }
     },
@@ -24,7 +27,8 @@ let emulatedCases: [Case] = [
             t.expect(chain.migration?.pageSizes == bench.page, "dirty pages are told in pages of 4 KiB")
         }
     },
-    Case("B.10", "without an IOMMU mapping is a mere note: no memory is looked at, no address out of reach") { t in
+    Case("B.10", "without an IOMMU mapping is a mere note: no memory is looked at, no address out of reach") {
+        t in
         try t.withEmulatedGroup { bench in
             func map(_ iova: UInt64, _ vaddr: UInt64, _ size: UInt64) -> Answer {
                 bench.map(DMAMap(flags: [.read, .write], vaddr: vaddr, iova: iova, size: size))
@@ -55,7 +59,8 @@ let emulatedCases: [Case] = [
             t.expect(words.text, equals: "0x0", "bits: the word is written all the same")
         }
     },
-    Case("B.10", "a mapping too long to be tracked is refused at START, and refused while pages are tracked") { t in
+    Case("B.10", "a mapping too long to be tracked is refused at START, and refused while pages are tracked")
+    { t in
         try t.withEmulatedGroup { bench in
             let long = DMAMap(flags: .read, vaddr: 0, iova: 1 << 44, size: 1 << 43)
             t.expect(bench.map(long), .success, "2^31 pages")
@@ -98,17 +103,20 @@ let emulatedCases: [Case] = [
             t.expect(
                 joining(try t.reservedForEdu().first, bench.memory.vaddr, "reserved"), .errno(.invalid),
                 "reserved")
-            t.expect(joining(1 << 60, bench.memory.vaddr, "out of reach"), .errno(.badAddress), "out of reach")
+            t.expect(
+                joining(1 << 60, bench.memory.vaddr, "out of reach"), .errno(.badAddress), "out of reach")
             t.expect(joining(0, bench.memory.vaddr, "possible"), .success, "possible")
         }
     },
-    Case("B.10", "both kinds of groups in one container: what the one with the IOMMU brings goes with it") { t in
+    Case("B.10", "both kinds of groups in one container: what the one with the IOMMU brings goes with it") {
+        t in
         try t.withEmulatedGroup { bench in
             let words = try t.words(1)
             let group = try t.open(t.edu.groupNode)
             let container = bench.container
             t.expect(group.request(.groupSetContainer, container.number), .success, "it joins")
-            t.expect(container.request(.checkExtension, 10), .value(0), "extension 10",
+            t.expect(
+                container.request(.checkExtension, 10), .value(0), "extension 10",
                 .before(6, 3, .value(1), "6.3 keeps emulated devices away from address updates"))
             t.expect(Type1Chain(container)?.ranges.isEmpty == false, "there are ranges")
             t.expect(bench.map(0, pages: 4), .success, "map")

@@ -4,7 +4,8 @@ import VFIOHost
 
 /// B.4: how locked memory is counted and limited.
 let lockedMemoryCases: [Case] = [
-    Case("B.4", "no more memory can be locked than the process may lock, and a refusal leaves nothing locked") { t in
+    Case("B.4", "no more memory can be locked than the process may lock, and a refusal leaves nothing locked")
+    { t in
         let bench = try t.bench()
         try t.lockingAtMost(pages: 4) { _ in
             t.expect(bench.map(0x10_0000, pages: 5), .errno(.noMemory), "5 pages of 4")

@@ -24,7 +24,8 @@ let mapCases: [Case] = [
     },
     Case("B.4", "MAP_DMA changes nothing in its structure") { t in
         let bench = try t.bench()
-        var request = DMAMap(flags: [.read, .write], vaddr: bench.memory.vaddr, iova: 0x1000, size: bench.page)
+        var request = DMAMap(
+            flags: [.read, .write], vaddr: bench.memory.vaddr, iova: 0x1000, size: bench.page)
         let before = request
         t.expect(bench.container.request(.iommuMapDMA, &request), .success, "map")
         t.expect(request == before, "the structure is as it was")
@@ -49,7 +50,8 @@ let mapCases: [Case] = [
     Case("B.4", "a size of 0 is refused before anything else about addresses") { t in
         let bench = try t.bench()
         t.expect(bench.map(0x1000, pages: 0), .errno(.invalid), "size 0")
-        t.expect(bench.map(DMAMap(flags: .read, vaddr: .max, iova: .max, size: 0)), .errno(.invalid), "at the end")
+        t.expect(
+            bench.map(DMAMap(flags: .read, vaddr: .max, iova: .max, size: 0)), .errno(.invalid), "at the end")
     },
     Case("B.4", "an IOVA that wraps is told before flags and alignment") { t in
         let bench = try t.bench()
@@ -69,7 +71,8 @@ let mapCases: [Case] = [
         }
         t.expect(map(.read, last), .errno(.overflow), "one page too many", .wrapIsInvalid)
         t.expect(map([], last), .errno(.overflow), "and no flags", .wrapIsInvalid)
-        t.expect(map([.read, .vaddr], last + 5), .errno(.overflow), "wrong flags, misaligned", .wrapIsInvalid)
+        t.expect(
+            map([.read, .vaddr], last + 5), .errno(.overflow), "wrong flags, misaligned", .wrapIsInvalid)
         t.expect(map(.vaddr, last), .errno(.overflow), "a new address", .wrapIsInvalid)
     },
     Case("B.4", "the very last page doesn't wrap, but lies beyond what the IOMMU reaches") { t in

@@ -63,7 +63,8 @@ let mapMemoryCases: [Case] = [
         t.expect(
             bench.map(
                 DMAMap(
-                    flags: [.read, .write], vaddr: vaddr + 4 * bench.page, iova: 0x20_0000, size: 4 * bench.page)),
+                    flags: [.read, .write], vaddr: vaddr + 4 * bench.page, iova: 0x20_0000,
+                    size: 4 * bench.page)),
             .success, "READ and WRITE")
     },
     Case("B.4", "the same memory can be mapped at several IOVAs") { t in
@@ -72,7 +73,8 @@ let mapMemoryCases: [Case] = [
         t.expect(bench.map(0x20_0000, pages: 4), .success, "twice")
         t.expect(bench.map(0x30_0000, pages: 2, from: 1, .read), .success, "a part of it, for reading")
         t.expect(bench.unmapped(0x10_0000, pages: 4), equals: "4 pages", "the first goes")
-        t.expect(bench.unmapped(0x20_0000, pages: 0x101), equals: "EINVAL", "a range that ends inside the third")
+        t.expect(
+            bench.unmapped(0x20_0000, pages: 0x101), equals: "EINVAL", "a range that ends inside the third")
         t.expect(bench.unmapped(0x20_0000, pages: 0x102), equals: "6 pages", "the others")
     },
     Case("B.4", "mapping and unmapping need no open device, and other containers have their own IOVAs") { t in

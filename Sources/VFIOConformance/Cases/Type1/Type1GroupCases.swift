@@ -9,7 +9,8 @@ let type1GroupCases: [Case] = [
         let group = try t.open(t.nvme.groupNode)
         t.expect(bench.map(0x10_0000, pages: 4), .success, "map")
         let ranges = Type1Chain(bench.container)?.ranges
-        t.expect(group.request(.groupSetContainer, bench.container.number), .success, "the second group joins")
+        t.expect(
+            group.request(.groupSetContainer, bench.container.number), .success, "the second group joins")
         t.expect(bench.map(0x10_0000), .errno(.exists), "still mapped")
         t.expect(bench.available == 65534, "one mapping")
         t.expect(group.request(.groupUnsetContainer), .success, "the second group leaves")
@@ -20,7 +21,8 @@ let type1GroupCases: [Case] = [
         let bench = try t.bench()
         let group = try t.open(t.nvme.groupNode)
         t.expect(bench.map(0x10_0000, pages: 4), .success, "map")
-        t.expect(group.request(.groupSetContainer, bench.container.number), .success, "the second group joins")
+        t.expect(
+            group.request(.groupSetContainer, bench.container.number), .success, "the second group joins")
         t.expect(bench.group.request(.groupUnsetContainer), .success, "the first leaves")
         t.expect(bench.unmapped(0x10_0000, pages: 4), equals: "4 pages", "unmap")
     },
@@ -33,12 +35,14 @@ let type1GroupCases: [Case] = [
         t.expect(bench.unmapped(0x10_0000, pages: 4), equals: "EINVAL", "unmap")
         t.expect(bench.container.request(.iommuGetInfo), .errno(.invalid), "GET_INFO of nothing")
         t.expect(
-            bench.group.request(.groupSetContainer, bench.container.number), .success, "the group joins again")
+            bench.group.request(.groupSetContainer, bench.container.number), .success, "the group joins again"
+        )
         t.expect(bench.map(0x20_0000), .errno(.invalid), "map before SET_IOMMU")
         t.expect(bench.container.request(.setIOMMU, 3), .success, "SET_IOMMU")
         t.expect(bench.available == 65535, "nothing is mapped")
         t.expect(
-            bench.getDirty(0, size: bench.page, try t.words(1).bitmap), .errno(.invalid), "nothing is tracked")
+            bench.getDirty(0, size: bench.page, try t.words(1).bitmap), .errno(.invalid), "nothing is tracked"
+        )
     },
     Case("B.9", "a container can be version 1 after it was version 2") { t in
         let bench = try t.bench()

@@ -14,7 +14,10 @@ let type1InfoCases: [Case] = [
             .before(6, 13, .value(1), "nested type 1 containers were removed after 6.12"))
         t.note(bench.container.request(.checkExtension, 4), "extension 4, which depends on the IOMMU")
     },
-    Case("B.2", "addresses can be updated as long as no group is emulated, which is known once there is an IOMMU") {
+    Case(
+        "B.2",
+        "addresses can be updated as long as no group is emulated, which is known once there is an IOMMU"
+    ) {
         t in
         let container = try t.open(.container)
         t.expect(container.request(.checkExtension, 10), .value(0), "an empty container")
@@ -50,7 +53,8 @@ let type1InfoCases: [Case] = [
         let bench = try t.bench()
         t.expect(bench.container.request(.iommuGetInfo), .errno(.badAddress), "null")
         let short = try t.buffer(atEndOfPage: 15)
-        t.expect(bench.container.request(.iommuGetInfo, short), .errno(.badAddress), "15 bytes at the page's end")
+        t.expect(
+            bench.container.request(.iommuGetInfo, short), .errno(.badAddress), "15 bytes at the page's end")
         for (argsz, answer) in [(0, .errno(.invalid)), (15, .errno(.invalid)), (16, .success)]
             as [(UInt32, Answer)]
         {
@@ -67,17 +71,19 @@ let type1InfoCases: [Case] = [
             buffer.store(argsz)
             t.expect(bench.container.request(.iommuGetInfo, buffer), .success, "argsz \(argsz)")
             let bytes = buffer.bytes
-            let end = (0..<64).last { bytes[$0] != 0xaa }.map { $0 + 1 } ?? 0
+            let end = (bytes.lastIndex { $0 != 0xaa } ?? -1) + 1
             t.expect(
                 end, equals: written, "argsz \(argsz): bytes written",
-                .when(t.kernel.isBefore(6, 6), value: min(written, 20), "6.6 made the structure 24 bytes long"))
+                .when(
+                    t.kernel.isBefore(6, 6), value: min(written, 20), "6.6 made the structure 24 bytes long"))
         }
         let edge = try t.buffer(atEndOfPage: 16)
         edge.store(UInt32(24))
         t.expect(
             bench.container.request(.iommuGetInfo, edge), .errno(.badAddress), "argsz 24, 16 bytes writable")
     },
-    Case("B.3", "GET_INFO tells how much room the chain needs, and where it begins only if it is there") { t in
+    Case("B.3", "GET_INFO tells how much room the chain needs, and where it begins only if it is there") {
+        t in
         let bench = try t.bench()
         let buffer = try t.buffer(4096)
         buffer.store(UInt32(24))
@@ -127,7 +133,8 @@ let type1InfoCases: [Case] = [
         let ranges = chain.ranges
         t.expect(!ranges.isEmpty, "there are some")
         t.expect(
-            zip(ranges, ranges.dropFirst()).allSatisfy { $0.upperBound < $1.lowerBound }, "in ascending order")
+            zip(ranges, ranges.dropFirst()).allSatisfy { $0.upperBound < $1.lowerBound }, "in ascending order"
+        )
         let record = try t.edu
         let reserved = try t.inventory.group(record.group ?? -1)?.reservedRegions ?? []
         t.expect(

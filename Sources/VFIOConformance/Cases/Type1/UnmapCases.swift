@@ -10,7 +10,9 @@ let unmapCases: [Case] = [
         let short = try t.buffer(atEndOfPage: 23)
         t.expect(bench.container.request(.iommuUnmapDMA, short), .errno(.badAddress), "23 bytes, argsz 0")
         let full = try t.buffer(atEndOfPage: 24)
-        for (argsz, answer) in [(0, .errno(.invalid)), (23, .errno(.invalid)), (24, .success), (.max, .success)]
+        for (argsz, answer) in [
+            (0, .errno(.invalid)), (23, .errno(.invalid)), (24, .success), (.max, .success),
+        ]
             as [(UInt32, Answer)]
         {
             full.store(DMAUnmap(argsz: argsz, iova: 0, size: bench.page))
@@ -71,7 +73,8 @@ let unmapCases: [Case] = [
         t.expect(bench.map(0x10_8000, pages: 4), .success, "the second")
         for (page, pages, label) in [
             (1, 3, "begins inside"), (0, 3, "ends inside"), (1, 2, "lies inside"), (1, 8, "both ends inside"),
-            (0, 10, "all of the first, a part of the second"), (2, 10, "a part of the first, all of the second"),
+            (0, 10, "all of the first, a part of the second"),
+            (2, 10, "a part of the first, all of the second"),
         ] as [(UInt64, UInt64, String)] {
             t.expect(bench.unmapped(0x10_0000 + page * bench.page, pages: pages), equals: "EINVAL", label)
         }
@@ -124,12 +127,14 @@ let unmapCases: [Case] = [
         do {
             let gone = try UserPages(pages: 2)
             t.expect(
-                bench.map(DMAMap(flags: .read, vaddr: gone.vaddr, iova: 0x10_0000, size: gone.size)), .success,
+                bench.map(DMAMap(flags: .read, vaddr: gone.vaddr, iova: 0x10_0000, size: gone.size)),
+                .success,
                 "map")
         }
         t.expect(bench.unmapped(0x10_0000, pages: 2), equals: "2 pages", "unmap")
     },
-    Case("B.5", "unmapping with dirty bits wants a bitmap that makes sense, before it looks at the range") { t in
+    Case("B.5", "unmapping with dirty bits wants a bitmap that makes sense, before it looks at the range") {
+        t in
         let bench = try t.bench()
         let words = try t.words(1)
         let request = DMAUnmapWithBitmap(iova: 1, size: bench.page, bitmap: words.bitmap)
@@ -154,7 +159,8 @@ let unmapCases: [Case] = [
             bench.unmapDirty(0, size: 65 * bench.page, words.bitmap).answer, .errno(.invalid),
             "65 pages in 8 bytes")
     },
-    Case("B.5", "dirty bits can be asked for only while they are tracked, and in the smallest page size") { t in
+    Case("B.5", "dirty bits can be asked for only while they are tracked, and in the smallest page size") {
+        t in
         let bench = try t.bench()
         let words = try t.words(1)
         t.expect(bench.map(0), .success, "map")

@@ -9,7 +9,8 @@ let unmapVersion1Cases: [Case] = [
         t.expect(bench.map(0x10_0000, pages: 4), .success, "4 pages")
         t.expect(bench.unmapped(0x10_0000, pages: 1), equals: "4 pages", "its first page")
         t.expect(bench.map(0x10_0000, pages: 4), .success, "4 pages")
-        t.expect(bench.unmapped(0xf_8000, pages: 9), equals: "4 pages", "a range that ends with its first page")
+        t.expect(
+            bench.unmapped(0xf_8000, pages: 9), equals: "4 pages", "a range that ends with its first page")
         t.expect(bench.available == 65535, "nothing is mapped")
     },
     Case("B.5", "version 1 leaves everything if the range begins inside a mapping") { t in
@@ -17,7 +18,8 @@ let unmapVersion1Cases: [Case] = [
         t.expect(bench.map(0x10_0000, pages: 4), .success, "the first")
         t.expect(bench.map(0x10_4000, pages: 4), .success, "the second")
         t.expect(bench.unmapped(0x10_1000, pages: 1), equals: "0 pages", "a page inside")
-        t.expect(bench.unmapped(0x10_3000, pages: 9), equals: "0 pages", "its last page, and all of the second")
+        t.expect(
+            bench.unmapped(0x10_3000, pages: 9), equals: "0 pages", "its last page, and all of the second")
         t.expect(bench.available == 65533, "both are mapped")
     },
     Case("B.5", "version 1 tells the size of whole mappings, which may be more than was asked for") { t in
@@ -25,7 +27,8 @@ let unmapVersion1Cases: [Case] = [
         t.expect(bench.map(0x10_0000, pages: 2), .success, "the first")
         t.expect(bench.map(0x10_4000, pages: 8), .success, "the second")
         t.expect(bench.map(0x11_0000, pages: 1), .success, "the third")
-        t.expect(bench.unmapped(0x10_0000, pages: 5), equals: "10 pages", "the first, and the second's first page")
+        t.expect(
+            bench.unmapped(0x10_0000, pages: 5), equals: "10 pages", "the first, and the second's first page")
         t.expect(bench.available == 65534, "the third is left")
     },
     Case("B.5", "version 1 tests requests as version 2 does") { t in
@@ -33,7 +36,8 @@ let unmapVersion1Cases: [Case] = [
         t.expect(bench.unmap(1, size: bench.page).answer, .errno(.invalid), "misaligned")
         t.expect(bench.unmap(0, size: 0).answer, .errno(.invalid), "size 0")
         t.expect(
-            bench.unmap(0 &- bench.page, size: 2 * bench.page).answer, .errno(.overflow), "wraps", .wrapIsInvalid)
+            bench.unmap(0 &- bench.page, size: 2 * bench.page).answer, .errno(.overflow), "wraps",
+            .wrapIsInvalid)
         t.expect(bench.unmapped(0, pages: 4), equals: "0 pages", "nothing there")
         t.expect(bench.map(0x10_0000), .success, "map")
         t.expect(bench.map(0x10_0000), .errno(.exists), "map the same")
