@@ -220,8 +220,9 @@ extension Trial {
 
     /// Waits until a device is being taken from its driver: sysfs shows none.
     func seesLeaving(_ record: DeviceRecord) throws -> Bool {
+        let machine = try machine
         let deadline = Clock.moment(inMilliseconds: 10_000)
-        while try inventory.devices.first(where: { $0.address == record.address })?.driver != nil {
+        while machine.driver(of: record.address) != nil {
             if Clock.now > deadline { return false }
             Clock.sleep(nanoseconds: 2_000_000)
         }
