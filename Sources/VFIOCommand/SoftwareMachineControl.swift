@@ -77,4 +77,12 @@ final class SoftwareMachineControl: MachineControl {
     func setVirtualFunctionCount(_ count: Int, of device: PCIAddress) throws(Errno) {
         throw .notSupported
     }
+
+    /// The machine's own emulated group, if it has one.
+    func addEmulatedGroup() throws(Errno) -> Int {
+        guard let number = host.emulatedGroups.first else { throw .noSuchEntry }
+        return number
+    }
+
+    func removeEmulatedGroup() {}
 }

@@ -49,6 +49,15 @@ public protocol MachineControl: AnyObject, Sendable {
 
     /// Makes virtual functions of a device: sysfs's `sriov_numvfs`.
     func setVirtualFunctionCount(_ count: Int, of device: PCIAddress) throws(Errno)
+
+    /// Makes a group with one device whose DMA the kernel carries out without an IOMMU: on Linux a mediated
+    /// device of the kernel's sample driver `mtty`. There is at most one at a time.
+    /// - Returns: the group's number.
+    /// - Throws: `ENOENT` where no such device can be made.
+    func addEmulatedGroup() throws(Errno) -> Int
+
+    /// Removes what ``addEmulatedGroup()`` made.
+    func removeEmulatedGroup()
 }
 
 /// The groups and devices that a virtual machine knows: KVM's VFIO device.
