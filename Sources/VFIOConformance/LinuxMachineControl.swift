@@ -5,6 +5,7 @@ import VFIOHost
 public final class LinuxMachineControl: MachineControl {
     private let sysfs = "/sys"
     private let lockedMemory = ProcessLimits.lockedMemory
+    private let descriptors = ProcessLimits.descriptors
 
     /// This machine's levers.
     public init() {}
@@ -50,6 +51,14 @@ public final class LinuxMachineControl: MachineControl {
         guard parts.count == 2 else { throw .noSuchEntry }
         return "\(sysfs)/module/\(parts[0])/parameters/\(parts[1])"
     }
+
+    /// Sets the soft limit; nil is the limit that there was.
+    public func setDescriptorLimit(_ count: UInt64?) throws(Errno) {
+        try ProcessLimits.setDescriptors(count ?? descriptors)
+    }
+
+    /// Makes a virtual machine of KVM without processors.
+    public func makeVirtualMachineFiles() throws(Errno) -> any VirtualMachineFiles { try KVMFiles() }
 
     /// Reads `reset_method`.
     public func resetMethods(of device: PCIAddress) throws(Errno) -> String {
