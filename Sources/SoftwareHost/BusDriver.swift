@@ -67,6 +67,22 @@ protocol BusDriver: AnyObject {
 
     /// The device is taken from this driver; it isn't open. Another driver may get it right after this.
     func withdraw()
+
+    // MARK: faults on demand
+
+    /// Reads at an offset of the device's handle while the device doesn't answer.
+    func readAbsent(at offset: UInt64, into bytes: inout MutableRawSpan) throws(Errno) -> Int
+
+    /// Writes at an offset of the device's handle while the device doesn't answer.
+    func writeAbsent(at offset: UInt64, _ bytes: RawSpan) throws(Errno) -> Int
+
+    /// `VFIO_DEVICE_RESET` while the device doesn't answer.
+    func resetAbsent() throws(Errno) -> Int32
+
+    /// The device has stopped to answer, or answers again: mappings show that from now on. Called with no lock
+    /// held.
+    /// - Parameter reportsError: whether the user is told of an uncorrectable error.
+    func presenceChanged(isAbsent: Bool, reportsError: Bool)
 }
 
 extension BusDriver {

@@ -27,6 +27,8 @@ final class Core: @unchecked Sendable {
     let hasIOMMUFD: Bool
     let hasDeviceNodes: Bool
     let parameters: Shared<ModuleParameters>
+    /// What goes wrong on demand.
+    let injector: FaultInjector
     /// Wakes those who wait, with `lock`, for a device to be released, or for their turn to change its driver.
     let changes = Condition()
     /// How often the users of a device are asked to release it while somebody waits for that, in milliseconds.
@@ -38,7 +40,7 @@ final class Core: @unchecked Sendable {
     /// VFIO's groups: those with a device that is bound to a VFIO driver.
     private(set) var groups: [Group] = []
 
-    typealias BusDriverMaker = (any DeviceModel, PCIAddress) throws(Errno) -> any BusDriver
+    typealias BusDriverMaker = (any DeviceModel, PCIAddress, DeviceFaults) throws(Errno) -> any BusDriver
 
     /// `enable_unsafe_noiommu_mode`
     var allowsUnprotectedGroups: Bool { parameters.value.enableUnsafeNoIOMMUMode }
@@ -46,7 +48,8 @@ final class Core: @unchecked Sendable {
     init(_ machine: MachineDescription, _ makeBusDriver: @escaping BusDriverMaker) throws(MachineError) {
         try machine.validate()
         iommu = machine.iommu
-        process = Process(machine.process)
+        injector = FaultInjector(seed: machine.faults.seed)
+        process = Process(machine.process, injector)
         obstacles = machine.nodes
         hasContainers = machine.hasContainers
         hasIOMMUFD = machine.hasIOMMUFD
@@ -89,7 +92,8 @@ final class Core: @unchecked Sendable {
         // Checked by `validate`.
         guard let address = device.address else { return }
         let state = MachineDevice(
-            address, device.model, device.identity, group, dmaClient: device.dmaClient)
+            address, device.model, device.identity, group, DeviceFaults(injector, address),
+            dmaClient: device.dmaClient)
         devices.append(state)
         group?.members.append(state)
         if let driver = device.driver { drivers.append((state, driver)) }
@@ -116,7 +120,7 @@ final class Core: @unchecked Sendable {
             home = MachineGroup(unusedGroupNumber(), reserved: [], isUnprotected: true)
             home.members.append(device)
         }
-        let bus = try makeBusDriver(model, device.address)
+        let bus = try makeBusDriver(model, device.address, device.faults)
         bus.pci?.resetPolicy = device.resetPolicy
         if device.machineGroup == nil {
             device.machineGroup = home

@@ -49,6 +49,7 @@ final class DeviceFile: FileObject {
             if hasAccess {
                 let isLast = core.lock.withLock { device.openCount == 1 }
                 if isLast {
+                    device.faults.forgetDelayed()
                     bus.closeDevice()
                     device.endEmulatedDMA()
                 }
@@ -67,6 +68,7 @@ final class DeviceFile: FileObject {
         }
         groupFile?.letGo()
         iommufd?.letGo()
+        core.forgetIfVanished(device)
     }
 
     // MARK: requests

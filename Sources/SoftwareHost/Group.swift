@@ -34,6 +34,8 @@ final class MachineDevice {
     var binding: IOMMUFDDevice?
     /// The file of the group that the first opening came through; kept open until the last closing.
     var groupFile: GroupFile?
+    /// What goes wrong with it.
+    let faults: DeviceFaults
     /// Who uses the services for devices that pin memory themselves.
     let dmaClient: (any EmulatedDMAClient)?
     /// Those services, while the device is open in a container and meant to have them.
@@ -41,8 +43,9 @@ final class MachineDevice {
 
     init(
         _ address: PCIAddress, _ model: (any DeviceModel)?, _ identity: PCIIdentity, _ group: MachineGroup?,
-        dmaClient: (any EmulatedDMAClient)? = nil
+        _ faults: DeviceFaults, dmaClient: (any EmulatedDMAClient)? = nil
     ) {
+        self.faults = faults
         self.dmaClient = dmaClient
         self.address = address
         name = [UInt8](address.description.utf8)

@@ -130,7 +130,7 @@ final class GroupFile: FileObject {
         let name = try UserString.load(from: address, limit: pageSize)
         let (device, bus) = try core.lock.withLock {
             () throws(Errno) -> (MachineDevice, any BusDriver) in
-            for device in group.devices where !device.isLeaving {
+            for device in group.devices where !device.isLeaving && device.faults.presence != .vanished {
                 guard let bus = device.bus, try DeviceName.matches(name, device) else { continue }
                 // Keeps the driver from being unbound until there is a file, or an error.
                 device.fileCount += 1

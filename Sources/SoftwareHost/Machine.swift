@@ -25,6 +25,8 @@ public struct MachineDescription {
     public var hasDeviceNodes = true
     /// The parameters of the kernel's modules.
     public var parameters = ModuleParameters()
+    /// What is to go wrong.
+    public var faults = FaultPlan()
     /// How often the program is asked to release a device while somebody wants to take it from its driver, in
     /// milliseconds; at least 1. Linux asks every ten seconds.
     public var releaseRequestMilliseconds = 10_000

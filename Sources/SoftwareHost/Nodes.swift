@@ -16,6 +16,7 @@ extension Core {
             // The node goes as soon as somebody takes the device from its driver.
             let found = devices.first { $0.node == number && !$0.isLeaving }
             guard let device = found, let bus = device.bus else { throw .noSuchEntry }
+            if device.faults.presence == .vanished { throw .noDevice }
             return .device(DeviceFile(self, device, bus))
         case .iommu:
             guard hasIOMMUFD else { throw .noSuchEntry }

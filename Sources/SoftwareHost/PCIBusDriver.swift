@@ -92,9 +92,10 @@ final class PCIBusDriver: BusDriver, @unchecked Sendable {
     ///     function that has no reset of its own. On the root bus, the default, it can't.
     ///   - hasDynamicVectors: whether MSI-X vectors can be added while others are in use (Linux 6.6 and later
     ///     on machines with per-device MSI domains).
+    ///   - faults: what goes wrong between the device and the rest.
     init(
         model: any DeviceModel, address: PCIAddress, isAloneOnBus: Bool = false,
-        hasDynamicVectors: Bool = true
+        hasDynamicVectors: Bool = true, faults: DeviceFaults = DeviceFaults()
     ) {
         self.model = model
         self.address = address
@@ -103,7 +104,7 @@ final class PCIBusDriver: BusDriver, @unchecked Sendable {
         function = model.function
         configuration = function.configuration
         assigned = PCIAssignedAddresses(function, at: address)
-        slot = PCIDriverSlot(interrupts: interrupts)
+        slot = PCIDriverSlot(interrupts: interrupts, faults: faults)
         var plans = InlineArray<6, PCIBARPlan>(repeating: PCIBARPlan())
         for index in 0..<6 { plans[index] = PCIBARPlan(index, of: function) }
         self.plans = plans

@@ -7,8 +7,10 @@ final class Process: @unchecked Sendable {
     private let lock = Lock()
     private var account: PinAccount
     private var held: ProcessRights
+    private let injector: FaultInjector
 
-    init(_ rights: ProcessRights) {
+    init(_ rights: ProcessRights, _ injector: FaultInjector) {
+        self.injector = injector
         account = PinAccount(limit: rights.lockedMemoryLimit.map { $0 / UInt64(pageSize) })
         held = rights
     }
@@ -54,6 +56,7 @@ final class Process: @unchecked Sendable {
         let (end, overflow) = UInt64(memory.rawValue).addingReportingOverflow(byteCount)
         guard !overflow, byteCount > 0 else { throw .badAddress }
         let all = (end - start - 1) / unit + 1
+        if injector.isWatching(.pin) { try failOnDemand(memory, all, writable) }
         let pages = all - min(counted, all)
         var granted = false
         var reachable = all
@@ -77,6 +80,18 @@ final class Process: @unchecked Sendable {
         }
         if !granted { throw .noMemory }
         return pages
+    }
+
+    /// Fails on the way if a rule says so. What lies before that point must be there all the same.
+    @inline(never)
+    private func failOnDemand(_ memory: HostAddress, _ pages: UInt64, _ writable: Bool) throws(Errno) {
+        var event = FaultEvent(kind: .pin)
+        event.size = pages
+        guard case .pin(let before, let errno)? = injector.fire(event)?.fault else { return }
+        let start = HostAddress(UInt64(memory.rawValue) & ~UInt64(pageSize - 1))
+        // Fewer than all pages, whose bytes can be counted.
+        try UserMemory.populate(start, byteCount: Int(before) * pageSize, writable: writable)
+        throw errno
     }
 
     /// Counts pages as no longer locked.

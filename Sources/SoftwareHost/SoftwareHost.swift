@@ -27,6 +27,7 @@ public final class SoftwareHost: Host, @unchecked Sendable {
     /// Makes a host whose devices get the bus drivers that a function makes. For tests of the core.
     init(_ machine: MachineDescription, busDriver: @escaping Core.BusDriverMaker) throws(MachineError) {
         core = try Core(machine, busDriver)
+        for rule in machine.faults.rules { inject(rule) }
     }
 
     /// Closes what is still open, as a kernel does for a process that ends.
@@ -36,6 +37,7 @@ public final class SoftwareHost: Host, @unchecked Sendable {
             mapping.file.letGo()
         }
         core.files.closeAll()
+        core.injector.delays.end()
     }
 
     /// `.software`
@@ -46,6 +48,7 @@ public final class SoftwareHost: Host, @unchecked Sendable {
     ///   (``NodePermission``); `EPERM` for an unprotected group without the right to use it; `EBUSY` for a group
     ///   that is open, or whose devices are in use by themselves; `EMFILE`.
     public func open(_ node: Node) throws(Errno) -> Int32 {
+        if core.injector.isWatching(.open) { try failOpening(node) }
         return try core.files.install { () throws(Errno) -> OpenFile in
             try core.checkPermission(node)
             return try core.lock.withLock { () throws(Errno) -> OpenFile in try core.file(for: node) }
@@ -61,6 +64,10 @@ public final class SoftwareHost: Host, @unchecked Sendable {
         let file = try core.files.hold(handle)
         defer { file.object.letGo() }
         let request = Request(rawValue: UInt(request))
+        if core.injector.isWatching([.request, .device, .absence]), let answer = try answer(request, to: file)
+        {
+            return answer
+        }
         switch file {
         case .container(let container): return try container.control(request, argument)
         case .group(let group): return try group.control(request, argument)
@@ -77,6 +84,11 @@ public final class SoftwareHost: Host, @unchecked Sendable {
         let file = try core.files.hold(handle)
         defer { file.object.letGo() }
         guard case .device(let device) = file else { throw .invalid }
+        if core.injector.isWatching([.read, .device, .absence]),
+            let count = try readFaultily(device, at: offset, into: &bytes)
+        {
+            return count
+        }
         return try device.read(at: offset, into: &bytes)
     }
 
@@ -86,6 +98,11 @@ public final class SoftwareHost: Host, @unchecked Sendable {
         let file = try core.files.hold(handle)
         defer { file.object.letGo() }
         guard case .device(let device) = file else { throw .invalid }
+        if core.injector.isWatching([.write, .device, .absence]),
+            let count = try writeFaultily(device, at: offset, bytes)
+        {
+            return count
+        }
         return try device.write(at: offset, bytes)
     }
 
@@ -104,6 +121,7 @@ public final class SoftwareHost: Host, @unchecked Sendable {
             case .container, .group: throw .noDevice
             case .iommufd: throw .noSuchAddress
             }
+            if core.injector.isWatching([.map, .device]) { try failMapping(device) }
             guard let rounded = byteCount.roundedUp(toMultipleOf: pageSize) else { throw .noMemory }
             let window = try device.map(at: offset, byteCount: rounded, protection: protection)
             // The hold on the file goes over to the mapping.

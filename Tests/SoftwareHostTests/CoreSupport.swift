@@ -25,6 +25,8 @@ final class RecordingBus: BusDriver, @unchecked Sendable {
     /// Whether DMA worked at the moment of each closing.
     private(set) var dmaWorkedAtClose: [Bool] = []
     var openError: Errno?
+    /// Whether it answered, at each change of that.
+    private(set) var presence: [Bool] = []
     var region = RegionDescription(flags: 3, size: 4096, offset: 1 << 40)
     /// What is mapped by `map`.
     let memory: Mapping
@@ -68,6 +70,10 @@ final class RecordingBus: BusDriver, @unchecked Sendable {
     }
     func unmap(_ window: MemoryWindow) {}
     func attach(to addressSpace: (any DMAAddressSpace)?) { space = addressSpace }
+    func readAbsent(at offset: UInt64, into bytes: inout MutableRawSpan) throws(Errno) -> Int { 0 }
+    func writeAbsent(at offset: UInt64, _ bytes: RawSpan) throws(Errno) -> Int { 0 }
+    func resetAbsent() throws(Errno) -> Int32 { throw .noSuchRequest }
+    func presenceChanged(isAbsent: Bool, reportsError: Bool) { presence.append(!isAbsent) }
     /// What `count` was each time that the device was asked for.
     private let requests = Shared<[Int]>([])
     var releaseRequests: [Int] { requests.value }
@@ -126,7 +132,7 @@ final class Rig: @unchecked Sendable {
         change(&machine)
         let made = Shared<[RecordingBus]>([])
         self.made = made
-        host = try SoftwareHost(machine) { (_, address) throws(Errno) -> any BusDriver in
+        host = try SoftwareHost(machine) { (_, address, _) throws(Errno) -> any BusDriver in
             let bus = try RecordingBus(address)
             made.value += [bus]
             return bus
