@@ -223,4 +223,36 @@ let vectorCases: [Case] = [
         try t.require(device.setEvents(.msix, [event.number]), "MSI-X")
         t.expect(device.setIRQs(.msi, .loop), .errno(.invalid), "NONE while MSI-X is in use")
     },
+    Case("D.8", "messages can't be taken into use in D3hot, the line can", on: .all) { t in
+        let device = try t.openDisk()
+        guard let power = try device.capability(1) else { throw t.skip("it needs power management") }
+        device.store(UInt16(3), at: Place.configuration(power + 4))
+        t.expect(device.setEvents(.msix, []), .errno(.outOfRange), "MSI-X, EVENTFD, count 0")
+        t.expect(device.setEvents(.msix, [-1]), .errno(.invalid), "MSI-X with a hole")
+        t.expect(device.setEvents(.msix, [closedDescriptor]), .errno(.invalid), "MSI-X, a closed descriptor")
+        if device.irqInfo(.intx).info.count == 1 {
+            t.expect(device.setEvents(.intx, [-1]), .success, "INTx")
+            t.expect(device.disable(.intx), .success, "disabling it")
+        }
+        device.store(UInt16(0), at: Place.configuration(power + 4))
+        t.expect(device.setEvents(.msix, [-1]), .success, "MSI-X back in D0")
+    },
+    Case("D.8", "messages in use can be signalled, changed and disabled in D3hot", on: .all) { t in
+        let device = try t.openDisk()
+        let (a, b) = (try t.event(), try t.event())
+        guard let power = try device.capability(1) else { throw t.skip("it needs power management") }
+        try t.require(device.setEvents(.msix, [a.number, a.number]), "MSI-X")
+        device.store(UInt16(3), at: Place.configuration(power + 4))
+        t.expect(device.setIRQs(.msix, .loop, count: 2), .success, "TRIGGER")
+        t.expect(device.setEvents(.msix, start: 1, [b.number]), .success, "another eventfd")
+        t.expect(device.setIRQs(.msix, .loop, count: 2), .success, "TRIGGER")
+        device.store(UInt16(0), at: Place.configuration(power + 4))
+        t.expect(device.setIRQs(.msix, .loop, count: 2), .success, "TRIGGER back in D0")
+        t.expect([a, b].map(\.taken), equals: [4, 2], "signals")
+        device.store(UInt16(3), at: Place.configuration(power + 4))
+        t.expect(device.disable(.msix), .success, "disabling")
+        t.expect(device.setIRQs(.msix, .loop), .errno(.invalid), "MSI-X isn't in use")
+        device.store(UInt16(0), at: Place.configuration(power + 4))
+        t.expect(device.setEvents(.msix, [a.number]), .success, "enabling in D0")
+    },
 ]
