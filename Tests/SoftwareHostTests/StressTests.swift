@@ -75,7 +75,7 @@ private enum Usage {
 
 /// The host that everything is done to, and what all threads share.
 private final class StressGround: Sendable {
-    static let groupCount = 6
+    static let groupCount = 10
     let host: SoftwareHost
     let memory: Mapping
     let models = Shared<[StressModel]>([])
@@ -192,9 +192,9 @@ private struct StressActor: ~Copyable {
         handles.shuffle(using: &random)
         for handle in handles {
             let isLeft =
-                below(4) == 0
+                below(8) == 0
                 && ground.handles.update { all in
-                    if all.count < 64 { all.append(handle) }
+                    if all.count < 12 { all.append(handle) }
                     return all.last == handle
                 }
             if !isLeft { host.close(handle) }
@@ -309,7 +309,7 @@ private struct StressActor: ~Copyable {
         guard !handles.isEmpty else { return }
         let handle = handles[below(handles.count)]
         switch below(6) {
-        case 0:
+        case 0, 5:
             ground.handles.update { all in all.removeAll { $0 == handle } }
             host.close(handle)
         case 1: ask(handle, .groupUnsetContainer)
