@@ -75,7 +75,7 @@ private enum Usage {
 
 /// The host that everything is done to, and what all threads share.
 private final class StressGround: Sendable {
-    static let groupCount = 10
+    static let groupCount = 16
     let host: SoftwareHost
     let memory: Mapping
     let models = Shared<[StressModel]>([])
@@ -192,9 +192,9 @@ private struct StressActor: ~Copyable {
         handles.shuffle(using: &random)
         for handle in handles {
             let isLeft =
-                below(8) == 0
+                below(16) == 0
                 && ground.handles.update { all in
-                    if all.count < 12 { all.append(handle) }
+                    if all.count < 5 { all.append(handle) }
                     return all.last == handle
                 }
             if !isLeft { host.close(handle) }
