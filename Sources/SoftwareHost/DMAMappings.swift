@@ -38,6 +38,13 @@ extension SoftwareHost {
     }
 }
 
+extension SoftwareHost {
+    /// The numbers of the groups whose devices do DMA without an IOMMU (``IOMMUGroup/isEmulated``).
+    public var emulatedGroups: [Int] {
+        core.lock.withLock { core.groups.filter { $0.home.isEmulated }.map { $0.number } }
+    }
+}
+
 extension Type1 {
     /// Everything that is mapped, in ascending order.
     var mappings: [DMAMapping] {

@@ -61,7 +61,7 @@ final class DeviceFile: FileObject {
                         device.groupFile = nil
                         groupFile = file
                     }
-                    iommufd = dropBinding()
+                    iommufd = dropBinding() ?? device.dropBindingOfGroup()
                 }
             }
             core.letGo(of: device)

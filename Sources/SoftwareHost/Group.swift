@@ -111,6 +111,8 @@ final class Group {
     var container: Container?
     /// 1 for the container, and 1 for each open device.
     var containerUsers = 0
+    /// The iommufd in the container's place (kernel.md F.7).
+    var iommufd: IOMMUFD?
     /// How many devices are bound to an iommufd through nodes of their own.
     var boundDeviceCount = 0
     /// Whether the last VFIO driver has let go of the last member.
@@ -119,6 +121,8 @@ final class Group {
     init(_ home: MachineGroup) { self.home = home }
 
     var number: Int { home.number }
+    /// Whether it is in a container, or has an iommufd in one's place.
+    var isAttached: Bool { container != nil || iommufd != nil }
     var isUnprotected: Bool { home.isUnprotected }
     /// Whether a user of the group owns the DMA of its members: only where there is an IOMMU.
     private var ownsDMA: Bool { !isUnprotected && !home.isEmulated }

@@ -7,7 +7,7 @@ import VFIOHost
 /// Held by its descriptor and by every open device of the group, so that a device goes on working after
 /// everything else has been closed.
 final class GroupFile: FileObject {
-    private let core: Core
+    let core: Core
     let group: Group
 
     init(_ core: Core, _ group: Group) {
@@ -26,17 +26,21 @@ final class GroupFile: FileObject {
     }
 
     override func release() {
-        core.lock.withLock {
+        let iommufd = core.lock.withLock { () -> IOMMUFD? in
             group.leaveContainer()
             group.openedFile = nil
+            return group.iommufd.take()
         }
+        iommufd?.letGo()
     }
 
     func control(_ request: Request, _ argument: UInt) throws(Errno) -> Int32 {
         switch request {
         case .groupGetStatus: try getStatus(HostAddress(rawValue: argument))
         case .groupSetContainer: try setContainer(HostAddress(rawValue: argument))
-        case .groupUnsetContainer: try core.lock.withLock { () throws(Errno) in try unsetContainer() }
+        case .groupUnsetContainer:
+            let iommufd = try core.lock.withLock { () throws(Errno) in try unsetContainer() }
+            iommufd?.letGo()
         case .groupGetDeviceFD: return try getDevice(HostAddress(rawValue: argument))
         default: throw .noSuchRequest
         }
@@ -48,7 +52,7 @@ final class GroupFile: FileObject {
         guard status.argsz >= 8 else { throw .invalid }
         status.flags = try core.lock.withLock { () throws(Errno) -> GroupFlags in
             if group.isGone { throw .noDevice }
-            if group.container != nil { return [.viable, .containerSet] }
+            if group.isAttached { return [.viable, .containerSet] }
             return group.home.isFree ? .viable : []
         }
         try UserMemory.store(status, to: address)
@@ -70,8 +74,10 @@ final class GroupFile: FileObject {
             try checkUnattached()
             switch file {
             case .container(let container): try group.enter(container, core.process)
-            // An iommufd in a container's place isn't offered: what a kernel built without that answers.
-            case .iommufd: throw .notSupported
+            case .iommufd(let iommufd):
+                try iommufd.becomeContainer(of: group)
+                iommufd.hold()
+                group.iommufd = iommufd
             case .group, .device: throw .wrongDescriptorKind
             }
         }
@@ -79,14 +85,18 @@ final class GroupFile: FileObject {
 
     /// What comes before the question which container is meant.
     private func checkUnattached() throws(Errno) {
-        if group.container != nil { throw .invalid }
+        if group.isAttached { throw .invalid }
         if group.isGone { throw .noDevice }
     }
 
-    private func unsetContainer() throws(Errno) {
+    /// - Returns: an iommufd, of which the caller lets go without the lock. Linux doesn't mind that devices are
+    ///   open through it.
+    private func unsetContainer() throws(Errno) -> IOMMUFD? {
+        if let iommufd = group.iommufd.take() { return iommufd }
         guard group.container != nil else { throw .invalid }
         guard group.containerUsers == 1 else { throw .busy }
         group.leaveContainer()
+        return nil
     }
 
     // MARK: external users (kernel.md A.10)
@@ -151,6 +161,7 @@ final class GroupFile: FileObject {
 
     /// Grants access to a device, and opens it if it is the first. With the device's `openLock` held.
     private func openDevice(_ device: MachineDevice, _ bus: any BusDriver) throws(Errno) {
+        if try openThroughIOMMUFD(device, bus) { return }
         let isFirst = try core.lock.withLock { () throws(Errno) -> Bool in
             guard let container = group.container else { throw .invalid }
             guard device.openCount == 0 else {

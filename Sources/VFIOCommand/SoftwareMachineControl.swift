@@ -7,9 +7,13 @@ import VFIOHost
 final class SoftwareMachineControl: MachineControl {
     private let host: SoftwareHost
     private let rights: ProcessRights
+    private let descriptors = ProcessLimits.descriptors
+    private let isAlone: Bool
 
-    init(_ host: SoftwareHost) {
+    /// - Parameter isAlone: whether nobody else in this process would notice that it has no descriptors left.
+    init(_ host: SoftwareHost, isAlone: Bool = true) {
         self.host = host
+        self.isAlone = isAlone
         rights = host.rights
     }
 
@@ -35,6 +39,27 @@ final class SoftwareMachineControl: MachineControl {
         try host.parameters.set(name, to: text)
     }
 
+    func setDescriptorLimit(_ count: UInt64?) throws(Errno) {
+        guard isAlone else { throw .notSupported }
+        try ProcessLimits.setDescriptors(count ?? descriptors)
+    }
+
+    func makeVirtualMachineFiles() throws(Errno) -> any VirtualMachineFiles { Files(host) }
+
+    private final class Files: VirtualMachineFiles {
+        private let host: SoftwareHost
+        private var set: VFIODeviceFiles
+
+        init(_ host: SoftwareHost) {
+            self.host = host
+            set = VFIODeviceFiles(of: host)
+        }
+
+        func add(_ handle: Int32) throws(Errno) { try set.add(handle) }
+        func remove(_ handle: Int32) throws(Errno) { try set.remove(handle) }
+        func close() { set = VFIODeviceFiles(of: host) }
+    }
+
     func resetMethods(of device: PCIAddress) throws(Errno) -> String {
         try host.resetMethods(of: device).map(\.name).joined(separator: " ")
     }
@@ -48,4 +73,12 @@ final class SoftwareMachineControl: MachineControl {
     func setVirtualFunctionCount(_ count: Int, of device: PCIAddress) throws(Errno) {
         throw .notSupported
     }
+
+    /// The machine's own emulated group, if it has one.
+    func addEmulatedGroup() throws(Errno) -> Int {
+        guard let number = host.emulatedGroups.first else { throw .noSuchEntry }
+        return number
+    }
+
+    func removeEmulatedGroup() {}
 }

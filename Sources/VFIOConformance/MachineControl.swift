@@ -23,6 +23,15 @@ public protocol MachineControl: AnyObject, Sendable {
     /// Changes a module parameter.
     func setParameter(_ name: String, to text: String) throws(Errno)
 
+    /// The number that every descriptor of the program must be below from now on (`RLIMIT_NOFILE`); nil for the limit
+    /// that there was.
+    /// - Throws: `EOPNOTSUPP` where others in the process would be hit.
+    func setDescriptorLimit(_ count: UInt64?) throws(Errno)
+
+    /// A virtual machine's set of groups and devices (`KVM_DEV_TYPE_VFIO`), empty.
+    /// - Throws: why there is none, e.g. `ENOENT` on a machine without KVM.
+    func makeVirtualMachineFiles() throws(Errno) -> any VirtualMachineFiles
+
     /// The ways in which a device is reset, in the order in which they are tried: sysfs's `reset_method`.
     func resetMethods(of device: PCIAddress) throws(Errno) -> String
 
@@ -34,6 +43,25 @@ public protocol MachineControl: AnyObject, Sendable {
 
     /// Makes virtual functions of a device: sysfs's `sriov_numvfs`.
     func setVirtualFunctionCount(_ count: Int, of device: PCIAddress) throws(Errno)
+
+    /// Makes a group with one device whose DMA the kernel carries out without an IOMMU: on Linux a mediated
+    /// device of the kernel's sample driver `mtty`. There is at most one at a time.
+    /// - Returns: the group's number.
+    /// - Throws: `ENOENT` where no such device can be made.
+    func addEmulatedGroup() throws(Errno) -> Int
+
+    /// Removes what ``addEmulatedGroup()`` made.
+    func removeEmulatedGroup()
+}
+
+/// The groups and devices that a virtual machine knows: KVM's VFIO device.
+public protocol VirtualMachineFiles: AnyObject {
+    /// `KVM_DEV_VFIO_FILE_ADD`
+    func add(_ handle: Int32) throws(Errno)
+    /// `KVM_DEV_VFIO_FILE_DEL`
+    func remove(_ handle: Int32) throws(Errno)
+    /// The virtual machine goes, and with it the set.
+    func close()
 }
 
 /// A right that VFIO asks for.
