@@ -124,7 +124,9 @@ final class PCIEventWatcher: Sendable {
             lock.lock()
             defer { lock.unlock() }
             guard let index = sources.firstIndex(where: { $0.tag == tag }) else { return }
-            try? poller.remove(sources.remove(at: index).event.value.number)
+            // Open until it has left the poller: what is closed first stays in it, under a number that is free.
+            let source = sources.remove(at: index)
+            withExtendedLifetime(source) { try? poller.remove(source.event.value.number) }
         }
 
         /// Waits for signals and takes their counters.

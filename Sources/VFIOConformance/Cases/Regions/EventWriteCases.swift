@@ -53,7 +53,7 @@ let eventWriteCases: [Case] = [
             (Place.region(1), "no BAR"), (Place.region(6), "ROM"), (Place.configuration(4), "configuration"),
             (Place.region(8) + 0xa0000, "VGA"), (Place.region(9), "region 9"),
             ((1 << 20) - 3, "across the end"), (1 << 20, "behind the end"), ((1 << 40) - 1, "far behind it"),
-            (UInt64.max, "the last offset"),
+            // No offset with its uppermost bit: Linux takes it for a negative BAR, and looks before the first.
         ] as [(UInt64, String)] {
             t.expect(device.eventWrite(event.number, at: offset), .errno(.invalid), name)
         }
