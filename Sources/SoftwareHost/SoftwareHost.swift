@@ -38,6 +38,7 @@ public final class SoftwareHost: Host, @unchecked Sendable {
         }
         core.files.closeAll()
         core.injector.delays.end()
+        core.dismantle()
     }
 
     /// `.software`
