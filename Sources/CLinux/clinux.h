@@ -397,6 +397,13 @@ CLINUX void clinux_lock(pthread_mutex_t *m) { pthread_mutex_lock(m); }
 CLINUX int clinux_try_lock(pthread_mutex_t *m) { return pthread_mutex_trylock(m) == 0; }
 CLINUX void clinux_unlock(pthread_mutex_t *m) { pthread_mutex_unlock(m); }
 
+// The locks that a thread holds, for the check of their order (LockPlace). Called from one place only: each object
+// file has a variable of its own.
+CLINUX uint64_t *clinux_held_locks(void) {
+    static _Thread_local uint64_t held[64];
+    return held;
+}
+
 // A condition of the monotonic clock: nobody waits longer or shorter because the clock on the wall was set.
 CLINUX void clinux_condition_init(pthread_cond_t *c) {
     pthread_condattr_t attributes;

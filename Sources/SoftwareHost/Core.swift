@@ -163,16 +163,16 @@ final class Core: @unchecked Sendable {
         return group
     }
 
-    private func unusedGroupNumber() -> Int {
-        var number = 0
-        while iommuGroups.contains(where: { $0.number == number }) { number += 1 }
-        return number
-    }
+    private func unusedGroupNumber() -> Int { Self.lowestUnused(iommuGroups.map { $0.number }) }
 
-    private func unusedNode() -> Int {
-        var number = 0
-        while devices.contains(where: { $0.node == number }) { number += 1 }
-        return number
+    private func unusedNode() -> Int { Self.lowestUnused(devices.compactMap { $0.node }) }
+
+    /// The lowest number from 0 on that isn't among the given ones, found in one pass.
+    private static func lowestUnused(_ numbers: [Int]) -> Int {
+        // One of the first n + 1 numbers isn't among n.
+        var isUsed = [Bool](repeating: false, count: numbers.count + 1)
+        for number in numbers where number >= 0 && number < isUsed.count { isUsed[number] = true }
+        return isUsed.firstIndex(of: false) ?? numbers.count
     }
 
     // MARK: rights

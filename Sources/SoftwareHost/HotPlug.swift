@@ -67,4 +67,15 @@ extension Core {
         home.members.removeAll { $0 === device }
         if home.members.isEmpty { iommuGroups.removeAll { $0 === home } }
     }
+
+    /// Takes the machine apart at its end: devices and groups know each other and would keep each other for ever.
+    /// What somebody still holds beyond the host's handles stays as it is.
+    func dismantle() {
+        lock.withLock {
+            for device in devices where device.fileCount == 0 {
+                remove(device)
+                discard(device)
+            }
+        }
+    }
 }

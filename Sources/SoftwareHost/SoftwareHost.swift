@@ -38,6 +38,7 @@ public final class SoftwareHost: Host, @unchecked Sendable {
         }
         core.files.closeAll()
         core.injector.delays.end()
+        core.dismantle()
     }
 
     /// `.software`
@@ -179,6 +180,14 @@ public final class SoftwareHost: Host, @unchecked Sendable {
 
     /// What there is on the machine.
     public func inventory() throws(InventoryError) -> Inventory {
-        core.lock.withLock { core.inventory }
+        var (inventory, drivers) = core.lock.withLock { () -> (Inventory, [(any BusDriver)?]) in
+            (core.inventory, core.devices.map { $0.bus })
+        }
+        // A driver may be asked with no core lock held only.
+        for index in inventory.devices.indices where index < drivers.count {
+            guard let driver = drivers[index]?.pci else { continue }
+            inventory.devices[index].resetMethods = driver.resetMethods.map { $0.name }
+        }
+        return inventory
     }
 }

@@ -22,7 +22,7 @@ extension Type1 {
                 members.append(Member(group: group, isLimitedToPins: true))
                 return
             }
-            let ranges = UsableRanges.find(iommu, translatedGroups + [group])
+            let ranges = UsableRanges.narrow(usable, iommu, by: [group])
             if hasConflict(with: group) || ranges.isEmpty { throw .invalid }
             if !iommu.hasIsolatedMSI && !parameters.value.allowUnsafeInterrupts { throw .notPermitted }
             if !hasDomain { try mapEverything() }
@@ -32,10 +32,21 @@ extension Type1 {
         }
     }
 
-    /// Whether there are mappings at addresses that a group can't have. That they lie in the aperture of the
-    /// IOMMU is known as soon as it has one group.
+    /// Whether there are mappings at addresses that a group can't have. As long as no group with an IOMMU has
+    /// been here nobody looks at its reach: what is beyond it shows only when it is to be mapped.
     private func hasConflict(with group: MachineGroup) -> Bool {
-        group.reserved.contains { $0.kind != .relaxable && space.map.overlaps($0.range) }
+        if group.reserved.contains(where: { $0.kind != .relaxable && space.map.overlaps($0.range) }) {
+            return true
+        }
+        return !hasDomain && !usable.isEmpty && !isWithinReach
+    }
+
+    private var isWithinReach: Bool {
+        var isWithin = true
+        space.map.forEachMapping { mapping in
+            if !iommu.apertures.contains(where: { $0.contains(mapping.range) }) { isWithin = false }
+        }
+        return isWithin
     }
 
     private var translatedGroups: [MachineGroup] {
@@ -56,7 +67,7 @@ extension Type1 {
                     mayExceedLimit: record.mayExceedLimit)
                 pinned.append((index, pages))
                 guard iommu.apertures.contains(where: { $0.contains(mapping.range) }) else {
-                    throw .badAddress
+                    throw .outOfRange
                 }
                 guard
                     (mapping.range.first.rawValue | mapping.backing | (mapping.range.lastOffset &+ 1))
@@ -86,7 +97,13 @@ extension Type1 {
                 unmapEverything()
             }
             if !hasDomain { setPageSizes(Type1.allPageSizes) }
-            usable = hasDomain ? UsableRanges.find(iommu, translatedGroups) : []
+            // Groups without an IOMMU have nothing to do with addresses.
+            if !member.group.isEmulated {
+                usable =
+                    hasDomain
+                    ? UsableRanges.widen(usable, iommu, reservedBy: translatedGroups)
+                    : members.isEmpty ? [] : [.all]
+            }
             // The group may have written anywhere, and can't be asked any more.
             if tracksDirtyPages && !member.isLimitedToPins {
                 for record in records { record.report?.insertAll() }

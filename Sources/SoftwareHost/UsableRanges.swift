@@ -5,13 +5,36 @@ import LinuxSystem
 enum UsableRanges {
     /// The apertures without what is reserved for any of the groups, in ascending order.
     static func find(_ iommu: IOMMU, _ groups: [MachineGroup]) -> [IOVARange] {
-        var ranges = iommu.apertures.sorted { $0.first < $1.first }
+        narrow([], iommu, by: groups)
+    }
+
+    /// What is left of some ranges when groups join.
+    /// - Parameter ranges: what there is so far; nothing for all that the IOMMU translates.
+    static func narrow(
+        _ ranges: [IOVARange], _ iommu: IOMMU, by groups: [MachineGroup]
+    ) -> [IOVARange] {
+        let apertures = iommu.apertures.sorted { $0.first < $1.first }
+        var rest =
+            ranges.isEmpty
+            ? apertures
+            : ranges.flatMap { range in apertures.compactMap { range.intersection($0) } }
         for group in groups {
             for reserved in group.reserved where reserved.kind != .relaxable {
-                ranges = ranges.flatMap { subtract(reserved.range, from: $0) }
+                rest = rest.flatMap { subtract(reserved.range, from: $0) }
             }
         }
-        return ranges
+        return rest
+    }
+
+    /// What some ranges become when a group leaves and others stay. As in Linux, what was reserved at either end
+    /// doesn't come back: ranges are made anew between the lowest and the highest address that there are [Q].
+    static func widen(
+        _ ranges: [IOVARange], _ iommu: IOMMU, reservedBy groups: [MachineGroup]
+    ) -> [IOVARange] {
+        guard let first = ranges.first?.first, let last = ranges.last?.last,
+            let all = IOVARange(first: first, last: last)
+        else { return [] }
+        return narrow([all], iommu, by: groups)
     }
 
     /// What is left of a range.

@@ -39,8 +39,8 @@ struct HostOptions: ParsableArguments {
                   pin:after=16=EFAULT               locking memory fails after 16 pages
                   irq:0000:01:00.0=drop@10%         every tenth interrupt or so is lost
                   irq:vector=2=delay=5ms            interrupts of vector 2 come late
-                  dma-write:length=16=flip@/100     a bit of every hundredth completion is inverted
-                  device:0000:01:00.0=vanish@1000   the device is pulled out at the thousandth access
+                  dma-write:length=16=flip@/100     every 100th completion is wrong
+                  device:0000:01:00.0=vanish@1000   pulled out at the 1000th access
                 Moments: 3, 3+ (and later), /3 (every third), 10% (by chance, see --seed).
                 """, valueName: "spec"))
     var faults: [String] = []

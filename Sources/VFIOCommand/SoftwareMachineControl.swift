@@ -19,6 +19,10 @@ final class SoftwareMachineControl: MachineControl {
 
     func bind(_ device: PCIAddress, to driver: String?) throws(Errno) { try host.bind(device, to: driver) }
 
+    func driver(of device: PCIAddress) -> String? {
+        (try? host.inventory())?.device(at: device)?.driver?.name
+    }
+
     func setLockedMemoryLimit(_ byteCount: UInt64?) throws(Errno) {
         host.rights.lockedMemoryLimit = byteCount ?? rights.lockedMemoryLimit
     }

@@ -23,6 +23,14 @@ public final class LinuxMachineControl: MachineControl {
         guard FileSystem.exists("\(folder)/driver") else { throw .noDevice }
     }
 
+    /// Reads the link `driver`.
+    public func driver(of device: PCIAddress) -> String? {
+        guard let target = try? FileSystem.linkTarget("\(sysfs)/bus/pci/devices/\(device)/driver") else {
+            return nil
+        }
+        return target.split(separator: "/").last.map(String.init)
+    }
+
     /// Sets the soft limit; nil is the limit that there was.
     public func setLockedMemoryLimit(_ byteCount: UInt64?) throws(Errno) {
         try ProcessLimits.setLockedMemory(byteCount ?? lockedMemory)

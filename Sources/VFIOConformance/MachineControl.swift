@@ -9,6 +9,12 @@ public protocol MachineControl: AnyObject, Sendable {
     /// the device open.
     func bind(_ device: PCIAddress, to driver: String?) throws(Errno)
 
+    /// The driver that a device is bound to; nil for none, also while it is being taken from its driver.
+    ///
+    /// Unlike an inventory this never waits: Linux 6.1 holds back some of sysfs's files until a device that is being
+    /// unbound has been released.
+    func driver(of device: PCIAddress) -> String?
+
     /// How many bytes of memory the program may lock from now on (`RLIMIT_MEMLOCK`); nil for no limit.
     func setLockedMemoryLimit(_ byteCount: UInt64?) throws(Errno)
 

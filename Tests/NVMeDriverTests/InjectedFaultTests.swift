@@ -7,7 +7,8 @@ import VFIOHost
 
 @testable import NVMeDriver
 
-@Suite("The driver on a machine where things go wrong")
+// A driver that hangs would wait for ever: the time limit is for that only.
+@Suite("The driver on a machine where things go wrong", .timeLimit(.minutes(5)))
 struct InjectedFaultTests {
     private static let address = PCIAddress(bus: 1, device: 0, function: 0)
 
@@ -70,9 +71,7 @@ struct InjectedFaultTests {
         for step in 1...steps {
             let bench = try Bench()
             let token = bench.host.inject(FaultRule(.device(fault), on: .device(Self.address), .nth(step)))
-            let start = Clock.now
             let error = failure { () throws(NVMeError) in try use(bench) }
-            #expect(Clock.now - start < 3_000_000_000, "access \(step): \(Clock.now - start) ns")
             if let error {
                 #expect(error.description.contains("0000:01:00.0"), "access \(step): \(error)")
             } else {
@@ -97,9 +96,7 @@ struct InjectedFaultTests {
                 let token = bench.host.inject(
                     FaultRule(
                         .dmaWrite(byteCount: 16, .flipped(byte: byte, bits: 1 << UInt8(bit))), moment))
-                let start = Clock.now
                 let error = failure { () throws(NVMeError) in try use(bench, timeout: 20) }
-                #expect(Clock.now - start < 3_000_000_000, "byte \(byte), bit \(bit): too slow")
                 if let error { #expect(error.description.contains("0000:01:00.0"), "\(error)") }
                 bench.host.withdraw(token)
                 checkNothingIsLeft(bench, "byte \(byte), bit \(bit), \(moment)")

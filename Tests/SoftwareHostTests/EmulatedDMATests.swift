@@ -308,6 +308,7 @@ struct EmulatedDMATests {
         #expect(try attach(0x10000, vaddr: 4096) == -EFAULT)
         #expect(try attach(0x10000, limit: 2 * page) == -ENOMEM)
         #expect(try attach(0xfee0_0000) == -EINVAL)
+        #expect(try attach(1 << 50) == -ERANGE)
     }
 
     @Test("a device behind an IOMMU that pins what it writes limits what its group dirties")

@@ -470,6 +470,27 @@ struct PCIInterruptTests {
         #expect(try bench.setEvents(.msix, three) == 0)
     }
 
+    @Test("Messages are taken into use in D0 only, and go on in D3hot; the line doesn't care")
+    func powerStates() throws {
+        let bench = try openExpress()
+        let event = try EventDescriptor()
+        let power = try #require(bench.function.configuration.capability(1))
+        bench.setConfig(power + 4, 2, 3)
+        for index in [PCIInterrupt.msi, .msix] {
+            #expect(errno { try bench.setEvents(index, []) } == .outOfRange)
+            #expect(errno { try bench.setEvents(index, [event.number]) } == .invalid)
+        }
+        try bench.setEvents(.intx, [event.number])
+        try bench.setIRQs(.intx, [.dataNone, .actionTrigger], count: 0)
+        bench.setConfig(power + 4, 2, 0)
+        try bench.setEvents(.msix, [event.number])
+        bench.setConfig(power + 4, 2, 3)
+        try bench.setEvents(.msix, start: 1, [event.number])
+        try bench.setIRQs(.msix, [.dataNone, .actionTrigger], count: 2)
+        #expect(event.taken == 2)
+        try bench.setIRQs(.msix, [.dataNone, .actionTrigger], count: 0)
+    }
+
     @Test("Errors and requests to give the device back have eventfds of their own")
     func notices() throws {
         let bench = try openExpress()

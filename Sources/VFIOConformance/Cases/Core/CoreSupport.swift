@@ -5,9 +5,14 @@ import VFIOHost
 extension Routes {
     /// The ways in through a container that is a container.
     static let containers: Routes = [.group, .noIOMMU]
+    /// The ways in through a group.
+    static let groups: Routes = [.group, .compat, .noIOMMU]
 }
 
 extension Trial {
+    /// What the way in has for a container.
+    var containerNode: Node { route == .compat ? .iommu : .container }
+
     /// The kind of IOMMU that the way in takes.
     var usualIOMMU: UInt { (route == .noIOMMU ? IOMMUType.noIOMMU : IOMMUType.type1v2).rawValue }
 

@@ -4,7 +4,7 @@ import VFIOHost
 
 /// A.6: the name that GET_DEVICE_FD takes, and what is looked at before it and after.
 let deviceNameCases: [Case] = [
-    Case("A.6", "a device goes by its whole name", on: .containers) { t in
+    Case("A.6", "a device goes by its whole name", on: .groups) { t in
         let record = try t.anyDevice
         let group = try t.attach(record).group
         let name = record.name
@@ -18,7 +18,7 @@ let deviceNameCases: [Case] = [
             ("ffff:ff:1f.7", "another device"),
         ] { t.expect(t.getDevice(text, from: group).answer, .errno(.noDevice), label) }
     },
-    Case("A.6", "spaces behind a name mean nothing", on: .containers) { t in
+    Case("A.6", "spaces behind a name mean nothing", on: .groups) { t in
         let record = try t.anyDevice
         let group = try t.attach(record).group
         for count in [1, 2, 100] {
@@ -26,7 +26,7 @@ let deviceNameCases: [Case] = [
             t.expect(t.getDevice(text, from: group).answer, .descriptor, "\(count)")
         }
     },
-    Case("A.6", "a name may end with its page, and must end within it", on: .containers) { t in
+    Case("A.6", "a name may end with its page, and must end within it", on: .groups) { t in
         let record = try t.anyDevice
         let group = try t.attach(record).group
         let name = Array(record.name.utf8)
@@ -40,7 +40,7 @@ let deviceNameCases: [Case] = [
         t.expect(group.request(.groupGetDeviceFD, cut), .errno(.badAddress), "its zero is in the next page")
         t.expect(group.request(.groupGetDeviceFD, 0), .errno(.badAddress), "no address")
     },
-    Case("A.6", "a name has at most a page, its end included", on: .containers) { t in
+    Case("A.6", "a name has at most a page, its end included", on: .groups) { t in
         let record = try t.anyDevice
         let group = try t.attach(record).group
         func padded(_ count: Int) -> String {
@@ -52,7 +52,7 @@ let deviceNameCases: [Case] = [
         long.fill(UInt8(ascii: "x"))
         t.expect(group.request(.groupGetDeviceFD, long), .errno(.invalid), "no end at all")
     },
-    Case("A.6", "a name is looked up before the group's state is", on: .containers) { t in
+    Case("A.6", "a name is looked up before the group's state is", on: .groups) { t in
         let record = try t.anyDevice
         let group = try t.open(record.groupNode)
         t.expect(group.request(.groupGetDeviceFD, 0), .errno(.badAddress), "no address")
@@ -95,7 +95,7 @@ let deviceNameCases: [Case] = [
     },
     Case(
         "A.6", "handles of one device share it: what is written through one is read through the other",
-        on: .containers
+        on: .groups
     ) {
         t in
         let setup = try t.setUp(t.anyDevice)

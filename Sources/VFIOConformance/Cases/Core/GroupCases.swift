@@ -4,7 +4,7 @@ import VFIOHost
 
 /// A.2, A.4 and A.5: nodes, a group's file, and its way into a container.
 let groupCases: [Case] = [
-    Case("A.2", "nodes that don't exist", on: .containers) { t in
+    Case("A.2", "nodes that don't exist", on: .groups) { t in
         let inventory = try t.inventory
         let unused = (0...).first { number in !inventory.groups.contains { $0.number == number } } ?? 999
         t.expect(t.opening(.group(unused)), .errno(.noSuchEntry), "a group's number that nobody has")
@@ -15,7 +15,7 @@ let groupCases: [Case] = [
         let wrong: Node = record.isUnprotected ? .group(number) : .unprotectedGroup(number)
         t.expect(t.opening(wrong), .errno(.noSuchEntry), "the right number of the wrong kind")
     },
-    Case("A.2", "containers and groups can't be read or written", on: .containers) { t in
+    Case("A.2", "containers and groups can't be read or written", on: .groups) { t in
         let attached = try t.attach(t.anyDevice)
         for (file, label) in [(attached.container, "container"), (attached.group, "group")] {
             t.expect(file.read(at: 0, count: 4).answer, .errno(.invalid), "reading a \(label)")
@@ -28,7 +28,7 @@ let groupCases: [Case] = [
             t.expect(file.map(at: 0, byteCount: 4096).answer, .errno(.noDevice), "mapping a \(label)")
         }
     },
-    Case("A.2", "a handle that was closed is none, for any request", on: .containers) { t in
+    Case("A.2", "a handle that was closed is none, for any request", on: .groups) { t in
         let setup = try t.setUp(t.anyDevice)
         for file in [setup.device, setup.group, setup.container] {
             guard let file else { continue }
@@ -39,7 +39,7 @@ let groupCases: [Case] = [
             t.expect(file.map(at: 0, byteCount: 4096).answer, .errno(.badDescriptor), "mapping")
         }
     },
-    Case("A.4", "GET_STATUS says how much it wants, and writes no more", on: .containers) { t in
+    Case("A.4", "GET_STATUS says how much it wants, and writes no more", on: .groups) { t in
         let group = try t.open(t.anyDevice.groupNode)
         for size in [0, 7] as [UInt32] {
             t.expect(
@@ -54,7 +54,7 @@ let groupCases: [Case] = [
         t.expect(buffer.load(UInt32(0), at: 4), equals: 1, "flags are set anew")
         t.expect(buffer.bytes[8...].allSatisfy { $0 == 0xaa }, "nothing is written behind the structure")
     },
-    Case("A.4", "GET_STATUS reads its structure before it looks at it", on: .containers) { t in
+    Case("A.4", "GET_STATUS reads its structure before it looks at it", on: .groups) { t in
         let group = try t.open(t.anyDevice.groupNode)
         t.expect(group.request(.groupGetStatus, 0), .errno(.badAddress), "no address")
         t.expect(
@@ -103,7 +103,7 @@ let groupCases: [Case] = [
             group.request(.groupSetContainer, setup.device.number), .errno(.wrongDescriptorKind), "a device",
             .before(6, 2, .errno(.invalid), "files of other kinds had no errno of their own"))
     },
-    Case("A.4", "a group refuses what it doesn't know with ENOTTY, in any state", on: .containers) { t in
+    Case("A.4", "a group refuses what it doesn't know with ENOTTY, in any state", on: .groups) { t in
         let group = try t.open(t.anyDevice.groupNode)
         for (request, label) in [
             (.getAPIVersion, "GET_API_VERSION"), (.checkExtension, "CHECK_EXTENSION"),
@@ -113,7 +113,7 @@ let groupCases: [Case] = [
         ] as [(Request, String)] {
             t.expect(group.request(request), .errno(.noSuchRequest), label)
         }
-        let container = try t.open(.container)
+        let container = try t.open(t.containerNode)
         try t.require(t.put(group, into: container), "SET_CONTAINER")
         t.expect(group.request(Request(index: 99)), .errno(.noSuchRequest), "with a container")
     },

@@ -182,7 +182,7 @@ let lifeCycleCases: [Case] = [
     },
     Case(
         "A.1", "a device that was closed can be opened again, without anything else being done",
-        on: .containers
+        on: .groups
     ) {
         t in
         let setup = try t.setUp(t.anyDevice)
@@ -203,5 +203,58 @@ let lifeCycleCases: [Case] = [
             setup.device.unmap(window)
         }
         t.expect(t.isOpen(setup.record), .descriptor, "unmapped: it is free")
+    },
+    Case("A.1", "with an iommufd for a container a group needs nothing more to open devices", on: .compat) {
+        t in
+        let record = try t.anyDevice
+        let iommufd = try t.open(.iommu)
+        let group = try t.open(record.groupNode)
+        t.expect(t.getDevice(record.name, from: group).answer, .errno(.invalid), "without an iommufd")
+        t.expect(t.put(group, into: iommufd), .success, "SET_CONTAINER")
+        t.expect(t.status(of: group), equals: "3", "GET_STATUS")
+        t.expect(t.isOpen(record), .errno(.busy), "the group is opened once")
+        t.expect(t.put(group, into: iommufd), .errno(.invalid), "SET_CONTAINER again")
+        let first = t.getDevice(record.name, from: group)
+        t.expect(first.answer, .descriptor, "GET_DEVICE_FD")
+        t.expect(t.getDevice(record.name, from: group).answer, .descriptor, "GET_DEVICE_FD again")
+        if let file = first.file { t.expect(t.information(from: file), .success, "GET_INFO") }
+    },
+    Case("A.1", "with an iommufd for a container an open device doesn't keep its group open", on: .compat) {
+        t in
+        let setup = try t.setUp(t.anyDevice)
+        setup.group?.close()
+        t.expect(t.information(from: setup.device), .success, "the group closed: the device answers")
+        guard let group = try? t.open(setup.record.groupNode) else {
+            throw Halt.broken("opening the group again")
+        }
+        t.expect(t.status(of: group), equals: "0", "GET_STATUS of a new opening: the iommufd has the DMA")
+        t.expect(t.getDevice(setup.record.name, from: group).answer, .errno(.invalid), "GET_DEVICE_FD")
+        setup.device.close()
+        t.expect(t.status(of: group), equals: "1", "GET_STATUS, the device closed")
+    },
+    Case("A.1", "with an iommufd for a container the device works on after all else is closed", on: .compat) {
+        t in
+        let setup = try t.setUp(t.edu)
+        let memory = try t.memory(pages: 1)
+        try t.map(memory, at: 0x10000, for: setup)
+        setup.container?.close()
+        t.expect(try setup.eduCopies(memory, at: 0x10000, by: t), "DMA after the iommufd's closing")
+        setup.group?.close()
+        t.expect(try setup.eduCopies(memory, at: 0x10000, by: t), "DMA after the group's closing")
+    },
+    Case(
+        "A.1", "an iommufd for a container serves several groups, one after the other or at once", on: .compat
+    ) { t in
+        let (first, second) = try t.twoDevices
+        let setup = try t.setUp(first)
+        guard let iommufd = setup.iommufd else { return }
+        let group = try t.open(second.groupNode)
+        t.expect(t.put(group, into: iommufd), .success, "a second group")
+        t.expect(t.getDevice(second.name, from: group).answer, .descriptor, "its device")
+        let memory = try t.memory(pages: 1)
+        try t.map(memory, at: 0x10000, for: setup)
+        group.close()
+        t.expect(
+            try setup.eduCopies(memory, at: 0x10000, by: t), "the first one's DMA after the second's closing")
     },
 ]

@@ -41,8 +41,7 @@ let viabilityCases: [Case] = [
         let machine = try t.machine
         let answer = Answer.of { () throws(Errno) in try machine.bind(neighbour.address, to: "virtio-pci") }
         t.expect(answer != .success, "it is refused")
-        let found = try t.inventory.devices.first { $0.address == neighbour.address }
-        t.expect(found?.driver == nil, "the device has no driver")
+        t.expect(machine.driver(of: neighbour.address) == nil, "the device has no driver")
         t.expect(t.status(of: attached.group), equals: "3", "the user's group is as it was")
         t.expect(t.getDevice(record.name, from: attached.group).answer, .descriptor, "GET_DEVICE_FD")
     },
@@ -91,8 +90,7 @@ extension Trial {
         let machine = try machine
         let own = device.driver?.name
         atEnd { try? machine.bind(device.address, to: own) }
-        let now = try inventory.devices.first { $0.address == device.address }?.driver?.name
-        if now == driver { return }
+        if machine.driver(of: device.address) == driver { return }
         do throws(Errno) {
             try machine.bind(device.address, to: driver)
         } catch {

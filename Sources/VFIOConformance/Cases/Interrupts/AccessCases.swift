@@ -1,5 +1,6 @@
 import LinuxSystem
 import VFIOABI
+import VFIOHost
 
 /// A.7: what may be asked of a device's file, by the way in which it was opened.
 let accessCases: [Case] = [
@@ -43,6 +44,22 @@ let accessCases: [Case] = [
         for (name, request) in deviceRequests where request != .deviceReset {
             t.expect(device.request(request), .errno(.badAddress), name)
         }
+    },
+    Case(
+        "A.7", "a device that was opened through its group can't be bound to an iommufd",
+        on: [.group, .compat]
+    ) {
+        t in
+        let edu = try t.openEdu()
+        let hasNodes = edu.setup.record.deviceNode != nil
+        let reason = "the kernel has no nodes of devices"
+        let iommufd = hasNodes ? try t.open(.iommu).number : -1
+        t.expect(
+            edu.device.request(.deviceBindIOMMUFD, DeviceBindIOMMUFD(iommufd: iommufd)), .errno(.invalid),
+            "BIND_IOMMUFD", .when(!hasNodes, .errno(.noSuchRequest), reason))
+        t.expect(
+            edu.device.request(.deviceBindIOMMUFD), .errno(.badAddress), "BIND_IOMMUFD with a bad address",
+            .when(!hasNodes, .errno(.noSuchRequest), reason))
     },
 ]
 

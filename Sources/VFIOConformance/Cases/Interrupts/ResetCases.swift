@@ -189,6 +189,35 @@ let resetCases: [Case] = [
         t.expect(set("default"), .success, "\"default\"")
         t.expect(try machine.resetMethods(of: record.address) == before, "the usual methods")
     },
+    Case(
+        "D.9", "the reset bit of PCI Express goes through reset_method like RESET, and always reads 0",
+        on: .all
+    ) { t in
+        let record = try t.nvme
+        let machine = try t.machine
+        let device = try t.setUp(record).device
+        guard let express = try device.capability(0x10),
+            try device.load(UInt32.self, at: Place.configuration(express + 4)) & 1 << 28 != 0
+        else { throw t.skip("it needs function level reset") }
+        device.store(UInt16(2), at: Place.command)
+        let control = try device.load(UInt16.self, at: Place.configuration(express + 8))
+        t.expect(control & 0x8000, equals: 0, "the bit")
+        try machine.setResetMethods("", of: record.address)
+        defer { try? machine.setResetMethods("default", of: record.address) }
+        for (methods, value) in [("", Disk.value), ("default", 0)] {
+            try machine.setResetMethods(methods, of: record.address)
+            Disk.setUpRegister(device)
+            t.expect(
+                device.store(control | 0x8000, at: Place.configuration(express + 8)), .value(2), "writing it")
+            t.expect(
+                try device.load(UInt32.self, at: Disk.register), equals: value,
+                "a register, with \(methods.isEmpty ? "no methods" : "the usual methods")")
+            t.expect(
+                try device.load(UInt16.self, at: Place.configuration(express + 8)) == control,
+                "the control reads as before")
+            t.expect(try device.load(UInt16.self, at: Place.command) & 2, equals: 2, "COMMAND")
+        }
+    },
     Case("D.9", "a reset behind the user's back leaves configuration space and interrupts in use", on: .all) {
         t in
         let record = try t.nvme

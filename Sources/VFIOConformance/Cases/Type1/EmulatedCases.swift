@@ -104,7 +104,7 @@ let emulatedCases: [Case] = [
                 joining(try t.reservedForEdu().first, bench.memory.vaddr, "reserved"), .errno(.invalid),
                 "reserved")
             t.expect(
-                joining(1 << 60, bench.memory.vaddr, "out of reach"), .errno(.badAddress), "out of reach")
+                joining(1 << 60, bench.memory.vaddr, "out of reach"), .errno(.outOfRange), "out of reach")
             t.expect(joining(0, bench.memory.vaddr, "possible"), .success, "possible")
         }
     },
@@ -126,7 +126,9 @@ let emulatedCases: [Case] = [
             t.expect(bench.getDirty(0, size: 4 * bench.page, words.bitmap), .success, "GET")
             t.expect(words.text, equals: "0xf", "bits")
             t.expect(group.request(.groupUnsetContainer), .success, "it leaves")
-            t.expect(Type1Chain(container)?.ranges.isEmpty == true, "there are no ranges")
+            t.expect(
+                Type1Chain(container)?.ranges == [0...UInt64.max],
+                "all addresses are told as a range from then on")
             t.expect(bench.available == 65534, "still mapped")
             words[0] = 0
             t.expect(bench.getDirty(0, size: 4 * bench.page, words.bitmap), .success, "GET")
@@ -135,6 +137,22 @@ let emulatedCases: [Case] = [
             t.expect(bench.getDirty(0, size: 4 * bench.page, words.bitmap), .success, "GET")
             t.expect(words.text, equals: "0x0", "bits")
             t.expect(bench.map(1 << 62), .success, "map far up")
+        }
+    },
+    Case(
+        "B.10",
+        "once there was a group with an IOMMU, what is out of its reach is in its way by another error"
+    ) {
+        t in
+        try t.withEmulatedGroup { bench in
+            let group = try t.open(t.edu.groupNode)
+            t.expect(group.request(.groupSetContainer, bench.container.number), .success, "it joins")
+            t.expect(group.request(.groupUnsetContainer), .success, "it leaves")
+            t.expect(bench.map(1 << 60), .success, "map out of its reach")
+            t.expect(
+                group.request(.groupSetContainer, bench.container.number), .errno(.invalid), "it joins again")
+            t.expect(bench.unmapped(1 << 60, pages: 1), equals: "1 pages", "unmap")
+            t.expect(group.request(.groupSetContainer, bench.container.number), .success, "it joins again")
         }
     },
     Case("B.10", "the last group with an IOMMU leaves nothing mapped if no other is there") { t in

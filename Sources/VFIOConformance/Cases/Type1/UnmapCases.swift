@@ -93,7 +93,9 @@ let unmapCases: [Case] = [
     Case("B.5", "if the answer can't be written back, it is EFAULT and unmapped all the same") { t in
         let bench = try t.bench()
         let pages = try t.memory(pages: 1)
-        try UserMemory.store(DMAUnmap(iova: 0x10_0000, size: bench.page), to: pages.window.address)
+        pages.window.store32(0, 24)
+        pages.window.store64(8, 0x10_0000)
+        pages.window.store64(16, bench.page)
         t.expect(bench.map(0x10_0000), .success, "map")
         try pages.protect(.read)
         t.expect(
