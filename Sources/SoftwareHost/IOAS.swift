@@ -29,7 +29,10 @@ final class IOAS: @unchecked Sendable {
     }
 
     /// What mappings are measured in.
-    private var alignment: UInt64 { groups.isEmpty ? 1 : UInt64(pageSize) }
+    private var alignment: UInt64 { groups.isEmpty && !hasSmallPagesOnly ? 1 : UInt64(pageSize) }
+
+    /// Whether there is no mapping.
+    var isEmpty: Bool { mutex.withLock { space.map.first == nil } }
 
     /// What can be mapped.
     private var usable: [IOVARange] { groups.isEmpty ? [.all] : UsableRanges.find(core.iommu, groups) }
@@ -70,55 +73,107 @@ final class IOAS: @unchecked Sendable {
         }
     }
 
-    /// From now on the page table holds single pages only.
-    /// - Throws: `EINVAL` if there are mappings in a page table already.
+    /// From now on the page table holds single pages only, and pages are the unit of mappings.
+    /// - Throws: `EINVAL` if there are mappings in a page table already, `EADDRINUSE` if there are some that
+    ///   aren't whole pages.
     func disableLargePages() throws(Errno) {
         try exclusively { () throws(Errno) in
             if hasSmallPagesOnly { return }
             guard groups.isEmpty || space.map.first == nil else { throw .invalid }
+            let unit = UInt64(pageSize)
+            try space.map.forEachMapping { (mapping) throws(Errno) in
+                guard mapping.range.isAligned(to: unit), mapping.backing & (unit - 1) == 0 else {
+                    throw .addressInUse
+                }
+            }
             hasSmallPagesOnly = true
         }
     }
+
+    /// From now on the page table may hold large pages.
+    func enableLargePages() { mutex.withLock { hasSmallPagesOnly = false } }
 
     // MARK: mappings
 
     /// IOMMU_IOAS_MAP, after its flags were checked.
     /// - Returns: the address at which the memory is mapped.
     func map(_ request: IOASMap) throws(Errno) -> UInt64 {
+        guard !request.userVA.addingReportingOverflow(request.length).overflow else { throw .overflow }
+        let piece = IOASPiece(
+            backing: request.userVA, byteCount: request.length,
+            isWritable: request.flags.contains(.writeable))
+        return try map([piece], at: request.iova, byteCount: request.length, request.flags)
+    }
+
+    /// Maps pieces of memory side by side.
+    /// - Parameter iova: where, if the flags say so.
+    /// - Returns: the address at which the first is mapped.
+    func map(
+        _ pieces: [IOASPiece], at iova: UInt64, byteCount length: UInt64, _ flags: IOASMapFlags
+    ) throws(Errno) -> UInt64 {
         try exclusively { () throws(Errno) -> UInt64 in
-            guard !request.userVA.addingReportingOverflow(request.length).overflow else {
-                throw .overflow
-            }
-            let length = request.length
             let mask = alignment - 1
-            guard length != 0, length & mask == 0 else { throw .invalid }
+            guard let first = pieces.first, length != 0, length & mask == 0 else { throw .invalid }
             let range: IOVARange
-            if request.flags.contains(.fixedIOVA) {
-                guard request.iova & mask == 0 else { throw .invalid }
-                guard let wanted = IOVARange(IOVA(request.iova), byteCount: length) else { throw .overflow }
+            if flags.contains(.fixedIOVA) {
+                guard iova & mask == 0 else { throw .invalid }
+                guard let wanted = IOVARange(IOVA(iova), byteCount: length) else { throw .overflow }
                 guard usable.contains(where: { $0.contains(wanted) }) else { throw .invalid }
                 if space.map.overlaps(wanted) { throw .exists }
                 range = wanted
             } else {
-                range = try choose(length, for: request.userVA)
+                range = try choose(length, for: first.backing)
             }
-            guard request.userVA & mask == 0 else { throw .invalid }
             var permissions: IOVAPermissions = []
-            if request.flags.contains(.readable) { permissions.insert(.read) }
-            if request.flags.contains(.writeable) { permissions.insert(.write) }
+            if flags.contains(.readable) { permissions.insert(.read) }
+            if flags.contains(.writeable) { permissions.insert(.write) }
+            var at = range.first.rawValue
+            var mappings: [IOVAMapping] = []
+            for piece in pieces {
+                guard piece.isWritable || !flags.contains(.writeable) else { throw .notPermitted }
+                guard piece.backing & mask == 0 else { throw .invalid }
+                guard let place = IOVARange(IOVA(at), byteCount: piece.byteCount) else { throw .overflow }
+                mappings.append(
+                    IOVAMapping(
+                        place, backing: piece.backing, permissions: permissions,
+                        tag: piece.isWritable ? IOASPiece.writableTag : 0))
+                at &+= piece.byteCount
+            }
             // Only a container's request can ask for neither. A page table can't hold that.
             guard groups.isEmpty || !permissions.isEmpty else { throw .invalid }
-            let mapping = IOVAMapping(range, backing: request.userVA, permissions: permissions)
-            if !groups.isEmpty { _ = try pin(mapping) }
+            try pin(mappings)
             space.change { map in
-                do throws(IOVAMapError) {
-                    try map.map(mapping)
-                } catch {
-                    // Overlap and wrap-around were ruled out above, with `mutex` held ever since.
-                    preconditionFailure("a checked mapping was refused")
+                for mapping in mappings {
+                    do throws(IOVAMapError) {
+                        try map.map(mapping)
+                    } catch {
+                        // Overlap and wrap-around were ruled out above, with `mutex` held ever since.
+                        preconditionFailure("a checked mapping was refused")
+                    }
                 }
             }
             return range.first.rawValue
+        }
+    }
+
+    /// The memory behind a range, all of which must be mapped.
+    /// - Throws: `EINVAL` for a length of 0, `EOVERFLOW` for a range that wraps, `ENOENT` if there is a hole.
+    func pieces(_ iova: UInt64, _ length: UInt64) throws(Errno) -> [IOASPiece] {
+        try exclusively { () throws(Errno) -> [IOASPiece] in
+            guard length != 0 else { throw .invalid }
+            guard let range = IOVARange(IOVA(iova), byteCount: length) else { throw .overflow }
+            var pieces: [IOASPiece] = []
+            var next = range.first.rawValue
+            while true {
+                guard let mapping = space.map.mapping(containing: IOVA(next)) else { throw .noSuchEntry }
+                let last = min(mapping.range.last.rawValue, range.last.rawValue)
+                pieces.append(
+                    IOASPiece(
+                        backing: mapping.backing &+ (next - mapping.range.first.rawValue),
+                        byteCount: last - next + 1, isWritable: mapping.tag == IOASPiece.writableTag))
+                if last == range.last.rawValue { return pieces }
+                next = last + 1
+            }
         }
     }
 
@@ -236,6 +291,18 @@ final class IOAS: @unchecked Sendable {
             }
             if groups.isEmpty { try pinAll() }
             groups.append(group)
+        }
+    }
+
+    /// Locks the memory of mappings, all or none, if there is a page table that needs it.
+    private func pin(_ mappings: [IOVAMapping]) throws(Errno) {
+        if groups.isEmpty { return }
+        var pinned: UInt64 = 0
+        do throws(Errno) {
+            for mapping in mappings { pinned += try pin(mapping) }
+        } catch {
+            core.process.unpin(pinned)
+            throw error
         }
     }
 
