@@ -74,18 +74,3 @@ extension IOMMUFD {
         guard core.lock.withLock({ addressSpaces.allSatisfy { $0.isEmpty } }) else { throw .invalid }
     }
 }
-
-/// A part of memory that an address space maps.
-struct IOASPiece {
-    /// The address in this process.
-    let backing: UInt64
-    let byteCount: UInt64
-    /// Whether the memory was given for writing, too.
-    let isWritable: Bool
-}
-
-extension IOASPiece {
-    /// The tag of mappings whose memory was given for writing. What a mapping permits says less: a copy may
-    /// permit reading only, and be copied on for writing.
-    static var writableTag: UInt32 { 1 }
-}

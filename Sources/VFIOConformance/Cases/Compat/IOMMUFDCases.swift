@@ -50,6 +50,13 @@ let iommufdCases: [Case] = [
             t.expect(
                 iommufd.request(Request(type: 0x3b, number: number)), .errno(.noSuchRequest), "\(number)")
         }
+        for number in [0x95, 0x96, 0x9f] as [UInt8] {
+            // Whether the size is read first depends on the kernel: one built for self-tests knows 0xa0, and has a
+            // table with holes.
+            t.expect(
+                iommufd.request(Request(type: 0x3b, number: number), IOASAlloc()), .errno(.noSuchRequest),
+                "\(number), with a structure")
+        }
         t.expect(
             iommufd.request(Request(rawValue: 0x3c81)), .errno(.badAddress), "another type, no structure")
         let alloc = IOASAlloc()
