@@ -83,6 +83,10 @@ CLINUX long clinux_access(const char *path, int mode) { return clinux_result(acc
 CLINUX long clinux_readlink(const char *path, char *to, size_t n) {
     return clinux_result(readlink(path, to, n));
 }
+// Fails with EEXIST where the new name is taken.
+CLINUX long clinux_rename_new(const char *from, const char *to) {
+    return clinux_result(syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 1ul /* RENAME_NOREPLACE */));
+}
 CLINUX long clinux_unlink(const char *path) { return clinux_result(unlink(path)); }
 CLINUX uint32_t clinux_mode_type(const struct stat *s) { return s->st_mode & S_IFMT; }
 CLINUX uint32_t clinux_type_regular(void) { return S_IFREG; }
@@ -271,6 +275,46 @@ CLINUX long clinux_receive_descriptors(int fd, void *bytes, size_t n, int *fds, 
     }
     return r;
 }
+
+// Bytes without descriptors.
+CLINUX long clinux_send(int fd, const void *bytes, size_t n) {
+    return clinux_result(send(fd, bytes, n, MSG_NOSIGNAL));
+}
+// Receives bytes and all descriptors that come with them. The first CLINUX_MOST_DESCRIPTORS are handed over in
+// `fds`, further ones are closed and counted in `surplus`. Unlike above no byte is lost where descriptors are,
+// so that a stream stays in step. Also counts one where the kernel had to drop descriptors itself.
+#define CLINUX_SCM_MAX_FD 253
+CLINUX long clinux_receive_message(int fd, void *bytes, size_t n, int waits, int *fds, unsigned *count,
+                                   unsigned *surplus) {
+    union {
+        struct cmsghdr header;
+        char space[CMSG_SPACE(sizeof(int) * CLINUX_SCM_MAX_FD)];
+    } control;
+    struct iovec v = {bytes, n};
+    struct msghdr m;
+    memset(&m, 0, sizeof m);
+    m.msg_iov = &v;
+    m.msg_iovlen = 1;
+    m.msg_control = &control;
+    m.msg_controllen = sizeof control;
+    *count = 0;
+    *surplus = 0;
+    long r = clinux_result(recvmsg(fd, &m, MSG_CMSG_CLOEXEC | (waits ? 0 : MSG_DONTWAIT)));
+    if (r < 0 || m.msg_controllen == 0) return r;
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(&m); c; c = CMSG_NXTHDR(&m, c)) {
+        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) continue;
+        size_t have = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        for (size_t i = 0; i < have; i++) {
+            int one;
+            memcpy(&one, CMSG_DATA(c) + i * sizeof(int), sizeof one);
+            if (*count < CLINUX_MOST_DESCRIPTORS) fds[(*count)++] = one;
+            else { close(one); ++*surplus; }
+        }
+    }
+    if (clinux_control_truncated(&m)) ++*surplus;
+    return r;
+}
+CLINUX long clinux_shutdown(int fd) { return clinux_result(shutdown(fd, SHUT_RDWR)); }
 
 // The process.
 CLINUX long clinux_memlock_limit(uint64_t *soft, uint64_t *hard) {
