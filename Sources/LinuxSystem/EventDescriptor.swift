@@ -57,6 +57,9 @@ public struct EventDescriptor: ~Copyable, Sendable {
         return count
     }
 
+    /// Whether the counter isn't 0; it is left as it is.
+    public var isSignalled: Bool { clinux_poll_one(descriptor.number, Int16(POLLIN), 0) & Int(POLLIN) != 0 }
+
     /// Waits until the counter isn't 0, then takes it.
     /// - Parameter milliseconds: how long to wait; nil waits for ever, 0 only looks.
     /// - Returns: how often it was signalled; nil if the time ran out.

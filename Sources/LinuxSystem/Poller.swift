@@ -56,6 +56,10 @@ public struct Poller: ~Copyable, Sendable {
         _ = try checked { clinux_epoll_control(descriptor.number, EPOLL_CTL_DEL, number, 0, 0) }
     }
 
+    /// How many descriptors the set has: one that was closed for good, by all who had it open, has left it.
+    /// 0 if the system doesn't tell.
+    public var watchedCount: Int { Descriptor.information("tfd", of: descriptor.number).count }
+
     /// Waits for events and appends up to 64 of them.
     /// - Parameter milliseconds: how long to wait; nil waits for ever, 0 only looks.
     /// - Returns: how many events were appended; 0 if the time ran out or a signal came.

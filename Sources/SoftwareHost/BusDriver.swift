@@ -15,6 +15,15 @@ protocol BusDriver: AnyObject {
     /// Last close (kernel.md D.1): bus mastering off, interrupts torn down, device reset and quiesced.
     func closeDevice()
 
+    /// A request has come, before anything is read of it: a sleeping device wakes up.
+    func beginUse()
+
+    /// The request has been answered.
+    func endUse()
+
+    /// The driver, if it is the one for PCI devices; for what only those have.
+    var pci: PCIBusDriver? { get }
+
     /// A request that the core doesn't answer itself. The core answers `VFIO_DEVICE_GET_REGION_INFO`'s copying
     /// (through ``regionInfo(index:)``), `VFIO_DEVICE_FEATURE`'s framework, BIND, ATTACH and DETACH.
     /// - Throws: `ENOTTY` for unknown requests.
@@ -50,6 +59,12 @@ protocol BusDriver: AnyObject {
     /// The address space that the device's DMA goes through from now on; nil blocks all DMA. Set by the core
     /// when the device's group or the device itself is attached and detached.
     func attach(to addressSpace: (any DMAAddressSpace)?)
+}
+
+extension BusDriver {
+    func beginUse() {}
+    func endUse() {}
+    var pci: PCIBusDriver? { nil }
 }
 
 /// The operations of a device feature.

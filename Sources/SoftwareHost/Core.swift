@@ -104,6 +104,7 @@ final class Core: @unchecked Sendable {
             home.members.append(device)
         }
         let bus = try makeBusDriver(model, device.address)
+        bus.pci?.resetPolicy = device.resetPolicy
         if device.machineGroup == nil {
             device.machineGroup = home
             iommuGroups.append(home)

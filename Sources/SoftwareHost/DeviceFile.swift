@@ -75,6 +75,8 @@ final class DeviceFile: FileObject {
             return 0
         }
         guard hasAccess else { throw .invalid }
+        bus.beginUse()
+        defer { bus.endUse() }
         switch request {
         case .deviceAttachIOMMUFD where group == nil: try attach(address)
         case .deviceDetachIOMMUFD where group == nil: try detach(address)

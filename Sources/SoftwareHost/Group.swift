@@ -12,6 +12,8 @@ final class MachineDevice {
     /// Its IOMMU group; a made-up one while a VFIO driver has a device without IOMMU.
     var machineGroup: MachineGroup?
     var driver: DriverRecord?
+    /// What an administrator decided about its resets.
+    let resetPolicy = PCIResetPolicy()
     /// The driver's side of the device, while that is a VFIO driver.
     var bus: (any BusDriver)?
     /// The group that it is registered with, while its driver is a VFIO driver.

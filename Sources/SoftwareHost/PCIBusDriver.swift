@@ -49,15 +49,15 @@ final class PCIBusDriver: BusDriver, @unchecked Sendable {
         get { unsafe uncheckedMemoryOn }
         set { unsafe uncheckedMemoryOn = newValue }
     }
-    /// Whether the next access ends sleep: `lowPower` is `untilWoken`.
-    var wakesOnAccess: Bool {
-        get { unsafe uncheckedWakes }
-        set { unsafe uncheckedWakes = newValue }
+    /// Whether the user lets the device sleep: every use then wakes it first.
+    var sleepsWhenUnused: Bool {
+        get { unsafe uncheckedSleeps }
+        set { unsafe uncheckedSleeps = newValue }
     }
     // SAFETY: both are read on every access to a register, and `lock` already excludes overlapping accesses:
     // checking that again at run time would cost as much as the access itself.
     @exclusivity(unchecked) private var uncheckedMemoryOn = false
-    @exclusivity(unchecked) private var uncheckedWakes = false
+    @exclusivity(unchecked) private var uncheckedSleeps = false
     /// The mappings of BARs that users hold.
     var mappings: [PCIMapping] = []
     /// The empty file that stands in for memory that is off; made when first needed.
@@ -70,20 +70,18 @@ final class PCIBusDriver: BusDriver, @unchecked Sendable {
     var savedForWake: PCISavedState?
     /// Unmasks INTx when the user's eventfd asks for it.
     var unmaskWatcher: PCIUnmaskWatcher?
-    /// Whether the user lets the device sleep.
-    var lowPower = LowPower.off {
-        didSet { if case .untilWoken = lowPower { wakesOnAccess = true } else { wakesOnAccess = false } }
+    /// Whether the user lets the device sleep, and whether it does.
+    var lowPower = PCILowPower() {
+        didSet { sleepsWhenUnused = lowPower.isAllowed }
     }
+    /// What an administrator decided about resets; the device's, and shared with whoever drives it next.
+    var resetPolicy = PCIResetPolicy()
+    /// How many requests are being answered.
+    var useCount = 0
+    /// How many interrupt vectors the platform grants; nil for all that a device has.
+    var vectorLimit: Int?
 
-    /// Whether and how the user lets the device sleep.
-    enum LowPower {
-        /// It is awake.
-        case off
-        /// Until `LOW_POWER_EXIT`; accesses wake it for their duration.
-        case entered
-        /// Until the first access, which is told to the eventfd.
-        case untilWoken(PCITrigger)
-    }
+    var pci: PCIBusDriver? { self }
 
     /// Takes over a device and gives it bus addresses, as firmware would.
     /// - Parameters:
@@ -145,13 +143,19 @@ final class PCIBusDriver: BusDriver, @unchecked Sendable {
         typealias Command = PCIConfiguration.Command
         setPowerState(0)
         setHardwareCommand(set: decodedSpaces, clear: Command.busMaster)
-        canReset = resetMethod != nil
-        if canReset { resetFunction() }
+        do throws(Errno) {
+            try tryReset()
+            canReset = true
+        } catch {
+            // Somebody else is at it: not now. Anything else means that this device can't be reset.
+            if error == .again { throw error }
+            canReset = false
+        }
         baseline = PCISavedState(configuration)
         setHardwareCommand(set: 0, clear: Command.interruptDisable)
         interrupts.clear()
         view = PCIConfigurationView(configuration)
-        lowPower = .off
+        lowPower = PCILowPower()
         for index in 0..<6 {
             view.set(
                 assigned.register(index, of: function), at: PCIConfiguration.Register.bar0 + 4 * index,
@@ -167,18 +171,16 @@ final class PCIBusDriver: BusDriver, @unchecked Sendable {
     func closeDevice() {
         lock.lock()
         defer { lock.unlock() }
-        lowPower = .off
+        leaveLowPower()
         setHardwareCommand(set: 0, clear: PCIConfiguration.Command.busMaster)
         disableInterrupts()
         interrupts.clear()
         model.quiesce()
         setPowerState(0)
         if let baseline { restore(baseline) }
-        if canReset {
-            resetFunction()
-        } else if isAloneOnBus {
-            reset(by: .bus)
-        }
+        var needsReset = true
+        if canReset { needsReset = (try? tryReset()) == nil }
+        if needsReset && isAloneOnBus { reset(by: .bus) }
         if let baseline { restore(baseline) }
         setHardwareCommand(set: 0, clear: PCIConfiguration.Command.busMaster)
         baseline = nil
@@ -235,7 +237,6 @@ final class PCIBusDriver: BusDriver, @unchecked Sendable {
         var info = try UserMemory.load(DeviceInfo(), from: argument, count: DeviceInfo.minimumSize)
         guard info.argsz >= UInt32(DeviceInfo.minimumSize) else { throw .invalid }
         lock.lock()
-        wake()
         info.flags = canReset ? [.pci, .reset] : .pci
         lock.unlock()
         info.regionCount = PCIRegion.count

@@ -167,7 +167,7 @@ extension PCIBusDriver {
         if after & 0x8000 != 0 {
             after &= ~0x8000
             view.set(after, at: control, width: 2)
-            if configuration.value(at: view.express + 4, width: 4) & 1 << 28 != 0 { resetFunction() }
+            if offers(.functionLevel) { try? tryReset() }
         }
         if (before ^ after) & 0x7000 != 0 {
             // Requests may not be shorter than the payload that the kernel has set up.
@@ -182,6 +182,6 @@ extension PCIBusDriver {
         let control = view.advancedFeatures + 4
         guard view.value(at: control, width: 1) & 1 != 0 else { return }
         view.set(view.value(at: control, width: 1) & ~1, at: control, width: 1)
-        if configuration.value(at: view.advancedFeatures + 3, width: 1) & 3 == 3 { resetFunction() }
+        if offers(.advancedFeatures) { try? tryReset() }
     }
 }

@@ -3,7 +3,7 @@ import LinuxSystem
 import VFIOABI
 
 /// A checked `VFIO_DEVICE_SET_IRQS` request.
-private struct InterruptRequest {
+struct PCIInterruptRequest {
     var flags: IRQSetFlags
     var start: Int
     var count: Int
@@ -48,12 +48,11 @@ extension PCIBusDriver {
         let index = PCIInterrupt(rawValue: info.index)
         if index == .err && !isExpress { throw .invalid }
         lock.lock()
-        wake()
         info.count = UInt32(interruptCount(index))
         lock.unlock()
         switch index {
         case .intx: info.flags = [.eventFD, .maskable, .automasked]
-        case .msix where hasDynamicVectors: info.flags = .eventFD
+        case .msix where hasDynamicVectors && function.msix != nil: info.flags = .eventFD
         default: info.flags = [.eventFD, .noResize]
         }
         try UserMemory.store(info, to: argument)
@@ -65,7 +64,6 @@ extension PCIBusDriver {
         let header = try UserMemory.load(IRQSet(), from: argument)
         let index = PCIInterrupt(rawValue: header.index)
         lock.lock()
-        wake()
         let most = interruptCount(index)
         lock.unlock()
         let known = IRQSetFlags.dataTypeMask.union(.actionTypeMask)
@@ -74,7 +72,7 @@ extension PCIBusDriver {
             header.start < most, UInt64(header.start) + UInt64(header.count) <= UInt64(most),
             let width = header.flags.dataElementSize
         else { throw .invalid }
-        var request = InterruptRequest(
+        var request = PCIInterruptRequest(
             flags: header.flags, start: Int(header.start), count: Int(header.count))
         // `count` is at most 2048 here.
         guard Int(header.argsz) - IRQSet.minimumSize >= request.count * width else { throw .invalid }
@@ -96,14 +94,14 @@ extension PCIBusDriver {
         return try carryOut(request, index)
     }
 
-    private func carryOut(_ request: InterruptRequest, _ index: PCIInterrupt) throws(Errno) -> Int32 {
+    private func carryOut(_ request: PCIInterruptRequest, _ index: PCIInterrupt) throws(Errno) -> Int32 {
         let action = request.flags.intersection(.actionTypeMask)
         switch (index, action) {
         case (.intx, .actionMask): try setLineMask(request, masks: true)
         case (.intx, .actionUnmask): try setLineMask(request, masks: false)
         case (.intx, .actionTrigger): try setLineTrigger(request)
-        case (.msi, .actionTrigger): try setMessageTriggers(request, .msi)
-        case (.msix, .actionTrigger): try setMessageTriggers(request, .msix)
+        case (.msi, .actionTrigger): return try setMessageTriggers(request, .msi)
+        case (.msix, .actionTrigger): return try setMessageTriggers(request, .msix)
         case (.err, .actionTrigger): try setNotice(request, .error)
         case (.req, .actionTrigger): try setNotice(request, .request)
         default: throw .noSuchRequest
@@ -127,7 +125,7 @@ extension PCIBusDriver {
 
     // MARK: the line
 
-    private func setLineMask(_ request: InterruptRequest, masks: Bool) throws(Errno) {
+    private func setLineMask(_ request: PCIInterruptRequest, masks: Bool) throws(Errno) {
         guard interrupts.kind == .line, request.start == 0, request.count == 1 else { throw .invalid }
         if request.data == .dataEventFD {
             guard !masks else { throw .noSuchRequest }
@@ -137,14 +135,15 @@ extension PCIBusDriver {
                 return
             }
             _ = try PCITrigger(number)  // EBADF and EINVAL come before EBUSY
-            guard unmaskWatcher == nil else { throw .busy }
+            // One whose eventfd has been closed makes room.
+            guard unmaskWatcher?.isAttached != true else { throw .busy }
             unmaskWatcher = try PCIUnmaskWatcher(number, interrupts)
         } else if request.isSet {
             if masks { interrupts.maskLine() } else { interrupts.unmaskLine() }
         }
     }
 
-    private func setLineTrigger(_ request: InterruptRequest) throws(Errno) {
+    private func setLineTrigger(_ request: PCIInterruptRequest) throws(Errno) {
         let kind = interrupts.kind
         if kind == .line && request.count == 0 && request.data == .dataNone {
             disableInterrupts()
@@ -161,144 +160,9 @@ extension PCIBusDriver {
         if request.isSet { interrupts.loopLine() }
     }
 
-    // MARK: messages
-
-    private func setMessageTriggers(_ request: InterruptRequest, _ kind: PCIInterrupts.Kind) throws(Errno) {
-        let active = interrupts.kind
-        if active == kind && request.count == 0 && request.data == .dataNone {
-            disableInterrupts()
-            return
-        }
-        guard active == kind || active == .none else { throw .invalid }
-        guard request.data == .dataEventFD else {
-            guard active == kind else { throw .invalid }
-            for index in 0..<request.count
-            where request.data == .dataNone || request.booleans[index] != 0 {
-                interrupts.loop(vector: request.start + index)
-            }
-            return
-        }
-        if active == kind {
-            try setVectors(request, kind)
-            return
-        }
-        let count = request.start + request.count
-        guard count > 0 else { throw .outOfRange }
-        enableMessages(kind, count)
-        do throws(Errno) {
-            try setVectors(request, kind)
-        } catch {
-            disableInterrupts()
-            throw error
-        }
-    }
-
-    private func enableMessages(_ kind: PCIInterrupts.Kind, _ count: Int) {
-        // With dynamic vectors there is room for all from the start; else for those asked for.
-        let all = kind == .msix && hasDynamicVectors ? function.msix?.vectorCount ?? count : count
-        interrupts.enableMessages(kind, count: all)
-        if kind == .msi {
-            view.messageLimit = UInt8(Self.order(of: count))
-            setMSIMasks()
-            setMSIControl(enable: true, count: count)
-        } else {
-            setMSIXControl(enable: true)
-        }
-    }
-
-    /// Gives the vectors of a request their eventfds, or takes them away. After a failure all vectors from the
-    /// request's first to the one that failed are without.
-    private func setVectors(_ request: InterruptRequest, _ kind: PCIInterrupts.Kind) throws(Errno) {
-        for index in 0..<request.count {
-            let vector = request.start + index
-            let number = request.descriptors[index]
-            setVector(vector, nil, kind)
-            if number < 0 { continue }
-            do throws(Errno) {
-                guard vector < interrupts.vectorCount else { throw .invalid }
-                setVector(vector, try PCITrigger(number), kind)
-            } catch {
-                for undone in request.start..<vector { setVector(undone, nil, kind) }
-                throw error
-            }
-        }
-    }
-
-    /// A vector is masked in the hardware exactly while it has no eventfd: what is raised meanwhile waits as
-    /// pending.
-    private func setVector(_ vector: Int, _ trigger: PCITrigger?, _ kind: PCIInterrupts.Kind) {
-        if trigger == nil {
-            setVectorMask(vector, true, kind)
-            interrupts.setTrigger(nil, vector: vector)
-        } else {
-            interrupts.setTrigger(trigger, vector: vector)
-            setVectorMask(vector, false, kind)
-        }
-    }
-
-    private func setVectorMask(_ vector: Int, _ masked: Bool, _ kind: PCIInterrupts.Kind) {
-        if kind == .msix {
-            function.msix?.setMask(vector, masked)
-            return
-        }
-        guard let at = msiMaskOffset, vector < 32 else { return }
-        let bit = UInt32(1) << UInt32(vector)
-        let masks = configuration.value(at: at, width: 4)
-        configuration.write(masked ? masks | bit : masks & ~bit, at: at, width: 4)
-    }
-
-    private var msiMaskOffset: Int? {
-        guard view.msi != 0 else { return nil }
-        let control = configuration.value(at: view.msi + 2, width: 2)
-        guard control & 0x100 != 0 else { return nil }
-        return view.msi + (control & 0x80 != 0 ? 0x10 : 0x0c)
-    }
-
-    private func setMSIMasks() {
-        guard let at = msiMaskOffset else { return }
-        var masks = UInt32.max
-        for vector in 0..<min(32, interrupts.vectorCount) where interrupts.hasTrigger(vector) {
-            masks &= ~(UInt32(1) << UInt32(vector))
-        }
-        configuration.write(masks, at: at, width: 4)
-    }
-
-    private func setMSIControl(enable: Bool, count: Int) {
-        guard view.msi != 0 else { return }
-        let old = configuration.value(at: view.msi + 2, width: 2) & ~0x71
-        let control = enable ? old | 1 | UInt32(Self.order(of: count)) << 4 : old
-        configuration.write(control, at: view.msi + 2, width: 2)
-    }
-
-    private func setMSIXControl(enable: Bool) {
-        guard view.msix != 0 else { return }
-        let old = configuration.value(at: view.msix + 2, width: 2) & ~0xc000
-        configuration.write(enable ? old | 0x8000 : old, at: view.msix + 2, width: 2)
-    }
-
-    /// After a reset: the hardware gets its messages and masks again.
-    func restoreMessages() {
-        switch interrupts.kind {
-        case .msi:
-            setMSIMasks()
-            setMSIControl(enable: true, count: interrupts.vectorCount)
-        case .msix:
-            for vector in 0..<interrupts.vectorCount {
-                function.msix?.setMask(vector, !interrupts.hasTrigger(vector))
-            }
-            setMSIXControl(enable: true)
-        case .line, .none: break
-        }
-    }
-
-    /// The least power of two, as its exponent, that isn't below `count`.
-    private static func order(of count: Int) -> Int {
-        count <= 1 ? 0 : Int.bitWidth - (count - 1).leadingZeroBitCount
-    }
-
     // MARK: errors and requests
 
-    private func setNotice(_ request: InterruptRequest, _ notice: PCIInterrupts.Notice) throws(Errno) {
+    private func setNotice(_ request: PCIInterruptRequest, _ notice: PCIInterrupts.Notice) throws(Errno) {
         switch request.data {
         case .dataNone:
             guard interrupts.hasTrigger(notice) else { throw .invalid }

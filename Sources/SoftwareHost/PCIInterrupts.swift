@@ -97,7 +97,16 @@ final class PCIInterrupts: @unchecked Sendable {
     /// Signals the line's eventfd as the device would, but masks nothing.
     func loopLine() { lock.withLock { signalLine() } }
 
-    func maskLine() { lock.withLock { isLineMasked = true } }
+    /// Masks the line, if it is in use.
+    /// - Returns: whether that changed anything.
+    @discardableResult
+    func maskLine() -> Bool {
+        lock.withLock {
+            guard active == .line, !isLineMasked else { return false }
+            isLineMasked = true
+            return true
+        }
+    }
 
     /// Unmasks; a line that is still asserted signals again and stays masked.
     func unmaskLine() { lock.withLock { unmask() } }
@@ -188,53 +197,4 @@ final class PCIInterrupts: @unchecked Sendable {
     func hasTrigger(_ notice: Notice) -> Bool {
         lock.withLock { (notice == .error ? errorTrigger : requestTrigger) != nil }
     }
-}
-
-/// Waits for an eventfd in the background and unmasks the interrupt line whenever it is signalled: the
-/// resample eventfd of INTx (`UNMASK` with `DATA_EVENTFD`).
-///
-/// A kernel sees the signalling itself; a process has to wait for it, hence the thread. Dropping the watcher
-/// ends the thread and waits for it, which never takes long: all it does is take one innermost lock.
-final class PCIUnmaskWatcher: Sendable {
-    private final class Channel: Sendable {
-        let event: EventDescriptor
-        let stop: EventDescriptor
-        let poller: Poller
-
-        init(_ number: Int32) throws(Errno) {
-            event = try EventDescriptor(duplicating: number)
-            stop = try EventDescriptor()
-            poller = try Poller()
-            try poller.add(event.number, .readable, tag: 0)
-            try poller.add(stop.number, .readable, tag: 1)
-        }
-
-        /// Waits until the eventfd was signalled.
-        /// - Returns: false if the watcher is to end.
-        func next() -> Bool {
-            var events: [Poller.Event] = []
-            while true {
-                events.removeAll(keepingCapacity: true)
-                do throws(Errno) {
-                    _ = try poller.wait(into: &events)
-                    for event in events where event.tag == 1 { return false }
-                    if try event.take() > 0 { return true }
-                } catch {
-                    return false
-                }
-            }
-        }
-    }
-
-    private let channel: Channel
-    private let thread: WorkerThread
-
-    /// - Throws: `EBADF`, `EINVAL` for what isn't an eventfd; `EMFILE`, `EAGAIN` where resources are lacking.
-    init(_ number: Int32, _ interrupts: PCIInterrupts) throws(Errno) {
-        let channel = try Channel(number)
-        self.channel = channel
-        thread = try WorkerThread { while channel.next() { interrupts.unmaskLine() } }
-    }
-
-    deinit { channel.stop.signal() }
 }

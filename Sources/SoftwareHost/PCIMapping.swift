@@ -86,10 +86,7 @@ extension PCIBusDriver {
     }
 
     /// Whether a touch of a mapping reaches the BAR.
-    var mappingsAreShown: Bool {
-        if case .off = lowPower { return isMemoryOn }
-        return false
-    }
+    var mappingsAreShown: Bool { isMemoryOn && !lowPower.isAllowed }
 
     /// Finds out anew whether BARs answer, and shows or hides their mappings accordingly.
     func updateMemory() {

@@ -70,9 +70,6 @@ extension PCIBusDriver {
     private var readWrite: UInt32 { RegionFlags([.read, .write]).rawValue }
 
     func regionInfo(index: UInt32) throws(Errno) -> RegionDescription {
-        lock.lock()
-        wake()
-        lock.unlock()
         let offset = UInt64(index) << RegionOffset.shift
         switch PCIRegion(rawValue: index) {
         case .bar0, .bar1, .bar2, .bar3, .bar4, .bar5: return describeBAR(Int(index), offset)
@@ -114,8 +111,11 @@ extension PCIBusDriver {
         let index = offset >> RegionOffset.shift
         let position = offset & RegionOffset.mask
         lock.lock()
-        defer { lock.unlock() }
-        wake()
+        if sleepsWhenUnused { wake() }
+        defer {
+            if sleepsWhenUnused { fallAsleep() }
+            lock.unlock()
+        }
         switch index {
         case 0...5: return try readBAR(Int(index), position, &bytes)
         case UInt64(PCIRegion.rom.rawValue): return try readROM(position, &bytes)
@@ -129,8 +129,11 @@ extension PCIBusDriver {
         let index = offset >> RegionOffset.shift
         let position = offset & RegionOffset.mask
         lock.lock()
-        defer { lock.unlock() }
-        wake()
+        if sleepsWhenUnused { wake() }
+        defer {
+            if sleepsWhenUnused { fallAsleep() }
+            lock.unlock()
+        }
         switch index {
         case 0...5: return try writeBAR(Int(index), position, bytes)
         case UInt64(PCIRegion.config.rawValue): return try writeConfiguration(position, bytes)

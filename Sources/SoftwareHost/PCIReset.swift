@@ -1,58 +1,21 @@
 import DeviceModel
 import LinuxSystem
 
-/// The ways to reset a function, in the order in which they are tried (kernel.md D.9).
-enum PCIResetMethod: Equatable {
-    /// Function level reset by the PCI Express capability.
-    case express
-    /// Function level reset by the Advanced Features capability.
-    case advancedFeatures
-    /// To D3hot and back, where that loses the state.
-    case power
-    /// The bus that the function is alone on.
-    case bus
-}
-
 /// Resetting the device. All of it with the device lock held, unless said otherwise.
 extension PCIBusDriver {
-    /// The first way that the function offers; nil if there is none.
-    var resetMethod: PCIResetMethod? {
-        typealias ID = PCICapabilityShape.Standard
-        if let at = configuration.capability(ID.express),
-            configuration.value(at: at + 4, width: 4) & 1 << 28 != 0
-        {
-            return .express
-        }
-        if let at = configuration.capability(ID.advancedFeatures),
-            configuration.value(at: at + 3, width: 1) & 3 == 3
-        {
-            return .advancedFeatures
-        }
-        if let at = configuration.capability(ID.powerManagement),
-            configuration.value(at: at + 4, width: 2) & 8 == 0
-        {
-            return .power
-        }
-        return isAloneOnBus ? .bus : nil
-    }
-
-    /// Resets by the first way that there is.
-    /// - Returns: whether there is one.
-    @discardableResult
-    func resetFunction() -> Bool {
-        guard let method = resetMethod else { return false }
-        reset(by: method)
-        return true
-    }
-
-    /// Resets and puts back what a kernel puts back: the registers it knows, and the interrupts in use.
+    /// Resets and puts back what a kernel puts back: the registers it knows, and the interrupts in use. What the
+    /// user sees of configuration space isn't touched, and mappings show the BARs again afterwards.
     func reset(by method: PCIResetMethod) {
         typealias ID = PCICapabilityShape.Standard
         showMappings(false)
         setPowerState(0)
         let saved = PCISavedState(configuration)
+        // Before it is reset a device is silenced: no DMA, no answers, no line.
+        configuration.write(
+            UInt32(PCIConfiguration.Command.interruptDisable), at: PCIConfiguration.Register.command, width: 2
+        )
         switch method {
-        case .express:
+        case .functionLevel:
             guard let at = configuration.capability(ID.express) else { break }
             perform(
                 configuration.store(configuration.value(at: at + 8, width: 2) | 0x8000, at: at + 8, width: 2))
@@ -65,6 +28,7 @@ extension PCIBusDriver {
             perform(configuration.store(control | 3, at: at + 4, width: 2))
             perform(configuration.store(control, at: at + 4, width: 2))
         case .bus: model.performReset(.bus)
+        case .deviceSpecific, .firmware, .cxlBus: break
         }
         restore(saved)
         updateMemory()
@@ -100,12 +64,15 @@ extension PCIBusDriver {
     }
 
     /// `VFIO_DEVICE_RESET`. Takes the lock.
+    /// - Throws: `EINVAL` if no reset worked when the device was opened; `ENOTTY` if there has been no way left
+    ///   since; `EAGAIN` if somebody else is resetting the device.
     func resetOnRequest() throws(Errno) -> Int32 {
         lock.lock()
         defer { lock.unlock() }
-        wake()
         guard canReset else { throw .invalid }
-        guard resetFunction() else { throw .noSuchRequest }
+        // Whatever comes of it, a user's D3hot ends.
+        setPowerState(0)
+        try tryReset()
         return 0
     }
 

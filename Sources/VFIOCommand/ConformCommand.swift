@@ -80,13 +80,18 @@ struct ConformCommand: ParsableCommand {
             if !json { printer.print(result) }
         }
         if json { try JSONOutput.print(report) } else { printer.summary(of: report) }
-        var isFine = report.count(.different) == 0
+        var complaints: [String] = []
+        let different = report.count(.different)
+        if different > 0 { complaints.append("\(different) cases aren't answered as they should be") }
         if let other {
             let comparison = Comparison(report, other)
             if !json { printer.print(comparison) }
-            if !comparison.isExplained { isFine = false }
+            let unexplained = comparison.differences.count { $0.reason == nil }
+            if unexplained > 0 { complaints.append("\(unexplained) answers differ without a reason") }
         }
-        if !isFine { throw ExitCode(CommandFailure.Code.refused.rawValue) }
+        guard complaints.isEmpty else {
+            throw CommandFailure.refused(complaints.joined(separator: ", "))
+        }
         if report.results.allSatisfy({ $0.status == .skipped }) {
             throw CommandFailure.undetermined("no case could be run; see the reasons")
         }
@@ -165,13 +170,14 @@ struct ConformPrinter {
     /// Two runs side by side.
     func print(_ comparison: Comparison) {
         Swift.print("\(comparison.kernels.first) and \(comparison.kernels.second):")
-        var table = Table(["", "FIRST", "SECOND", "WHY"])
+        var id = ""
         for one in comparison.differences {
-            table.add([
-                "\(one.id): \(one.label)", one.first ?? "-", one.second ?? "-", one.reason ?? "UNEXPLAINED",
-            ])
+            if one.id != id { Swift.print("  \(one.id)") }
+            id = one.id
+            Swift.print(
+                "    \(one.label): \(one.first ?? "-") and \(one.second ?? "-"): \(one.reason ?? "UNEXPLAINED")"
+            )
         }
-        if !comparison.differences.isEmpty { for line in table.lines { Swift.print("  \(line)") } }
         let unexplained = comparison.differences.count { $0.reason == nil }
         Swift.print(
             "  \(comparison.sharedCount) cases ran on both: \(comparison.sameCount) the same; "

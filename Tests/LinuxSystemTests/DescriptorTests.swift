@@ -63,6 +63,26 @@ struct DescriptorTests {
         #expect(throws: Errno.badDescriptor) { _ = try EventDescriptor(duplicating: 987_654) }
     }
 
+    @Test("A poller tells how many descriptors it has: one leaves when all who had it open have closed it")
+    func watchedCount() throws {
+        let poller = try Poller()
+        #expect(poller.watchedCount == 0)
+        let event = try EventDescriptor()
+        try poller.add(event.number, .readable, tag: 1)
+        do {
+            let other = try EventDescriptor()
+            try poller.add(other.number, .readable, tag: 2)
+            let copy = try Descriptor(duplicating: other.number)
+            #expect(poller.watchedCount == 2)
+            try copy.close()
+            #expect(poller.watchedCount == 2)
+        }
+        #expect(poller.watchedCount == 1)
+        #expect(Descriptor.information("pos", of: event.number).count == 1)
+        #expect(Descriptor.information("po", of: event.number) == [])
+        #expect(Descriptor.information("pos", of: -1) == [])
+    }
+
     @Test("A poller reports who is ready, by tag")
     func polling() throws {
         let poller = try Poller()

@@ -37,6 +37,8 @@ struct PCIInterruptTests {
         let conventional = try openConventional()
         #expect(errno { try conventional.irqInfo(3) } == .invalid)
         #expect(try conventional.irqInfo(1).count == 0)
+        // Without a table nothing can grow.
+        #expect(try conventional.irqInfo(2).flags.rawValue == 9)
         #expect(try conventional.irqInfo(0).count == 1)
     }
 
@@ -356,6 +358,91 @@ struct PCIInterruptTests {
         bench.driver.closeDevice()
     }
 
+    @Test("A resample eventfd keeps an early count, loses a later one, and makes room once it is closed")
+    func resampleCounter() throws {
+        let bench = try openConventional()
+        let event = try PCIEvent()
+        func attach(_ number: Int32) -> Errno? {
+            errno {
+                try bench.setIRQs(
+                    .intx, [.dataEventFD, .actionUnmask], count: 1, data: Bench.bytes([number]))
+            }
+        }
+        try bench.setEvents(.intx, [event.number])
+        do {
+            let resample = try EventDescriptor()
+            bench.function.setLine(true)
+            #expect(event.taken == 1)
+            resample.signal(3)
+            #expect(attach(resample.number) == nil)
+            #expect(try event.wait(milliseconds: 10_000) == 1)
+            let isKept = resample.isSignalled
+            #expect(isKept)
+            resample.signal()
+            #expect(try event.wait(milliseconds: 10_000) == 1)
+            let isLost = !resample.isSignalled
+            #expect(isLost)
+            let copy = try Descriptor(duplicating: resample.number)
+            #expect(attach(event.number) == .busy)
+            try copy.close()
+        }
+        #expect(attach(event.number) == nil)
+        bench.driver.closeDevice()
+    }
+
+    @Test(
+        "Once an eventfd has been replaced it isn't signalled any more, however many threads raise interrupts"
+    )
+    func replacedStaysSilent() throws {
+        let bench = try openExpress()
+        let (a, b) = (try PCIEvent(), try PCIEvent())
+        let isOver = try PCIEvent()
+        nonisolated(unsafe) let shared = bench.function
+        do {
+            let threads = try (0..<2).map { _ in
+                try WorkerThread {
+                    while isOver.isSilent {
+                        unsafe shared.signal(vector: 0)
+                        unsafe shared.signal(vector: 1)
+                    }
+                }
+            }
+            defer {
+                isOver.signal()
+                withExtendedLifetime(threads) {}
+            }
+            for round in 0..<300 {
+                let (now, before) = round % 2 == 0 ? (a, b) : (b, a)
+                try bench.setEvents(.msix, [now.number, round % 3 == 0 ? -1 : now.number])
+                _ = before.taken
+                for _ in 0..<20 { _ = try bench.write(0, 0, [1]) }
+                #expect(before.isSilent)
+                if round % 5 == 0 {
+                    try bench.setIRQs(.msix, [.dataNone, .actionTrigger], count: 0)
+                    _ = now.taken
+                    for _ in 0..<20 { _ = try bench.write(0, 0, [1]) }
+                    #expect(now.isSilent)
+                }
+            }
+        }
+        bench.driver.closeDevice()
+    }
+
+    @Test("Where the platform has fewer vectors than asked for, the answer is their number")
+    func shortage() throws {
+        let bench = try openExpress()
+        let event = try EventDescriptor()
+        bench.driver.vectorLimit = 2
+        let three = [event.number, event.number, event.number]
+        #expect(try bench.setEvents(.msix, three) == 2)
+        #expect(bench.driver.interrupts.kind == .none)
+        #expect(try bench.setEvents(.msi, three) == 2)
+        bench.driver.vectorLimit = 0
+        #expect(errno { try bench.setEvents(.msix, [event.number]) } == .noSpace)
+        bench.driver.vectorLimit = nil
+        #expect(try bench.setEvents(.msix, three) == 0)
+    }
+
     @Test("Errors and requests to give the device back have eventfds of their own")
     func notices() throws {
         let bench = try openExpress()
@@ -539,6 +626,7 @@ final class PCIEvent: Sendable {
     var number: Int32 { event.number }
     var taken: UInt64 { event.taken }
     init() throws(Errno) { event = try EventDescriptor() }
+    var isSilent: Bool { !event.isSignalled }
     func signal() { event.signal() }
     /// Brings the counter to its highest value, where a further write may wait.
     func fill() { event.signal(.max - 1) }

@@ -325,39 +325,6 @@ struct PCIRegionTests {
         #expect(errno { try bench.control(.devicePCIHotReset, &words) } == .invalid)
     }
 
-    @Test("Low power: entered once, left at any time, or ended by any access with a word to the eventfd")
-    func lowPower() throws {
-        let bench = try expressBench()
-        let driver = bench.driver
-        try driver.openDevice()
-        #expect(errno { try driver.feature(3, .get, isProbe: false, payload: .null, room: 0) } == .invalid)
-        #expect(errno { try driver.feature(3, [], isProbe: false, payload: .null, room: 0) } == .invalid)
-        #expect(try driver.feature(3, .set, isProbe: true, payload: .null, room: 0) == 0)
-        #expect(try driver.feature(3, .set, isProbe: false, payload: .null, room: 0) == 0)
-        #expect(errno { try driver.feature(3, .set, isProbe: false, payload: .null, room: 0) } == .invalid)
-        #expect(try driver.feature(5, .set, isProbe: false, payload: .null, room: 0) == 0)
-        #expect(try driver.feature(5, .set, isProbe: false, payload: .null, room: 0) == 0)
-        let event = try EventDescriptor()
-        func enter(_ number: Int32, room: UInt32 = 8) -> Errno? {
-            var payload = InlineArray<2, Int32>(repeating: number)
-            return unsafe withUnsafeMutableBytes(of: &payload) { bytes in
-                let address = HostAddress(rawValue: UInt(bitPattern: bytes.baseAddress))
-                return errno { try driver.feature(4, .set, isProbe: false, payload: address, room: room) }
-            }
-        }
-        #expect(enter(event.number, room: 7) == .invalid)
-        #expect(enter(-1) == .invalid)
-        #expect(enter(9999) == .badDescriptor)
-        #expect(enter(event.number) == nil)
-        #expect(event.taken == 0)
-        #expect(try bench.read(0, 0, 4).count == 4)
-        #expect(event.taken == 1)
-        #expect(enter(event.number) == nil)
-        #expect(
-            errno { try driver.feature(99, .set, isProbe: false, payload: .null, room: 0) } == .noSuchRequest)
-        #expect(event.taken == 1)
-    }
-
     @Test("Random reads and writes of all regions never trap")
     func fuzz() throws {
         let seed = UInt64.random(in: 0 ... .max)

@@ -148,16 +148,44 @@ final class Bench {
         numbers.flatMap { number in (0..<4).map { UInt8(truncatingIfNeeded: number >> Int32(8 * $0)) } }
     }
 
+    /// A feature, asked for as the core does it.
+    @discardableResult
+    func feature(
+        _ id: UInt32, _ operation: FeatureOperation = .set, isProbe: Bool = false,
+        payload: InlineArray<2, Int32> = [0, 0], room: UInt32 = 8
+    ) throws(Errno) -> Int32 {
+        var payload = payload
+        driver.beginUse()
+        defer { driver.endUse() }
+        return try unsafe withUnsafeMutableBytes(of: &payload) { (buffer) throws(Errno) -> Int32 in
+            try driver.feature(
+                id, operation, isProbe: isProbe,
+                payload: HostAddress(rawValue: UInt(bitPattern: buffer.baseAddress)), room: room)
+        }
+    }
+
+    /// A request without data.
+    @discardableResult
+    func control(_ request: Request) throws(Errno) -> Int32 {
+        driver.beginUse()
+        defer { driver.endUse() }
+        return try driver.control(UInt32(request.rawValue), 0)
+    }
+
     func control(_ request: Request, _ bytes: inout [UInt8]) throws(Errno) -> Int32 {
         var span = bytes.mutableSpan
         return try unsafe span.withUnsafeMutableBytes { (buffer) throws(Errno) -> Int32 in
-            try driver.control(UInt32(request.rawValue), UInt(bitPattern: buffer.baseAddress))
+            driver.beginUse()
+            defer { driver.endUse() }
+            return try driver.control(UInt32(request.rawValue), UInt(bitPattern: buffer.baseAddress))
         }
     }
 
     func control<T: BitwiseCopyable>(_ request: Request, _ value: inout T) throws(Errno) -> Int32 {
         try unsafe withUnsafeMutableBytes(of: &value) { (buffer) throws(Errno) -> Int32 in
-            try driver.control(UInt32(request.rawValue), UInt(bitPattern: buffer.baseAddress))
+            driver.beginUse()
+            defer { driver.endUse() }
+            return try driver.control(UInt32(request.rawValue), UInt(bitPattern: buffer.baseAddress))
         }
     }
 
@@ -242,10 +270,13 @@ func expressBench(dynamic: Bool = true) throws -> Bench {
 }
 
 /// A conventional device: registers in BAR 0, a line, power management that loses the state.
-func conventionalBench(isAloneOnBus: Bool = false, noSoftReset: Bool = false) -> Bench {
+func conventionalBench(
+    isAloneOnBus: Bool = false, noSoftReset: Bool = false, hasAdvancedFeatures: Bool = false
+) -> Bench {
     let function = PCIFunction(
         PCIIdentity(vendor: 0x1234, device: 0x5678, classCode: 0x07_0002),
         bars: [0: BAR(.memory32, byteCount: 256)], interruptPin: 1)
     function.addPowerManagement(noSoftReset: noSoftReset)
+    if hasAdvancedFeatures { function.addAdvancedFeatures() }
     return Bench(TestDevice(function), isAloneOnBus: isAloneOnBus)
 }

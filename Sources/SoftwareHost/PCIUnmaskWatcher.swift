@@ -1,0 +1,85 @@
+import LinuxSystem
+
+/// Waits for an eventfd in the background and unmasks the interrupt line whenever it is signalled: the
+/// resample eventfd of INTx (`UNMASK` with `DATA_EVENTFD`).
+///
+/// A kernel sees the signalling itself; a process has to wait for it, hence the thread. Dropping the watcher
+/// ends the thread and waits for it, which never takes long: all it does is take one innermost lock.
+///
+/// As in Linux the watcher holds no descriptor of the eventfd: when the user closes it for good, the watcher is
+/// detached from it, and another one may take its place (``isAttached``).
+final class PCIUnmaskWatcher: Sendable {
+    private final class Channel: Sendable {
+        let number: Int32
+        /// Tells the eventfd from others that the same number may stand for later.
+        let identity: [UInt8]?
+        let stop: EventDescriptor
+        let poller: Poller
+        /// Whether the eventfd had been signalled before: that unmasks at once, and stays in the counter.
+        let isEarly: Bool
+
+        init(_ number: Int32) throws(Errno) {
+            let event = try EventDescriptor(duplicating: number)
+            self.number = number
+            identity = Self.identity(of: event.number)
+            stop = try EventDescriptor()
+            poller = try Poller()
+            isEarly = event.isSignalled
+            // A change is told even while the counter isn't 0, and a first one if it isn't 0 now.
+            try poller.add(number, [.readable, .edge], tag: 0)
+            try poller.add(stop.number, .readable, tag: 1)
+        }
+
+        /// Waits until the eventfd was signalled.
+        /// - Returns: false if the watcher is to end.
+        func next(_ events: inout [Poller.Event]) -> Bool {
+            while true {
+                events.removeAll(keepingCapacity: true)
+                do throws(Errno) {
+                    _ = try poller.wait(into: &events)
+                } catch {
+                    return false
+                }
+                for event in events where event.tag == 1 { return false }
+                if !events.isEmpty { return true }
+            }
+        }
+
+        /// Sets the counter to 0, as the kernel does when it notices the signal.
+        func take() {
+            // The number may stand for another file by now, whose counter is none of our business.
+            guard let identity, let event = try? EventDescriptor(duplicating: number),
+                Self.identity(of: event.number)?.elementsEqual(identity) == true
+            else { return }
+            _ = try? event.take()
+        }
+
+        /// The number that the kernel gave to an eventfd; nil on kernels before 5.2.
+        private static func identity(of number: Int32) -> [UInt8]? {
+            Descriptor.information("eventfd-id", of: number).first
+        }
+    }
+
+    private let channel: Channel
+    private let thread: WorkerThread
+
+    /// - Throws: `EBADF`, `EINVAL` for what isn't an eventfd; `EMFILE`, `EAGAIN` where resources are lacking.
+    init(_ number: Int32, _ interrupts: PCIInterrupts) throws(Errno) {
+        let channel = try Channel(number)
+        self.channel = channel
+        thread = try WorkerThread {
+            var isEarly = channel.isEarly
+            var events: [Poller.Event] = []
+            while channel.next(&events) {
+                if !isEarly { channel.take() }
+                isEarly = false
+                interrupts.unmaskLine()
+            }
+        }
+    }
+
+    deinit { channel.stop.signal() }
+
+    /// Whether the eventfd still exists: somebody has it open.
+    var isAttached: Bool { channel.poller.watchedCount != 1 }
+}
