@@ -92,6 +92,7 @@ CLINUX uint32_t clinux_mode_type(const struct stat *s) { return s->st_mode & S_I
 CLINUX uint32_t clinux_type_regular(void) { return S_IFREG; }
 CLINUX uint32_t clinux_type_block(void) { return S_IFBLK; }
 CLINUX uint32_t clinux_type_directory(void) { return S_IFDIR; }
+CLINUX uint32_t clinux_type_socket(void) { return S_IFSOCK; }
 
 // Directories. A directory stream is an owner of its own; LinuxSystem keeps it.
 CLINUX void *clinux_opendir(const char *path, int *error) {
