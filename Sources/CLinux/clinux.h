@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -446,5 +447,80 @@ CLINUX void clinux_rwlock_destroy(pthread_rwlock_t *m) { pthread_rwlock_destroy(
 CLINUX void clinux_rwlock_read(pthread_rwlock_t *m) { pthread_rwlock_rdlock(m); }
 CLINUX void clinux_rwlock_write(pthread_rwlock_t *m) { pthread_rwlock_wrlock(m); }
 CLINUX void clinux_rwlock_unlock(pthread_rwlock_t *m) { pthread_rwlock_unlock(m); }
+
+// Memory that somebody else may take away: mappings of files that others can cut short. A touch beyond the file's
+// end raises SIGBUS; in one of these ranges the handler puts zeros in the whole range's place and the access goes
+// on. Elsewhere what was there before decides. All of it is used by one Swift file only: the variables are that
+// file's own.
+struct clinux_guarded_range {
+    uintptr_t start, end; // end is 0 for a free place
+    uintptr_t lost;       // not 0 once the memory was taken away
+};
+#define CLINUX_MOST_GUARDED 131072u
+struct clinux_guard {
+    struct clinux_guarded_range *ranges;
+    unsigned count;
+    uint64_t lost;
+    struct sigaction former;
+};
+// A variable inside a function: Swift emits no other kind from a header.
+static inline __attribute__((unused)) struct clinux_guard *clinux_guard(void) {
+    static struct clinux_guard guard;
+    return &guard;
+}
+static void clinux_bus_error(int number, siginfo_t *info, void *context) {
+    struct clinux_guard *g = clinux_guard();
+    uintptr_t at = (uintptr_t)info->si_addr;
+    unsigned n = __atomic_load_n(&g->count, __ATOMIC_ACQUIRE);
+    for (unsigned i = 0; i < n; i++) {
+        struct clinux_guarded_range *r = &g->ranges[i];
+        uintptr_t end = __atomic_load_n(&r->end, __ATOMIC_ACQUIRE), start = r->start;
+        if (at < start || at >= end) continue;
+        int error = errno;
+        void *p = mmap((void *)start, end - start, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0);
+        errno = error;
+        if (p == MAP_FAILED) break;
+        __atomic_store_n(&r->lost, 1, __ATOMIC_RELEASE);
+        __atomic_fetch_add(&g->lost, 1, __ATOMIC_ACQ_REL);
+        return;
+    }
+    if (g->former.sa_flags & SA_SIGINFO) {
+        g->former.sa_sigaction(number, info, context);
+    } else if (g->former.sa_handler != SIG_DFL && g->former.sa_handler != SIG_IGN) {
+        g->former.sa_handler(number);
+    } else {
+        // The access is repeated and ends the process, as it would have without us.
+        signal(SIGBUS, SIG_DFL);
+    }
+}
+CLINUX long clinux_guard_start(void) {
+    uintptr_t at = 0;
+    long r = clinux_mmap(0, CLINUX_MOST_GUARDED * sizeof(struct clinux_guarded_range), PROT_READ | PROT_WRITE,
+                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0, &at);
+    if (r < 0) return r;
+    clinux_guard()->ranges = (struct clinux_guarded_range *)at;
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_sigaction = clinux_bus_error;
+    action.sa_flags = SA_SIGINFO | SA_ONSTACK;
+    sigemptyset(&action.sa_mask);
+    return clinux_result(sigaction(SIGBUS, &action, &clinux_guard()->former));
+}
+// The caller holds a lock and knows that place `i` is free and below CLINUX_MOST_GUARDED.
+CLINUX void clinux_guard_add(unsigned i, uintptr_t start, size_t n) {
+    clinux_guard()->ranges[i].start = start;
+    clinux_guard()->ranges[i].lost = 0;
+    __atomic_store_n(&clinux_guard()->ranges[i].end, start + n, __ATOMIC_RELEASE);
+    if (i >= clinux_guard()->count) __atomic_store_n(&clinux_guard()->count, i + 1, __ATOMIC_RELEASE);
+}
+CLINUX void clinux_guard_remove(unsigned i) {
+    __atomic_store_n(&clinux_guard()->ranges[i].end, 0, __ATOMIC_RELEASE);
+}
+CLINUX int clinux_guard_is_lost(unsigned i) {
+    return __atomic_load_n(&clinux_guard()->ranges[i].lost, __ATOMIC_ACQUIRE) != 0;
+}
+CLINUX uint64_t clinux_guard_lost_count(void) { return __atomic_load_n(&clinux_guard()->lost, __ATOMIC_ACQUIRE); }
+CLINUX unsigned clinux_guard_limit(void) { return CLINUX_MOST_GUARDED; }
 
 #undef CLINUX

@@ -162,7 +162,9 @@ package final class PCIInterrupts: @unchecked Sendable {
     }
 
     /// Signals a vector's eventfd as the device would.
-    package func loop(vector: Int) { lock.withLock { if vector < vectors.count { vectors[vector]?.signal() } } }
+    package func loop(vector: Int) {
+        lock.withLock { if vector < vectors.count { vectors[vector]?.signal() } }
+    }
 
     // MARK: errors and requests
 

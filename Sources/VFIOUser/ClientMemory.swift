@@ -17,15 +17,12 @@ final class ClientMemory: @unchecked Sendable {
     private let lock = ReadWriteLock()
     private var map = IOVAMap(mergingAdjacent: false)
     /// The client's files in this process, by the number that their mapping has as its tag.
-    private var files: [MappedFile?] = []
+    private var files: [GuardedMapping?] = []
     private var freeFiles: [UInt32] = []
     private let limit: Int
+    /// How many mappings the process had lost when lost ones were last taken out of the map.
+    private var knownLostCount: UInt64 = 0
 
-    /// A mapping of a client's file in this process.
-    private final class MappedFile {
-        let mapping: Mapping
-        init(_ mapping: consuming Mapping) { self.mapping = mapping }
-    }
     /// The tag's bit that tells memory without a descriptor from a file's number.
     private static let messageTag: UInt32 = 1 << 31
 
@@ -55,12 +52,11 @@ final class ClientMemory: @unchecked Sendable {
         }
         guard map.count < limit else { throw .noSpace }
         guard !map.overlaps(range) else { throw .exists }
-        var file: MappedPart? = try Self.mapFile(descriptor, request)
+        let file = try Self.mapFile(descriptor, request)
         let permissions = IOVAPermissions(rawValue: UInt8(truncatingIfNeeded: request.flags.rawValue & 3))
         try lock.withWriteLock { () throws(Errno) in
-            guard let part = file.take() else { throw .invalid }
-            let backing = UInt64(part.address)
-            let tag = keep(part.mapping)
+            let tag = keep(file.mapping)
+            let backing = UInt64(file.address)
             do throws(IOVAMapError) {
                 try map.map(IOVAMapping(range, backing: backing, permissions: permissions, tag: tag))
             } catch {
@@ -84,19 +80,16 @@ final class ClientMemory: @unchecked Sendable {
         }
     }
 
-    private struct MappedPart: ~Copyable {
-        let mapping: Mapping
-        /// Where the part that was asked for begins: the mapping begins with a whole page.
-        let address: UInt
-    }
-
+    /// Maps a client's file.
+    /// - Returns: the mapping, and the address in it where the part that was asked for begins: the mapping itself
+    ///   begins with a whole page.
     private static func mapFile(
         _ descriptor: borrowing Descriptor, _ request: UserDMAMap
-    ) throws(Errno) -> MappedPart {
+    ) throws(Errno) -> (mapping: GuardedMapping, address: UInt) {
         let (end, overflow) = request.offset.addingReportingOverflow(request.size)
         guard !overflow, end <= UInt64(Int.max) else { throw .invalid }
         let status = try descriptor.status()
-        // A file that ends early would end this process at the first touch.
+        // What lies behind the file's end can't be touched; the client may still cut it later, hence the guard.
         guard status.kind == .regular && end <= status.byteCount else { throw .invalid }
         var protection: Mapping.Protection = []
         if request.flags.contains(.read) { protection.insert(.read) }
@@ -106,10 +99,9 @@ final class ClientMemory: @unchecked Sendable {
             let start = request.offset & ~UInt64(page - 1)
             guard let byteCount = Int(end - start).roundedUp(toMultipleOf: page) else { throw .invalid }
             do throws(Errno) {
-                let mapping = try Mapping(
+                let mapping = try GuardedMapping(
                     sharing: descriptor.number, at: start, byteCount: byteCount, protection: protection)
-                let address = mapping.window.address.rawValue &+ UInt(request.offset - start)
-                return MappedPart(mapping: mapping, address: address)
+                return (mapping, mapping.window.address.rawValue &+ UInt(request.offset - start))
             } catch .invalid where page < 1 << 30 {
                 continue
             }
@@ -118,12 +110,12 @@ final class ClientMemory: @unchecked Sendable {
     }
 
     /// Keeps a mapping and gives it a number. The write lock is held.
-    private func keep(_ mapping: consuming Mapping) -> UInt32 {
+    private func keep(_ mapping: GuardedMapping) -> UInt32 {
         if let number = freeFiles.popLast() {
-            files[Int(number)] = MappedFile(mapping)
+            files[Int(number)] = mapping
             return number
         }
-        files.append(MappedFile(mapping))
+        files.append(mapping)
         return UInt32(files.count - 1)
     }
 
@@ -170,6 +162,23 @@ final class ClientMemory: @unchecked Sendable {
         }
     }
 
+    /// Takes out of the map what clients have cut off from under it, here or at other servers in the process: what
+    /// a device finds there now is nobody's.
+    private func forgetLostFiles(_ count: UInt64) {
+        lock.withWriteLock {
+            knownLostCount = count
+            var lost: [IOVARange] = []
+            map.forEachMapping { mapping in
+                if mapping.tag & Self.messageTag == 0, files[Int(mapping.tag)]?.isLost == true {
+                    lost.append(mapping.range)
+                }
+            }
+            for range in lost {
+                if let mapping = map.removeMapping(startingAt: range.first) { drop(mapping.tag) }
+            }
+        }
+    }
+
     // MARK: the device's accesses
 
     func read(at iova: IOVA, into bytes: inout MutableRawSpan) throws(DMAFault) {
@@ -213,6 +222,8 @@ final class ClientMemory: @unchecked Sendable {
         guard let range = IOVARange(iova, byteCount: UInt64(byteCount)) else {
             throw DMAFault(iova: iova, access: access, reason: .outOfRange)
         }
+        let lostCount = GuardedMapping.lostCount
+        if lock.withReadLock({ knownLostCount != lostCount }) { forgetLostFiles(lostCount) }
         do throws(IOVAFault) {
             try lock.withReadLock { () throws(IOVAFault) in
                 try map.forEachWindow(of: range, for: access, body)

@@ -17,6 +17,8 @@ final class ListeningSocket: Sendable {
     /// - Throws: `EADDRINUSE` where somebody listens there, `EEXIST` where something else has the name;
     ///   `ENAMETOOLONG`; the errno of bind(2).
     init(at path: String) throws(Errno) {
+        // A longer name can be given, but nobody can connect to it.
+        guard path.utf8.count < Self.longestPath else { throw .nameTooLong }
         try Self.clear(path)
         // Bound under another name in the same folder first: bind(2) makes the name before listen(2) makes it work.
         let number = Self.nextNumber.add(1)
@@ -37,6 +39,8 @@ final class ListeningSocket: Sendable {
         if let path { try? FileSystem.unlink(path) }
     }
 
+    /// The length of `sun_path`, unix(7), with its final NUL.
+    private static let longestPath = 108
     private static let nextNumber = AtomicWord()
 
     /// All of a path up to and with its last slash.

@@ -7,7 +7,8 @@ extension ServedDevice {
     /// Whether an access lies in its region, and is not too long.
     @inline(__always)
     private func check(_ access: UserRegionAccess) throws(Errno) {
-        let byteCount = access.region < 6 ? plans[Int(access.region)].byteCount : regionByteCount(access.region)
+        let byteCount =
+            access.region < 6 ? plans[Int(access.region)].byteCount : regionByteCount(access.region)
         guard access.offset <= byteCount, UInt64(access.count) <= byteCount - access.offset, byteCount > 0
         else { throw .invalid }
     }

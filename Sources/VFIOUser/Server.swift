@@ -44,6 +44,13 @@ import LinuxSystem
         /// What the system said.
         public let errno: Errno
 
+        /// Describes a failure.
+        public init(operation: Operation, path: String?, errno: Errno) {
+            self.operation = operation
+            self.path = path
+            self.errno = errno
+        }
+
         /// "listen at /run/edu.sock: EADDRINUSE (98): address in use"
         public var description: String {
             let remedy =
