@@ -439,6 +439,11 @@ CLINUX long clinux_thread_start(pthread_t *t, void *(*body)(void *), void *conte
 CLINUX long clinux_thread_join(pthread_t t) { return -(long)pthread_join(t, (void **)0); }
 CLINUX int clinux_thread_is_self(pthread_t t) { return pthread_equal(t, pthread_self()); }
 
+// Only the first 64 processors.
+CLINUX long clinux_bind_thread(uint64_t processors) {
+    return clinux_result(syscall(SYS_sched_setaffinity, 0, sizeof processors, &processors));
+}
+
 // The same for many readers or one writer.
 CLINUX void clinux_rwlock_init(pthread_rwlock_t *m) {
     pthread_rwlock_init(m, (const pthread_rwlockattr_t *)0);

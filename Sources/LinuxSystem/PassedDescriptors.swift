@@ -84,7 +84,7 @@ extension UnixSocket {
     public func sendAll(_ bytes: RawSpan, passing passed: Int32 = -1) throws(Errno) {
         let number = descriptor.number
         var done = 0
-        if passed >= 0 { done = try send(bytes, descriptors: [passed]) }
+        if passed >= 0 { done = try sendFirst(bytes, passed) }
         while done < bytes.byteCount {
             let rest = bytes.extracting(done..<bytes.byteCount)
             // SAFETY: the kernel reads at most the buffer's length.
@@ -93,6 +93,12 @@ extension UnixSocket {
             }
             done += try checked { result }
         }
+    }
+
+    /// Rare enough to allocate.
+    @inline(never)
+    private func sendFirst(_ bytes: RawSpan, _ passed: Int32) throws(Errno) -> Int {
+        try send(bytes, descriptors: [passed])
     }
 
     /// Ends the connection for both sides without closing the descriptor: whoever waits in it wakes.

@@ -111,11 +111,12 @@ extension ServedDevice {
         while done < bytes.byteCount {
             let width = chunk(at: position + done, bytes.byteCount - done)
             let value = UInt32(truncatingIfNeeded: bytes.loadUnit(width, at: done))
-            perform(configuration.store(value, at: position + done, width: width))
+            if let asked = configuration.store(value, at: position + done, width: width) { perform(asked) }
             done += width
         }
     }
 
+    @inline(never)
     private func readROM(_ position: Int, _ bytes: inout MutableRawSpan) {
         for index in 0..<bytes.byteCount {
             let at = position + index

@@ -68,8 +68,8 @@ import VFIOABI
 
     /// Does the reset that a write to configuration space asked for: registers as after a reset, but the
     /// client's interrupts stay set up.
-    func perform(_ asked: ResetKind?) {
-        guard let asked else { return }
+    @inline(never)
+    func perform(_ asked: ResetKind) {
         model.performReset(asked)
         restoreMessages()
     }
