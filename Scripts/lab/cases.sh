@@ -169,7 +169,7 @@ run_round() {
 test_kernel() {
     local kernel=$1 script=$2 work started=$SECONDS modes rounds=(group)
     find_kernel "$kernel" || return
-    [[ $kernel != lab ]] || rounds=('group cdev' noiommu)
+    [[ $kernel != lab ]] || rounds=('group cdev compat' noiommu)
     # A folder of its own: another clone may be testing with the same cache.
     mkdir -p "$cache/runs"
     work=$(mktemp -d "$cache/runs/.$kernel.XXXXXX")

@@ -319,6 +319,17 @@ CLINUX long clinux_receive_message(int fd, void *bytes, size_t n, int waits, int
 CLINUX long clinux_shutdown(int fd) { return clinux_result(shutdown(fd, SHUT_RDWR)); }
 
 // The process.
+CLINUX uint64_t clinux_descriptor_limit(void) {
+    struct rlimit limit = {0, 0};
+    getrlimit(RLIMIT_NOFILE, &limit);
+    return limit.rlim_cur;
+}
+CLINUX long clinux_set_descriptor_limit(uint64_t soft) {
+    struct rlimit limit = {0, 0};
+    getrlimit(RLIMIT_NOFILE, &limit);
+    limit.rlim_cur = soft;
+    return clinux_result(setrlimit(RLIMIT_NOFILE, &limit));
+}
 CLINUX long clinux_memlock_limit(uint64_t *soft, uint64_t *hard) {
     struct rlimit l;
     long r = clinux_result(getrlimit(RLIMIT_MEMLOCK, &l));
@@ -431,6 +442,29 @@ CLINUX void clinux_lock_destroy(pthread_mutex_t *m) { pthread_mutex_destroy(m); 
 CLINUX void clinux_lock(pthread_mutex_t *m) { pthread_mutex_lock(m); }
 CLINUX int clinux_try_lock(pthread_mutex_t *m) { return pthread_mutex_trylock(m) == 0; }
 CLINUX void clinux_unlock(pthread_mutex_t *m) { pthread_mutex_unlock(m); }
+
+// The locks that a thread holds, for the check of their order (LockPlace). Called from one place only: each object
+// file has a variable of its own.
+CLINUX uint64_t *clinux_held_locks(void) {
+    static _Thread_local uint64_t held[64];
+    return held;
+}
+
+// A condition of the monotonic clock: nobody waits longer or shorter because the clock on the wall was set.
+CLINUX void clinux_condition_init(pthread_cond_t *c) {
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(c, &attributes);
+    pthread_condattr_destroy(&attributes);
+}
+CLINUX void clinux_condition_destroy(pthread_cond_t *c) { pthread_cond_destroy(c); }
+CLINUX void clinux_condition_wake_all(pthread_cond_t *c) { pthread_cond_broadcast(c); }
+CLINUX void clinux_condition_wait(pthread_cond_t *c, pthread_mutex_t *m) { pthread_cond_wait(c, m); }
+CLINUX void clinux_condition_wait_until(pthread_cond_t *c, pthread_mutex_t *m, uint64_t nanoseconds) {
+    struct timespec t = {(time_t)(nanoseconds / 1000000000u), (long)(nanoseconds % 1000000000u)};
+    pthread_cond_timedwait(c, m, &t);
+}
 
 // Threads.
 CLINUX long clinux_thread_start(pthread_t *t, void *(*body)(void *), void *context) {

@@ -1,12 +1,14 @@
 import LinuxSystem
 
-/// MSI: up to 32 vectors, 64-bit address, with masks (PCI 3.0, 6.8.1).
+/// MSI: up to 32 vectors, 64-bit address, with or without masks (PCI 3.0, 6.8.1).
 public final class MSI {
     private let link: Backlink<PCIFunction>
     private var function: PCIFunction { link.owner }
     let offset: Int
     /// How many vectors the function can raise: 1, 2, 4, 8, 16 or 32.
     public let vectorCount: Int
+    /// Whether the capability has mask and pending bits.
+    let hasMasks: Bool
     // All guarded by the function's interrupt lock; copies of the registers, so that raising a vector needs
     // no other lock.
     private(set) var enabled = false
@@ -16,11 +18,12 @@ public final class MSI {
 
     private var lock: Lock { function.interruptLock }
 
-    init(_ function: PCIFunction, offset: Int, vectorCount: Int) {
+    init(_ function: PCIFunction, offset: Int, vectorCount: Int, hasMasks: Bool) {
         // SAFETY: the function owns this object and hands it out only through itself.
         link = unsafe Backlink(function)
         self.offset = offset
         self.vectorCount = vectorCount
+        self.hasMasks = hasMasks
     }
 
     /// Whether software has enabled MSI.
@@ -43,7 +46,7 @@ public final class MSI {
 
     func configurationChanged() {
         let control = function.configuration.value(at: offset + 2, width: 2)
-        let masks = function.configuration.value(at: offset + 0x10, width: 4)
+        let masks = hasMasks ? function.configuration.value(at: offset + 0x10, width: 4) : 0
         lock.withLock {
             enabled = control & 1 != 0
             allowedCount = min(vectorCount, 1 << Int((control >> 4) & 7))

@@ -34,26 +34,31 @@ extension PCIFunction {
         return configuration.addCapability(id: 0x11, body: body, writable: [0, 0xc0])
     }
 
-    /// Adds an MSI capability with 64-bit addresses and per-vector masks.
-    /// - Parameter vectors: 1, 2, 4, 8, 16 or 32.
+    /// Adds an MSI capability with 64-bit addresses.
+    /// - Parameters:
+    ///   - vectors: 1, 2, 4, 8, 16 or 32.
+    ///   - hasMasks: whether vectors can be masked one by one, and wait as pending then.
     /// - Returns: where the capability begins in configuration space.
     @discardableResult
-    public func addMSI(vectors: Int) -> Int {
+    public func addMSI(vectors: Int, hasMasks: Bool = true) -> Int {
         precondition(
             vectors >= 1 && vectors <= 32 && vectors.nonzeroBitCount == 1, "MSI has 1, 2 … 32 vectors")
-        var body = [UInt8](repeating: 0, count: 0x16)
+        let count = hasMasks ? 0x16 : 0x0c
+        var body = [UInt8](repeating: 0, count: count)
         body[0] = 0x80 | UInt8(vectors.trailingZeroBitCount) << 1
-        body[1] = 0x01
-        var writable = [UInt8](repeating: 0, count: 0x16)
+        body[1] = hasMasks ? 0x01 : 0x00
+        var writable = [UInt8](repeating: 0, count: count)
         writable[0] = 0x71
         for index in 2..<12 { writable[index] = 0xff }
         writable[2] = 0xfc
-        writable[12] = 0
-        writable[13] = 0
-        let mask = vectors == 32 ? UInt32.max : (1 << UInt32(vectors)) - 1
-        for index in 0..<4 { writable[14 + index] = UInt8(truncatingIfNeeded: mask >> UInt32(8 * index)) }
+        if hasMasks {
+            let mask = vectors == 32 ? UInt32.max : (1 << UInt32(vectors)) - 1
+            for index in 0..<4 {
+                writable[14 + index] = UInt8(truncatingIfNeeded: mask >> UInt32(8 * index))
+            }
+        }
         let offset = configuration.addCapability(id: 0x05, body: body, writable: writable)
-        msi = MSI(self, offset: offset, vectorCount: vectors)
+        msi = MSI(self, offset: offset, vectorCount: vectors, hasMasks: hasMasks)
         return offset
     }
 

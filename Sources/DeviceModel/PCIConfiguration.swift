@@ -277,7 +277,9 @@ public final class PCIConfiguration {
         if at == Register.status {
             return bytes[at] | (function?.isLineAsserted == true ? 8 : 0)
         }
-        if msiOffset != 0, at >= msiOffset + 0x14, at < msiOffset + 0x18, let msi = function?.msi {
+        if msiOffset != 0, at >= msiOffset + 0x14, at < msiOffset + 0x18, let msi = function?.msi,
+            msi.hasMasks
+        {
             return UInt8(truncatingIfNeeded: msi.pending >> UInt32(8 * (at - msiOffset - 0x14)))
         }
         return bytes[at]

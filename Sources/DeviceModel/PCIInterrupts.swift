@@ -30,6 +30,11 @@ package final class PCIInterrupts: @unchecked Sendable {
     private let lock = Lock()
     private var active = Kind.none
     private var vectors: [PCITrigger?] = []
+    /// The MSI vectors, as bits, that have had no eventfd since MSI was enabled. A message that comes for one
+    /// is kept for its first eventfd, as Linux does for devices whose messages can't be masked.
+    private var untouched: UInt32 = 0
+    /// Those of them that a message came for.
+    private var kept: UInt32 = 0
     private var lineTrigger: PCITrigger?
     private var isLineMasked = false
     private var isLineHigh = false
@@ -136,15 +141,23 @@ package final class PCIInterrupts: @unchecked Sendable {
             guard active == (message == .msi ? .msi : .msix), vector >= 0, vector < vectors.count else {
                 return
             }
-            vectors[vector]?.signal()
+            if let trigger = vectors[vector] {
+                trigger.signal()
+            } else if message == .msi {
+                kept |= untouched & Self.bit(vector)
+            }
         }
     }
+
+    private static func bit(_ vector: Int) -> UInt32 { vector < 32 ? 1 << UInt32(vector) : 0 }
 
     /// Starts with messages: room for `count` vectors, none of which has an eventfd yet.
     package func enableMessages(_ kind: Kind, count: Int) {
         lock.withLock {
             active = kind
             vectors = [PCITrigger?](repeating: nil, count: count)
+            untouched = kind == .msi ? .max : 0
+            kept = 0
         }
     }
 
@@ -158,7 +171,14 @@ package final class PCIInterrupts: @unchecked Sendable {
 
     /// Gives a vector an eventfd, or takes it away.
     package func setTrigger(_ trigger: PCITrigger?, vector: Int) {
-        lock.withLock { if vector < vectors.count { vectors[vector] = trigger } }
+        lock.withLock {
+            guard vector < vectors.count else { return }
+            vectors[vector] = trigger
+            guard let trigger else { return }
+            if kept & Self.bit(vector) != 0 { trigger.signal() }
+            kept &= ~Self.bit(vector)
+            untouched &= ~Self.bit(vector)
+        }
     }
 
     /// Signals a vector's eventfd as the device would.

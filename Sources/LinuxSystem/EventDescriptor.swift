@@ -64,7 +64,7 @@ public struct EventDescriptor: ~Copyable, Sendable {
     /// - Parameter milliseconds: how long to wait; nil waits for ever, 0 only looks.
     /// - Returns: how often it was signalled; nil if the time ran out.
     public func wait(milliseconds: Int? = nil) throws(Errno) -> UInt64? {
-        let deadline = milliseconds.map { Clock.now + UInt64(max(0, $0)) * 1_000_000 }
+        let deadline = milliseconds.map { Clock.moment(inMilliseconds: $0) }
         while true {
             let count = try take()
             if count > 0 { return count }
@@ -93,6 +93,13 @@ public struct EventDescriptor: ~Copyable, Sendable {
 public enum Clock {
     /// Nanoseconds since some fixed moment: `CLOCK_MONOTONIC`.
     public static var now: UInt64 { clinux_monotonic_nanoseconds() }
+
+    /// A moment from now; at once for a negative number, the last moment that there is for one that is too large.
+    public static func moment(inMilliseconds milliseconds: Int) -> UInt64 {
+        let (nanoseconds, overflow) = UInt64(max(0, milliseconds)).multipliedReportingOverflow(by: 1_000_000)
+        let (moment, beyond) = now.addingReportingOverflow(nanoseconds)
+        return overflow || beyond ? .max : moment
+    }
 
     /// Pauses this thread for at least the given time, unless a signal arrives.
     public static func sleep(nanoseconds: UInt64) { clinux_sleep_nanoseconds(nanoseconds) }

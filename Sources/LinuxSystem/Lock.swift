@@ -7,12 +7,24 @@ import CLinux
     // SAFETY: allocated and initialised here, destroyed in deinit, and never moved while locked.
     @usableFromInline let mutex: UnsafeMutablePointer<pthread_mutex_t>
 
-    /// An unlocked lock.
-    public init() {
-        // SAFETY: the memory is initialised by pthread_mutex_init before anyone sees it.
-        unsafe mutex = .allocate(capacity: 1)
-        unsafe clinux_lock_init(mutex)
-    }
+    #if VFIO_CHECK_LOCKS
+        @usableFromInline let place: LockPlace
+
+        /// An unlocked lock.
+        public init(_ file: StaticString = #fileID, _ line: UInt = #line) {
+            place = LockPlace(file, line)
+            // SAFETY: the memory is initialised by pthread_mutex_init before anyone sees it.
+            unsafe mutex = .allocate(capacity: 1)
+            unsafe clinux_lock_init(mutex)
+        }
+    #else
+        /// An unlocked lock.
+        public init() {
+            // SAFETY: the memory is initialised by pthread_mutex_init before anyone sees it.
+            unsafe mutex = .allocate(capacity: 1)
+            unsafe clinux_lock_init(mutex)
+        }
+    #endif
 
     deinit {
         // SAFETY: the last reference is gone, so nobody holds the lock.
@@ -30,6 +42,9 @@ import CLinux
 
     /// Waits for the lock and takes it. Prefer ``withLock(_:)``.
     @inlinable public func lock() {
+        #if VFIO_CHECK_LOCKS
+            place.willTake()
+        #endif
         // SAFETY: the mutex lives as long as this object.
         unsafe clinux_lock(mutex)
     }
@@ -38,11 +53,18 @@ import CLinux
     /// - Returns: whether it was taken.
     @inlinable public func tryLock() -> Bool {
         // SAFETY: as in `lock`.
-        unsafe clinux_try_lock(mutex) != 0
+        let isTaken = unsafe clinux_try_lock(mutex) != 0
+        #if VFIO_CHECK_LOCKS
+            if isTaken { place.hasTaken() }
+        #endif
+        return isTaken
     }
 
     /// Gives the lock back.
     @inlinable public func unlock() {
+        #if VFIO_CHECK_LOCKS
+            place.willGiveBack()
+        #endif
         // SAFETY: as in `lock`.
         unsafe clinux_unlock(mutex)
     }
@@ -53,12 +75,24 @@ import CLinux
     // SAFETY: as in `Lock`.
     @usableFromInline let lock: UnsafeMutablePointer<pthread_rwlock_t>
 
-    /// An unlocked lock.
-    public init() {
-        // SAFETY: the memory is initialised by pthread_rwlock_init before anyone sees it.
-        unsafe lock = .allocate(capacity: 1)
-        unsafe clinux_rwlock_init(lock)
-    }
+    #if VFIO_CHECK_LOCKS
+        @usableFromInline let place: LockPlace
+
+        /// An unlocked lock.
+        public init(_ file: StaticString = #fileID, _ line: UInt = #line) {
+            place = LockPlace(file, line)
+            // SAFETY: the memory is initialised by pthread_rwlock_init before anyone sees it.
+            unsafe lock = .allocate(capacity: 1)
+            unsafe clinux_rwlock_init(lock)
+        }
+    #else
+        /// An unlocked lock.
+        public init() {
+            // SAFETY: the memory is initialised by pthread_rwlock_init before anyone sees it.
+            unsafe lock = .allocate(capacity: 1)
+            unsafe clinux_rwlock_init(lock)
+        }
+    #endif
 
     deinit {
         // SAFETY: the last reference is gone, so nobody holds the lock.
@@ -69,6 +103,10 @@ import CLinux
     /// Runs `body` together with other readers, but with no writer.
     @inlinable @inline(__always)
     public func withReadLock<R: ~Copyable, E: Error>(_ body: () throws(E) -> R) throws(E) -> R {
+        #if VFIO_CHECK_LOCKS
+            place.willTake()
+            defer { place.willGiveBack() }
+        #endif
         // SAFETY: the lock lives as long as this object.
         unsafe clinux_rwlock_read(lock)
         defer { unsafe clinux_rwlock_unlock(lock) }
@@ -78,6 +116,10 @@ import CLinux
     /// Runs `body` alone.
     @inlinable @inline(__always)
     public func withWriteLock<R: ~Copyable, E: Error>(_ body: () throws(E) -> R) throws(E) -> R {
+        #if VFIO_CHECK_LOCKS
+            place.willTake()
+            defer { place.willGiveBack() }
+        #endif
         // SAFETY: the lock lives as long as this object.
         unsafe clinux_rwlock_write(lock)
         defer { unsafe clinux_rwlock_unlock(lock) }

@@ -21,6 +21,14 @@ public enum ProcessLimits {
         _ = try checked { clinux_set_memlock_limit(byteCount, newHard) }
     }
 
+    /// The number that every descriptor of this process is below (`RLIMIT_NOFILE`): the soft limit.
+    public static var descriptors: UInt64 { clinux_descriptor_limit() }
+
+    /// Sets the soft limit of descriptors, up to the hard limit. Those that are open stay open.
+    public static func setDescriptors(_ count: UInt64) throws(Errno) {
+        _ = try checked { clinux_set_descriptor_limit(count) }
+    }
+
     /// A right that the super-user's processes have, and may do without (capabilities(7)).
     public enum Capability: Int32, Sendable {
         /// `CAP_IPC_LOCK`

@@ -71,7 +71,7 @@ public final class Educational: DeviceModel {
     /// The bits of memory addresses that the engine drives unless asked otherwise: 28.
     public static let defaultDMAMask: UInt64 = (1 << 28) - 1
 
-    /// The device's PCI side: 1234:11e8, BAR 0 of 1 MiB, INTA and one MSI vector, not PCI Express, no function
+    /// The device's PCI side: 1234:11e8, BAR 0 of 1 MiB, INTA and one MSI vector without a mask, not PCI Express, no function
     /// level reset.
     public let function: PCIFunction
     /// The bits of a memory address that the DMA engine drives; the others are lost.
@@ -100,7 +100,7 @@ public final class Educational: DeviceModel {
                 vendor: 0x1234, device: 0x11e8, subsystemVendor: 0x1af4, subsystem: 0x1100,
                 classCode: 0x00ff00, revision: 0x10),
             bars: [0: BAR(.memory32, byteCount: 1 << 20)])
-        function.addMSI(vectors: 1)
+        function.addMSI(vectors: 1, hasMasks: false)
     }
 
     /// Reads a register; all ones where there is none or the width is wrong.

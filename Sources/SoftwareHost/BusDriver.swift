@@ -59,6 +59,30 @@ protocol BusDriver: AnyObject {
     /// The address space that the device's DMA goes through from now on; nil blocks all DMA. Set by the core
     /// when the device's group or the device itself is attached and detached.
     func attach(to addressSpace: (any DMAAddressSpace)?)
+
+    /// Asks whoever has the device open to give it back (kernel.md A.11). Called with no lock held, at once and
+    /// then at intervals, while somebody wants to take the device from its driver.
+    /// - Parameter count: how many times it was asked before.
+    func requestRelease(count: Int)
+
+    /// The device is taken from this driver; it isn't open. Another driver may get it right after this.
+    func withdraw()
+
+    // MARK: faults on demand
+
+    /// Reads at an offset of the device's handle while the device doesn't answer.
+    func readAbsent(at offset: UInt64, into bytes: inout MutableRawSpan) throws(Errno) -> Int
+
+    /// Writes at an offset of the device's handle while the device doesn't answer.
+    func writeAbsent(at offset: UInt64, _ bytes: RawSpan) throws(Errno) -> Int
+
+    /// `VFIO_DEVICE_RESET` while the device doesn't answer.
+    func resetAbsent() throws(Errno) -> Int32
+
+    /// The device has stopped to answer, or answers again: mappings show that from now on. Called with no lock
+    /// held.
+    /// - Parameter reportsError: whether the user is told of an uncorrectable error.
+    func presenceChanged(isAbsent: Bool, reportsError: Bool)
 }
 
 extension BusDriver {

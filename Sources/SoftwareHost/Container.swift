@@ -39,7 +39,8 @@ final class Container: FileObject {
         }
     }
 
-    private func checkExtension(_ number: Extension) -> Int32 {
+    /// `VFIO_CHECK_EXTENSION`. With `Core.lock` held.
+    func checkExtension(_ number: Extension) -> Int32 {
         switch driver {
         case .type1(let type1): return type1.checkExtension(number)
         case .unprotected: return core.allowsUnprotectedGroups && number == .noIOMMU ? 1 : 0

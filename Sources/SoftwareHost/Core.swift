@@ -1,12 +1,12 @@
 import DeviceModel
-import IOVASpace
 import LinuxSystem
 import VFIOHost
 
 /// What all objects of one software kernel share: the machine, its rights, the handles, and the lock of the
 /// life cycle.
 ///
-/// **Locks**, in the order in which they may be taken (kernel.md K.1):
+/// **Locks**, in the order in which they may be taken (kernel.md K.1). Whoever waits for a device to be released
+/// holds none of them (`changes`, in Binding.swift).
 /// 1. a device's `openLock`: its first opening and last closing (Linux's device set lock);
 /// 2. `lock`: everything about who belongs to whom: groups, containers, ownership, counts (Linux's group and
 ///    container locks, as one: these events are rare);
@@ -27,14 +27,20 @@ final class Core: @unchecked Sendable {
     let hasIOMMUFD: Bool
     let hasDeviceNodes: Bool
     let parameters: Shared<ModuleParameters>
+    /// What goes wrong on demand.
+    let injector: FaultInjector
+    /// Wakes those who wait, with `lock`, for a device to be released, or for their turn to change its driver.
+    let changes = Condition()
+    /// How often the users of a device are asked to release it while somebody waits for that, in milliseconds.
+    let requestInterval: Int
     private let makeBusDriver: BusDriverMaker
     /// In the order of the description.
-    private(set) var devices: [MachineDevice] = []
-    private(set) var iommuGroups: [MachineGroup] = []
+    var devices: [MachineDevice] = []
+    var iommuGroups: [MachineGroup] = []
     /// VFIO's groups: those with a device that is bound to a VFIO driver.
     private(set) var groups: [Group] = []
 
-    typealias BusDriverMaker = (any DeviceModel, PCIAddress) throws(Errno) -> any BusDriver
+    typealias BusDriverMaker = (any DeviceModel, PCIAddress, DeviceFaults) throws(Errno) -> any BusDriver
 
     /// `enable_unsafe_noiommu_mode`
     var allowsUnprotectedGroups: Bool { parameters.value.enableUnsafeNoIOMMUMode }
@@ -42,41 +48,52 @@ final class Core: @unchecked Sendable {
     init(_ machine: MachineDescription, _ makeBusDriver: @escaping BusDriverMaker) throws(MachineError) {
         try machine.validate()
         iommu = machine.iommu
-        process = Process(machine.process)
+        injector = FaultInjector(seed: machine.faults.seed)
+        process = Process(machine.process, injector)
         obstacles = machine.nodes
         hasContainers = machine.hasContainers
         hasIOMMUFD = machine.hasIOMMUFD
         hasDeviceNodes = machine.hasDeviceNodes
         parameters = Shared(machine.parameters)
+        requestInterval = max(1, machine.releaseRequestMilliseconds)
         self.makeBusDriver = makeBusDriver
         var drivers: [(MachineDevice, String)] = []
         for group in machine.groups {
-            let state = MachineGroup(group.number, reserved: iommu.reserved + group.reserved)
+            let state = MachineGroup(
+                group.number, reserved: group.isEmulated ? [] : iommu.reserved + group.reserved,
+                isEmulated: group.isEmulated)
             iommuGroups.append(state)
             for device in group.devices { add(device, to: state, &drivers) }
         }
         for device in machine.ungroupedDevices { add(device, to: nil, &drivers) }
         // Drivers that keep the DMA for themselves first, as a kernel that boots: no user owns anything yet.
         for (device, driver) in drivers {
-            let record = DriverRecord(named: driver)
-            if record.isVFIO && device.model == nil { throw .noModel(device.address, driver: driver) }
-            if record.isVFIO && device.machineGroup == nil && !allowsUnprotectedGroups {
-                throw .noGroup(device.address, driver: driver)
-            }
-            do throws(Errno) {
-                try probe(device, record)
-            } catch {
-                throw .refused(device.address, driver: driver, error)
-            }
+            try bindFirst(device, to: driver)
         }
     }
 
-    private func add(
+    /// Binds a device that has just appeared to the driver that its description names.
+    func bindFirst(_ device: MachineDevice, to driver: String) throws(MachineError) {
+        let record = DriverRecord(named: driver)
+        if record.isVFIO && device.model == nil { throw .noModel(device.address, driver: driver) }
+        if record.isVFIO && device.machineGroup == nil && !allowsUnprotectedGroups {
+            throw .noGroup(device.address, driver: driver)
+        }
+        do throws(Errno) {
+            try probe(device, record)
+        } catch {
+            throw .refused(device.address, driver: driver, error)
+        }
+    }
+
+    func add(
         _ device: PCIDevice, to group: MachineGroup?, _ drivers: inout [(MachineDevice, String)]
     ) {
         // Checked by `validate`.
         guard let address = device.address else { return }
-        let state = MachineDevice(address, device.model, device.identity, group)
+        let state = MachineDevice(
+            address, device.model, device.identity, group, DeviceFaults(injector, address),
+            dmaClient: device.dmaClient)
         devices.append(state)
         group?.members.append(state)
         if let driver = device.driver { drivers.append((state, driver)) }
@@ -103,7 +120,7 @@ final class Core: @unchecked Sendable {
             home = MachineGroup(unusedGroupNumber(), reserved: [], isUnprotected: true)
             home.members.append(device)
         }
-        let bus = try makeBusDriver(model, device.address)
+        let bus = try makeBusDriver(model, device.address, device.faults)
         bus.pci?.resetPolicy = device.resetPolicy
         if device.machineGroup == nil {
             device.machineGroup = home
@@ -114,7 +131,7 @@ final class Core: @unchecked Sendable {
         let group = groups.first { $0.home === home } ?? newGroup(home)
         group.devices.append(device)
         device.group = group
-        if hasDeviceNodes && !home.isUnprotected { device.node = unusedNode() }
+        if hasDeviceNodes && !home.isUnprotected && !home.isEmulated { device.node = unusedNode() }
         bus.attach(to: group.space)
     }
 
@@ -122,7 +139,9 @@ final class Core: @unchecked Sendable {
     func remove(_ device: MachineDevice) {
         device.driver = nil
         device.node = nil
+        device.isLeaving = false
         device.bus?.attach(to: nil)
+        device.bus?.withdraw()
         device.bus = nil
         guard let group = device.group else { return }
         device.group = nil
@@ -144,16 +163,16 @@ final class Core: @unchecked Sendable {
         return group
     }
 
-    private func unusedGroupNumber() -> Int {
-        var number = 0
-        while iommuGroups.contains(where: { $0.number == number }) { number += 1 }
-        return number
-    }
+    private func unusedGroupNumber() -> Int { Self.lowestUnused(iommuGroups.map { $0.number }) }
 
-    private func unusedNode() -> Int {
-        var number = 0
-        while devices.contains(where: { $0.node == number }) { number += 1 }
-        return number
+    private func unusedNode() -> Int { Self.lowestUnused(devices.compactMap { $0.node }) }
+
+    /// The lowest number from 0 on that isn't among the given ones, found in one pass.
+    private static func lowestUnused(_ numbers: [Int]) -> Int {
+        // One of the first n + 1 numbers isn't among n.
+        var isUsed = [Bool](repeating: false, count: numbers.count + 1)
+        for number in numbers where number >= 0 && number < isUsed.count { isUsed[number] = true }
+        return isUsed.firstIndex(of: false) ?? numbers.count
     }
 
     // MARK: rights
@@ -167,78 +186,4 @@ final class Core: @unchecked Sendable {
             }
         }
     }
-}
-
-/// The program on this machine: what it may do, and how much memory it has locked.
-final class Process: @unchecked Sendable {
-    // SAFETY: `account` is only touched with `lock` held; the rest never changes.
-    private let lock = Lock()
-    private var account: PinAccount
-    private var held: ProcessRights
-
-    init(_ rights: ProcessRights) {
-        account = PinAccount(limit: rights.lockedMemoryLimit.map { $0 / UInt64(pageSize) })
-        held = rights
-    }
-
-    /// What it may do. A limit that is lowered counts for what is locked from then on.
-    var rights: ProcessRights {
-        get { lock.withLock { held } }
-        set {
-            lock.withLock {
-                held = newValue
-                account.limit = newValue.lockedMemoryLimit.map { $0 / UInt64(pageSize) }
-            }
-        }
-    }
-
-    /// The limit that applies, in bytes; `UInt64.max` for none.
-    var lockedMemoryLimit: UInt64 {
-        let rights = rights
-        return rights.mayExceedLockedMemory ? .max : rights.lockedMemoryLimit ?? .max
-    }
-
-    /// `CAP_SYS_RAWIO`
-    var mayUseUnprotectedGroups: Bool { rights.mayUseUnprotectedGroups }
-
-    /// How many pages are locked.
-    var lockedPages: UInt64 { lock.withLock { account.used } }
-
-    /// Makes sure that user memory is there and allows the access, and counts its pages as locked.
-    ///
-    /// As a kernel that pins page by page: whatever goes wrong first on the way is the answer.
-    /// - Returns: the number of pages counted.
-    /// - Throws: `EFAULT` for memory that isn't there or read-only, `ENOMEM` over the limit. Nothing stays
-    ///   locked then.
-    func pin(_ memory: HostAddress, byteCount: UInt64, writable: Bool) throws(Errno) -> UInt64 {
-        let unit = UInt64(pageSize)
-        let start = UInt64(memory.rawValue) & ~(unit - 1)
-        let (end, overflow) = UInt64(memory.rawValue).addingReportingOverflow(byteCount)
-        guard !overflow, byteCount > 0 else { throw .badAddress }
-        let pages = (end - start - 1) / unit + 1
-        var granted = false
-        var reachable = pages
-        lock.withLock {
-            do throws(PinAccount.LimitExceeded) {
-                try account.charge(pages, ignoringLimit: held.mayExceedLockedMemory)
-                granted = true
-            } catch {
-                // The page that goes over the limit is looked up before it is counted.
-                reachable = account.available < pages ? account.available + 1 : pages
-            }
-        }
-        do throws(Errno) {
-            let (span, overflow) = reachable.multipliedReportingOverflow(by: unit)
-            guard !overflow, let count = Int(exactly: span) else { throw .badAddress }
-            try UserMemory.populate(HostAddress(start), byteCount: count, writable: writable)
-        } catch {
-            if granted { unpin(pages) }
-            throw error
-        }
-        if !granted { throw .noMemory }
-        return pages
-    }
-
-    /// Counts pages as no longer locked.
-    func unpin(_ pages: UInt64) { lock.withLock { _ = account.credit(pages) } }
 }

@@ -48,7 +48,11 @@ final class DeviceFile: FileObject {
         device.openLock.withLock {
             if hasAccess {
                 let isLast = core.lock.withLock { device.openCount == 1 }
-                if isLast { bus.closeDevice() }
+                if isLast {
+                    device.faults.forgetDelayed()
+                    bus.closeDevice()
+                    device.endEmulatedDMA()
+                }
                 core.lock.withLock {
                     device.openCount -= 1
                     guard isLast else { return }
@@ -57,13 +61,14 @@ final class DeviceFile: FileObject {
                         device.groupFile = nil
                         groupFile = file
                     }
-                    iommufd = dropBinding()
+                    iommufd = dropBinding() ?? device.dropBindingOfGroup()
                 }
             }
-            core.lock.withLock { device.fileCount -= 1 }
+            core.letGo(of: device)
         }
         groupFile?.letGo()
         iommufd?.letGo()
+        core.forgetIfVanished(device)
     }
 
     // MARK: requests

@@ -22,7 +22,12 @@ extension DeviceFile {
         } catch {
             throw .noMemory
         }
-        try chain.copyOut(info, to: address)
+        // Without capabilities Linux gives `cap_offset` back as it came.
+        if chain.isEmpty {
+            try UserMemory.store(info, to: address)
+        } else {
+            try chain.copyOut(info, to: address)
+        }
     }
 }
 

@@ -48,16 +48,14 @@ final class FileTable: @unchecked Sendable {
     private let lock = Lock()
     private var files: [OpenFile?] = []
 
-    /// Gives a file a number. The table takes over the hold that the caller has on the file.
-    /// - Throws: `EMFILE` if the process can't have more descriptors; the file is let go of.
-    func install(_ file: OpenFile) throws(Errno) -> Int32 {
-        let number: Int32
-        do throws(Errno) {
-            number = try MemoryFile.create("vfio-handle", byteCount: 0).release()
-        } catch {
-            file.object.letGo()
-            throw error
-        }
+    /// Gives a new file a number. As in a kernel the number comes first: whoever has no more descriptors is told
+    /// so before anything is opened.
+    /// - Parameter make: opens the file; the table takes over the hold on it.
+    /// - Throws: `EMFILE` if the process can't have more descriptors; what `make` throws.
+    func install(_ make: () throws(Errno) -> OpenFile) throws(Errno) -> Int32 {
+        let place = try MemoryFile.create("vfio-handle", byteCount: 0)
+        let file = try make()
+        let number = place.release()
         let index = Int(number)
         let stale = lock.withLock { () -> OpenFile? in
             if index >= files.count {

@@ -26,14 +26,27 @@ final class MachineDevice {
     var openCount = 0
     /// How many files there are; each keeps the driver from being unbound.
     var fileCount = 0
+    /// Whether somebody changes its driver; others who want to wait.
+    var isChangingDriver = false
+    /// Whether it is being taken from its VFIO driver: nobody can open it any more (kernel.md A.11).
+    var isLeaving = false
     /// What a file of the device's own node is bound to.
     var binding: IOMMUFDDevice?
     /// The file of the group that the first opening came through; kept open until the last closing.
     var groupFile: GroupFile?
+    /// What goes wrong with it.
+    let faults: DeviceFaults
+    /// Who uses the services for devices that pin memory themselves.
+    let dmaClient: (any EmulatedDMAClient)?
+    /// Those services, while the device is open in a container and meant to have them.
+    var emulatedDMA: EmulatedDMA?
 
     init(
-        _ address: PCIAddress, _ model: (any DeviceModel)?, _ identity: PCIIdentity, _ group: MachineGroup?
+        _ address: PCIAddress, _ model: (any DeviceModel)?, _ identity: PCIIdentity, _ group: MachineGroup?,
+        _ faults: DeviceFaults, dmaClient: (any EmulatedDMAClient)? = nil
     ) {
+        self.faults = faults
+        self.dmaClient = dmaClient
         self.address = address
         name = [UInt8](address.description.utf8)
         self.model = model
@@ -47,6 +60,8 @@ final class MachineGroup {
     let number: Int
     let reserved: [ReservedRange]
     let isUnprotected: Bool
+    /// Whether the members do DMA without an IOMMU, through the kernel's services.
+    let isEmulated: Bool
     var members: [MachineDevice] = []
     /// The user who owns the DMA: a container or an iommufd.
     private(set) var owner: AnyObject?
@@ -56,8 +71,9 @@ final class MachineGroup {
     /// How many members are attached to `table`.
     var attachedCount = 0
 
-    init(_ number: Int, reserved: [ReservedRange], isUnprotected: Bool = false) {
+    init(_ number: Int, reserved: [ReservedRange], isUnprotected: Bool = false, isEmulated: Bool = false) {
         self.number = number
+        self.isEmulated = isEmulated
         self.reserved = reserved
         self.isUnprotected = isUnprotected
     }
@@ -95,6 +111,8 @@ final class Group {
     var container: Container?
     /// 1 for the container, and 1 for each open device.
     var containerUsers = 0
+    /// The iommufd in the container's place (kernel.md F.7).
+    var iommufd: IOMMUFD?
     /// How many devices are bound to an iommufd through nodes of their own.
     var boundDeviceCount = 0
     /// Whether the last VFIO driver has let go of the last member.
@@ -103,10 +121,15 @@ final class Group {
     init(_ home: MachineGroup) { self.home = home }
 
     var number: Int { home.number }
+    /// Whether it is in a container, or has an iommufd in one's place.
+    var isAttached: Bool { container != nil || iommufd != nil }
     var isUnprotected: Bool { home.isUnprotected }
+    /// Whether a user of the group owns the DMA of its members: only where there is an IOMMU.
+    private var ownsDMA: Bool { !isUnprotected && !home.isEmulated }
 
-    /// What the DMA of the members goes through.
+    /// What the DMA of the members goes through; for those of an emulated group see ``EmulatedDMA``.
     var space: DMASpace? {
+        if home.isEmulated { return nil }
         if case .type1(let type1) = container?.driver { return type1.space }
         return nil
     }
@@ -120,12 +143,12 @@ final class Group {
     func enter(_ container: Container, _ process: Process) throws(Errno) {
         if isUnprotected && !process.mayUseUnprotectedGroups { throw .notPermitted }
         if let first = container.groups.first, first.isUnprotected != isUnprotected { throw .notPermitted }
-        if !isUnprotected { try home.claim(for: container, shared: false) }
+        if ownsDMA { try home.claim(for: container, shared: false) }
         if case .type1(let type1) = container.driver {
             do throws(Errno) {
                 try type1.attach(home)
             } catch {
-                home.giveBack()
+                if ownsDMA { home.giveBack() }
                 throw error
             }
         }
@@ -142,7 +165,7 @@ final class Group {
         containerUsers = 0
         attachDevices()
         if case .type1(let type1) = container.driver { type1.detach(home) }
-        if !isUnprotected { home.giveBack() }
+        if ownsDMA { home.giveBack() }
         container.groups.removeAll { $0 === self }
         if container.groups.isEmpty { container.releaseDriver() }
     }

@@ -1,12 +1,13 @@
 import LinuxSystem
 import VFIOABI
+import VFIOHost
 
 /// The open node of a group (kernel.md A.4). There is one at a time for each group.
 ///
 /// Held by its descriptor and by every open device of the group, so that a device goes on working after
 /// everything else has been closed.
 final class GroupFile: FileObject {
-    private let core: Core
+    let core: Core
     let group: Group
 
     init(_ core: Core, _ group: Group) {
@@ -25,17 +26,21 @@ final class GroupFile: FileObject {
     }
 
     override func release() {
-        core.lock.withLock {
+        let iommufd = core.lock.withLock { () -> IOMMUFD? in
             group.leaveContainer()
             group.openedFile = nil
+            return group.iommufd.take()
         }
+        iommufd?.letGo()
     }
 
     func control(_ request: Request, _ argument: UInt) throws(Errno) -> Int32 {
         switch request {
         case .groupGetStatus: try getStatus(HostAddress(rawValue: argument))
         case .groupSetContainer: try setContainer(HostAddress(rawValue: argument))
-        case .groupUnsetContainer: try core.lock.withLock { () throws(Errno) in try unsetContainer() }
+        case .groupUnsetContainer:
+            let iommufd = try core.lock.withLock { () throws(Errno) in try unsetContainer() }
+            iommufd?.letGo()
         case .groupGetDeviceFD: return try getDevice(HostAddress(rawValue: argument))
         default: throw .noSuchRequest
         }
@@ -47,7 +52,7 @@ final class GroupFile: FileObject {
         guard status.argsz >= 8 else { throw .invalid }
         status.flags = try core.lock.withLock { () throws(Errno) -> GroupFlags in
             if group.isGone { throw .noDevice }
-            if group.container != nil { return [.viable, .containerSet] }
+            if group.isAttached { return [.viable, .containerSet] }
             return group.home.isFree ? .viable : []
         }
         try UserMemory.store(status, to: address)
@@ -69,8 +74,10 @@ final class GroupFile: FileObject {
             try checkUnattached()
             switch file {
             case .container(let container): try group.enter(container, core.process)
-            // An iommufd in a container's place isn't offered: what a kernel built without that answers.
-            case .iommufd: throw .notSupported
+            case .iommufd(let iommufd):
+                try iommufd.becomeContainer(of: group)
+                iommufd.hold()
+                group.iommufd = iommufd
             case .group, .device: throw .wrongDescriptorKind
             }
         }
@@ -78,14 +85,52 @@ final class GroupFile: FileObject {
 
     /// What comes before the question which container is meant.
     private func checkUnattached() throws(Errno) {
-        if group.container != nil { throw .invalid }
+        if group.isAttached { throw .invalid }
         if group.isGone { throw .noDevice }
     }
 
-    private func unsetContainer() throws(Errno) {
+    /// - Returns: an iommufd, of which the caller lets go without the lock. Linux doesn't mind that devices are
+    ///   open through it.
+    private func unsetContainer() throws(Errno) -> IOMMUFD? {
+        if let iommufd = group.iommufd.take() { return iommufd }
         guard group.container != nil else { throw .invalid }
         guard group.containerUsers == 1 else { throw .busy }
         group.leaveContainer()
+        return nil
+    }
+
+    // MARK: external users (kernel.md A.10)
+
+    /// Somebody relies on the group's IOMMU. The caller's hold on the file goes over to that user.
+    func addExternalUser() throws(Errno) {
+        try core.lock.withLock { () throws(Errno) in
+            guard let container = group.container else { throw .invalid }
+            if group.isUnprotected { throw .notPermitted }
+            if case .none = container.driver { throw .invalid }
+            group.containerUsers += 1
+        }
+    }
+
+    /// Somebody doesn't rely on it any more, and lets go of the file.
+    func removeExternalUser() {
+        // A group that is gone was taken out of its container whoever relied on it.
+        core.lock.withLock { if !group.isGone { group.containerUsers -= 1 } }
+        letGo()
+    }
+
+    /// `VFIO_CHECK_EXTENSION` of the container; 0 without one.
+    func checkExtension(_ number: Extension) -> Int32 {
+        core.lock.withLock { group.container?.checkExtension(number) ?? 0 }
+    }
+
+    /// Whether the IOMMU makes the DMA of all devices coherent.
+    var enforcesCoherency: Bool {
+        core.lock.withLock { group.devices.isEmpty || core.iommu.enforcesCoherency }
+    }
+
+    /// Whether a device belongs to the group, and a VFIO driver has it.
+    func has(_ address: PCIAddress) -> Bool {
+        core.lock.withLock { group.devices.contains { $0.address == address } }
     }
 
     // MARK: devices
@@ -95,7 +140,7 @@ final class GroupFile: FileObject {
         let name = try UserString.load(from: address, limit: pageSize)
         let (device, bus) = try core.lock.withLock {
             () throws(Errno) -> (MachineDevice, any BusDriver) in
-            for device in group.devices {
+            for device in group.devices where !device.isLeaving && device.faults.presence != .vanished {
                 guard let bus = device.bus, try DeviceName.matches(name, device) else { continue }
                 // Keeps the driver from being unbound until there is a file, or an error.
                 device.fileCount += 1
@@ -104,16 +149,19 @@ final class GroupFile: FileObject {
             throw .noDevice
         }
         do throws(Errno) {
-            try device.openLock.withLock { () throws(Errno) in try openDevice(device, bus) }
+            return try core.files.install { () throws(Errno) -> OpenFile in
+                try device.openLock.withLock { () throws(Errno) in try openDevice(device, bus) }
+                return .device(DeviceFile(core, device, bus, throughGroup: group))
+            }
         } catch {
-            core.lock.withLock { device.fileCount -= 1 }
+            core.letGo(of: device)
             throw error
         }
-        return try core.files.install(.device(DeviceFile(core, device, bus, throughGroup: group)))
     }
 
     /// Grants access to a device, and opens it if it is the first. With the device's `openLock` held.
     private func openDevice(_ device: MachineDevice, _ bus: any BusDriver) throws(Errno) {
+        if try openThroughIOMMUFD(device, bus) { return }
         let isFirst = try core.lock.withLock { () throws(Errno) -> Bool in
             guard let container = group.container else { throw .invalid }
             guard device.openCount == 0 else {
@@ -127,12 +175,15 @@ final class GroupFile: FileObject {
             device.groupFile = self
             group.containerUsers += 1
             device.openCount = 1
+            device.startEmulatedDMA(of: group)
             return true
         }
         guard isFirst else { return }
+        if let dma = device.emulatedDMA { dma.client?.connectDMA(dma) }
         do throws(Errno) {
             try bus.openDevice()
         } catch {
+            device.endEmulatedDMA()
             core.lock.withLock {
                 device.openCount = 0
                 group.containerUsers -= 1

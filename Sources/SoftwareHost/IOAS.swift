@@ -20,6 +20,8 @@ final class IOAS: @unchecked Sendable {
     /// Where automatic allocation may choose; empty for anywhere.
     private var allowed: [IOASIOVARange] = []
     private var isDestroyed = false
+    /// Whether mappings may be cut anywhere: the page table holds single pages only.
+    private(set) var hasSmallPagesOnly = false
 
     init(_ core: Core) {
         self.core = core
@@ -36,6 +38,14 @@ final class IOAS: @unchecked Sendable {
         try mutex.withLock { () throws(Errno) -> R in
             if isDestroyed { throw .noSuchEntry }
             return try body()
+        }
+    }
+
+    /// What a container's users see of it (kernel.md F.7): the page sizes, and what can be mapped.
+    func describe() throws(Errno) -> (pageSizes: UInt64, ranges: [IOVARange]) {
+        try exclusively { () throws(Errno) in
+            let ordinary = ~UInt64(pageSize - 1)
+            return (groups.isEmpty ? ordinary : UsableRanges.pageSizes(core.iommu), usable)
         }
     }
 
@@ -57,6 +67,16 @@ final class IOAS: @unchecked Sendable {
                 }
             }
             allowed = pairs
+        }
+    }
+
+    /// From now on the page table holds single pages only.
+    /// - Throws: `EINVAL` if there are mappings in a page table already.
+    func disableLargePages() throws(Errno) {
+        try exclusively { () throws(Errno) in
+            if hasSmallPagesOnly { return }
+            guard groups.isEmpty || space.map.first == nil else { throw .invalid }
+            hasSmallPagesOnly = true
         }
     }
 
@@ -86,6 +106,8 @@ final class IOAS: @unchecked Sendable {
             var permissions: IOVAPermissions = []
             if request.flags.contains(.readable) { permissions.insert(.read) }
             if request.flags.contains(.writeable) { permissions.insert(.write) }
+            // Only a container's request can ask for neither. A page table can't hold that.
+            guard groups.isEmpty || !permissions.isEmpty else { throw .invalid }
             let mapping = IOVAMapping(range, backing: request.userVA, permissions: permissions)
             if !groups.isEmpty { _ = try pin(mapping) }
             space.change { map in
@@ -128,26 +150,45 @@ final class IOAS: @unchecked Sendable {
         throw .noSpace
     }
 
-    /// IOMMU_IOAS_UNMAP: everything inside a range, or everything for (0, 2^64 - 1).
-    /// - Returns: how many bytes were mapped there.
-    func unmap(_ iova: UInt64, _ length: UInt64) throws(Errno) -> UInt64 {
-        try exclusively { () throws(Errno) -> UInt64 in
-            if iova == 0 && length == .max {
-                var all: UInt64 = 0
-                while let mapping = space.map.first { all &+= remove(mapping) }
-                return all
-            }
-            guard iova != .max && length != .max else { throw .overflow }
+    /// Unmaps everything inside a range. What comes before a mapping that isn't wholly inside goes all the same,
+    /// as on Linux.
+    /// - Returns: how many bytes were mapped there, and why not all of it could be unmapped: `ENOENT` for a
+    ///   mapping that is only partly inside.
+    /// - Throws: `EINVAL` for a length of 0, `EOVERFLOW` for a range that wraps.
+    func unmap(_ iova: UInt64, _ length: UInt64) throws(Errno) -> (byteCount: UInt64, failure: Errno?) {
+        try exclusively { () throws(Errno) -> (UInt64, Errno?) in
             guard length != 0 else { throw .invalid }
             guard let range = IOVARange(IOVA(iova), byteCount: length) else { throw .overflow }
             var removed: UInt64 = 0
             while let mapping = space.map.firstMapping(overlapping: range) {
-                // What came before it is gone already, as on Linux.
-                guard range.contains(mapping.range) else { throw .noSuchEntry }
+                guard range.contains(mapping.range) else { return (removed, .noSuchEntry) }
                 removed &+= remove(mapping)
             }
-            guard removed > 0 else { throw .noSuchEntry }
-            return removed
+            return (removed, nil)
+        }
+    }
+
+    /// Unmaps everything.
+    /// - Returns: how many bytes were mapped.
+    func unmapAll() throws(Errno) -> UInt64 {
+        try exclusively { () throws(Errno) -> UInt64 in
+            var all: UInt64 = 0
+            while let mapping = space.map.first { all &+= remove(mapping) }
+            return all
+        }
+    }
+
+    /// Cuts mappings in two, so that one ends before each of the given addresses.
+    /// - Throws: `EINVAL` for a cut that isn't at the unit of mappings.
+    func cut(before addresses: [IOVA]) throws(Errno) {
+        try exclusively { () throws(Errno) in
+            for address in addresses {
+                guard let mapping = space.map.mapping(containing: address),
+                    mapping.range.first < address
+                else { continue }
+                guard address.rawValue & (alignment - 1) == 0 else { throw .invalid }
+                _ = space.change { map in map.split(at: address) }
+            }
         }
     }
 

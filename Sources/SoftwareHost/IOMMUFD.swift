@@ -19,6 +19,9 @@ final class IOMMUFD: FileObject {
 
     init(_ core: Core) { self.core = core }
 
+    /// What it is as a container (kernel.md F.7).
+    var compat = Compat()
+
     override func release() {
         core.lock.withLock {
             for case .ioas(let ioas) in objects { ioas.destroy() }
@@ -50,6 +53,15 @@ final class IOMMUFD: FileObject {
         return ioas
     }
 
+    /// The id of an IOAS; nil if it isn't one of this iommufd's any more.
+    func id(of ioas: IOAS) -> UInt32? {
+        let index = objects.firstIndex { object in
+            if case .ioas(let other) = object { return other === ioas }
+            return false
+        }
+        return index.map { UInt32(truncatingIfNeeded: $0) }
+    }
+
     /// Takes an id back.
     func remove(_ id: UInt32) { objects[Int(id)] = nil }
 
@@ -61,9 +73,8 @@ final class IOMMUFD: FileObject {
     // MARK: requests
 
     func control(_ request: Request, _ argument: UInt) throws(Errno) -> Int32 {
-        // VFIO's own requests, for an iommufd in a container's place, aren't offered: like unknown ones.
         guard let command = CommandShape(IOMMUFDCommand(rawValue: request.number)) else {
-            throw .noSuchRequest
+            return try controlAsContainer(request, argument)
         }
         let address = HostAddress(rawValue: argument)
         let size = try UserMemory.load(UInt32(0), from: address)
@@ -78,6 +89,7 @@ final class IOMMUFD: FileObject {
         case .ioasRanges: try ranges(user)
         case .ioasMap: try map(user)
         case .ioasUnmap: try unmap(user)
+        case .compat: try chooseCompat(user)
         default: throw .notSupported
         }
         return 0
@@ -93,6 +105,7 @@ final class IOMMUFD: FileObject {
                 remove(request.id)
             case .ioas(let ioas):
                 guard ioas.table == nil else { throw .busy }
+                if compat.ioas === ioas { compat.ioas = nil }
                 remove(request.id)
                 ioas.destroy()
             }
@@ -164,7 +177,16 @@ final class IOMMUFD: FileObject {
 
     private func unmap(_ user: UserCommand) throws(Errno) {
         var request = try user.load(IOASUnmap())
-        request.length = try find(request.ioasID).unmap(request.iova, request.length)
+        let ioas = try find(request.ioasID)
+        if request.iova == 0 && request.length == .max {
+            request.length = try ioas.unmapAll()
+        } else {
+            guard request.iova != .max && request.length != .max else { throw .overflow }
+            let removed = try ioas.unmap(request.iova, request.length)
+            if let failure = removed.failure { throw failure }
+            guard removed.byteCount > 0 else { throw .noSuchEntry }
+            request.length = removed.byteCount
+        }
         try user.store(request)
     }
 }
@@ -187,7 +209,7 @@ struct UserCommand {
 
 /// The requests of an iommufd, with the sizes of their structures (kernel.md F.1).
 enum CommandShape {
-    case destroy, ioasAllocate, ioasAllow, ioasRanges, ioasMap, ioasUnmap
+    case destroy, ioasAllocate, ioasAllow, ioasRanges, ioasMap, ioasUnmap, compat
     /// One that isn't offered: answered with `EOPNOTSUPP` after its size was checked.
     case other(least: UInt32, byteCount: Int)
 
@@ -201,7 +223,7 @@ enum CommandShape {
         case 0x85: self = .ioasMap
         case 0x86: self = .ioasUnmap
         case 0x87: self = .other(least: 24, byteCount: 24)  // OPTION
-        case 0x88: self = .other(least: 12, byteCount: 12)  // VFIO_IOAS
+        case 0x88: self = .compat
         case 0x89: self = .other(least: 24, byteCount: 48)  // HWPT_ALLOC
         case 0x8a: self = .other(least: 32, byteCount: 40)  // GET_HW_INFO
         case 0x8b: self = .other(least: 16, byteCount: 16)  // HWPT_SET_DIRTY_TRACKING
@@ -222,7 +244,7 @@ enum CommandShape {
     var leastByteCount: UInt32 {
         switch self {
         case .destroy: 8
-        case .ioasAllocate: 12
+        case .ioasAllocate, .compat: 12
         case .ioasAllow, .ioasUnmap: 24
         case .ioasRanges: 32
         case .ioasMap: 40

@@ -20,8 +20,15 @@ final class IOMMUFDDevice {
     private var table: PageTable?
 
     /// Binds a device: it gets an id, and its DMA belongs to the iommufd.
-    /// - Throws: `EPERM` if the DMA is somebody else's.
-    init(_ device: MachineDevice, _ group: MachineGroup, to iommufd: IOMMUFD) throws(Errno) {
+    /// - Throws: `EINVAL` for an IOMMU that doesn't make DMA coherent, `EPERM` if interrupts can be forged or the
+    ///   DMA is somebody else's.
+    init(
+        _ device: MachineDevice, _ group: MachineGroup, to iommufd: IOMMUFD, _ core: Core
+    ) throws(Errno) {
+        guard core.iommu.enforcesCoherency else { throw .invalid }
+        guard core.iommu.hasIsolatedMSI || core.parameters.value.iommufdAllowUnsafeInterrupts else {
+            throw .notPermitted
+        }
         try group.claim(for: iommufd, shared: true)
         self.iommufd = iommufd
         self.device = device
@@ -154,11 +161,7 @@ extension DeviceFile {
     /// over to the binding.
     private func bind(to iommufd: IOMMUFD) throws(Errno) -> UInt32 {
         guard let group = device.group, device.openCount == 0 else { throw .invalid }
-        guard core.iommu.enforcesCoherency else { throw .invalid }
-        guard core.iommu.hasIsolatedMSI || core.parameters.value.iommufdAllowUnsafeInterrupts else {
-            throw .notPermitted
-        }
-        let binding = try IOMMUFDDevice(device, group.home, to: iommufd)
+        let binding = try IOMMUFDDevice(device, group.home, to: iommufd, core)
         self.binding = binding
         device.binding = binding
         group.boundDeviceCount += 1

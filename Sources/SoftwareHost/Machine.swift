@@ -25,6 +25,11 @@ public struct MachineDescription {
     public var hasDeviceNodes = true
     /// The parameters of the kernel's modules.
     public var parameters = ModuleParameters()
+    /// What is to go wrong.
+    public var faults = FaultPlan()
+    /// How often the program is asked to release a device while somebody wants to take it from its driver, in
+    /// milliseconds; at least 1. Linux asks every ten seconds.
+    public var releaseRequestMilliseconds = 10_000
 
     /// A machine with an IOMMU and no devices.
     public init() {}
@@ -126,12 +131,19 @@ public struct IOMMUGroup {
     public var devices: [PCIDevice]
     /// Addresses that can't be mapped for this group, besides the IOMMU's own.
     public var reserved: [ReservedRange]
+    /// Whether there is no IOMMU behind it, and none needed: its members are devices whose DMA is carried out
+    /// by the kernel's processor, as those of Linux's mediated devices (`VFIO_EMULATED_IOMMU`). See
+    /// ``EmulatedDMA``.
+    public var isEmulated: Bool
 
     /// A group.
-    public init(_ number: Int, devices: [PCIDevice], reserved: [ReservedRange] = []) {
+    public init(
+        _ number: Int, devices: [PCIDevice], reserved: [ReservedRange] = [], isEmulated: Bool = false
+    ) {
         self.number = number
         self.devices = devices
         self.reserved = reserved
+        self.isEmulated = isEmulated
     }
 }
 
@@ -147,6 +159,9 @@ public struct PCIDevice {
     public var identity: PCIIdentity
     /// The driver that it is bound to; nil for none.
     public var driver: String?
+    /// Who uses the kernel's services for devices that pin and copy memory themselves, often the model; nil for
+    /// a device that doesn't. Called only while the device is open in a container.
+    public var dmaClient: (any EmulatedDMAClient)?
 
     /// A device in software, bound to `vfio-pci` unless something else is said.
     public init(_ model: any DeviceModel, at address: PCIAddress, driver: String? = "vfio-pci") {

@@ -14,6 +14,8 @@ import DeviceModel
         case process(ProcessRights)
         /// A node that can't be opened.
         case node(NodePermission)
+        /// What is to go wrong.
+        case faults(FaultPlan)
     }
 
     /// The IOMMU of the machine; the last one said counts.
@@ -26,6 +28,8 @@ import DeviceModel
     public static func buildExpression(_ process: ProcessRights) -> [Part] { [.process(process)] }
     /// A node that can't be opened.
     public static func buildExpression(_ node: NodePermission) -> [Part] { [.node(node)] }
+    /// What is to go wrong; the last one said counts.
+    public static func buildExpression(_ faults: FaultPlan) -> [Part] { [.faults(faults)] }
     /// All parts together.
     public static func buildBlock(_ parts: [Part]...) -> [Part] { parts.flatMap { $0 } }
     /// Parts under an `if` without `else`.
@@ -60,9 +64,10 @@ extension IOMMUGroup {
     /// IOMMUGroup(26) { PCIDevice(model, at: "0000:01:00.0") }
     /// ```
     public init(
-        _ number: Int, reserved: [ReservedRange] = [], @DeviceListBuilder devices: () -> [PCIDevice]
+        _ number: Int, reserved: [ReservedRange] = [], isEmulated: Bool = false,
+        @DeviceListBuilder devices: () -> [PCIDevice]
     ) {
-        self.init(number, devices: devices(), reserved: reserved)
+        self.init(number, devices: devices(), reserved: reserved, isEmulated: isEmulated)
     }
 }
 
@@ -83,6 +88,7 @@ extension MachineDescription {
             case .device(let device): ungroupedDevices.append(device)
             case .process(let process): self.process = process
             case .node(let node): nodes.append(node)
+            case .faults(let faults): self.faults = faults
             }
         }
     }

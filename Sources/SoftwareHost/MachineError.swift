@@ -56,13 +56,19 @@ extension MachineDescription {
         var numbers: [Int] = []
         var addresses: [PCIAddress] = []
         for group in groups {
-            guard 0...Int(Int32.max) ~= group.number else { throw .impossibleGroup(group.number) }
-            if iommu.kind == .none { throw .groupWithoutIOMMU(group.number) }
+            try Self.validate(group: group.number, group.isEmulated ? nil : iommu)
             if numbers.contains(group.number) { throw .duplicateGroup(group.number) }
             numbers.append(group.number)
             for device in group.devices { try device.validate(&addresses) }
         }
         for device in ungroupedDevices { try device.validate(&addresses) }
+    }
+
+    /// Looks whether a machine with this IOMMU can have a group of this number.
+    /// - Parameter iommu: nil for a group that needs none.
+    static func validate(group number: Int, _ iommu: IOMMU?) throws(MachineError) {
+        guard 0...Int(Int32.max) ~= number else { throw .impossibleGroup(number) }
+        if iommu?.kind == IOMMU.Kind.none { throw .groupWithoutIOMMU(number) }
     }
 }
 

@@ -125,4 +125,7 @@ final class Shared<Value: Sendable>: @unchecked Sendable {
         get { lock.withLock { held } }
         set { lock.withLock { held = newValue } }
     }
+
+    /// Changes it in one step. Nothing that takes long, or another lock, belongs into `body`.
+    func update<R>(_ body: (inout Value) -> R) -> R { lock.withLock { body(&held) } }
 }

@@ -13,9 +13,10 @@ extension Core {
         case .group(let number): return .group(try openGroup(number, isUnprotected: false))
         case .unprotectedGroup(let number): return .group(try openGroup(number, isUnprotected: true))
         case .device(let number):
-            guard let device = devices.first(where: { $0.node == number }), let bus = device.bus else {
-                throw .noSuchEntry
-            }
+            // The node goes as soon as somebody takes the device from its driver.
+            let found = devices.first { $0.node == number && !$0.isLeaving }
+            guard let device = found, let bus = device.bus else { throw .noSuchEntry }
+            if device.faults.presence == .vanished { throw .noDevice }
             return .device(DeviceFile(self, device, bus))
         case .iommu:
             guard hasIOMMUFD else { throw .noSuchEntry }
@@ -29,19 +30,6 @@ extension Core {
         return try GroupFile.open(group, self)
     }
 
-    /// Takes a device from its driver and binds it to another. With `lock` and the device's `openLock` held.
-    func bind(_ device: MachineDevice, to name: String?) throws(Errno) {
-        let driver = name.map { DriverRecord(named: $0) }
-        if let driver, let old = device.driver, driver.name.utf8.elementsEqual(old.name.utf8) { throw .busy }
-        if device.fileCount > 0 { throw .busy }
-        if let driver, driver.isVFIO {
-            guard device.model != nil else { throw .noDevice }
-            guard device.machineGroup != nil || allowsUnprotectedGroups else { throw .invalid }
-        }
-        remove(device)
-        if let driver { try probe(device, driver) }
-    }
-
     /// What sysfs would tell. With `lock` held.
     var inventory: Inventory {
         let records = devices.map { device in
@@ -49,8 +37,9 @@ extension Core {
                 address: device.address, vendor: device.identity.vendor, device: device.identity.device,
                 subsystemVendor: device.identity.subsystemVendor, subsystem: device.identity.subsystem,
                 classCode: device.identity.classCode, revision: device.identity.revision,
-                driver: device.driver, group: device.machineGroup?.number,
-                isUnprotected: device.machineGroup?.isUnprotected ?? false, deviceNode: device.node)
+                driver: device.isLeaving ? nil : device.driver, group: device.machineGroup?.number,
+                isUnprotected: device.machineGroup?.isUnprotected ?? false,
+                deviceNode: device.isLeaving ? nil : device.node)
         }
         let groups = iommuGroups.map { group in
             var record = GroupRecord(

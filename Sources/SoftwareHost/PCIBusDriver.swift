@@ -62,6 +62,8 @@ final class PCIBusDriver: BusDriver, @unchecked Sendable {
     var mappings: [PCIMapping] = []
     /// The empty file that stands in for memory that is off; made when first needed.
     var nothing: Int32 = -1
+    /// Whether the function sits in this driver's slot.
+    private var isInSlot = true
     /// Whether a function reset worked when the device was opened.
     var canReset = false
     /// What a close restores.
@@ -90,9 +92,10 @@ final class PCIBusDriver: BusDriver, @unchecked Sendable {
     ///     function that has no reset of its own. On the root bus, the default, it can't.
     ///   - hasDynamicVectors: whether MSI-X vectors can be added while others are in use (Linux 6.6 and later
     ///     on machines with per-device MSI domains).
+    ///   - faults: what goes wrong between the device and the rest.
     init(
         model: any DeviceModel, address: PCIAddress, isAloneOnBus: Bool = false,
-        hasDynamicVectors: Bool = true
+        hasDynamicVectors: Bool = true, faults: DeviceFaults = DeviceFaults()
     ) {
         self.model = model
         self.address = address
@@ -101,7 +104,7 @@ final class PCIBusDriver: BusDriver, @unchecked Sendable {
         function = model.function
         configuration = function.configuration
         assigned = PCIAssignedAddresses(function, at: address)
-        slot = PCIDriverSlot(interrupts: interrupts)
+        slot = PCIDriverSlot(interrupts: interrupts, faults: faults)
         var plans = InlineArray<6, PCIBARPlan>(repeating: PCIBARPlan())
         for index in 0..<6 { plans[index] = PCIBARPlan(index, of: function) }
         self.plans = plans
@@ -112,7 +115,7 @@ final class PCIBusDriver: BusDriver, @unchecked Sendable {
     }
 
     deinit {
-        function.plug(into: nil)
+        withdraw()
         if nothing >= 0 { _ = Descriptor(owning: nothing) }
     }
 
@@ -127,6 +130,17 @@ final class PCIBusDriver: BusDriver, @unchecked Sendable {
     /// - Returns: whether somebody listens.
     @discardableResult
     func requestRelease() -> Bool { interrupts.signal(.request) }
+
+    func requestRelease(count: Int) { requestRelease() }
+
+    /// Only once: after it the function may sit in another driver's slot.
+    func withdraw() {
+        lock.lock()
+        defer { lock.unlock() }
+        guard isInSlot else { return }
+        isInSlot = false
+        function.plug(into: nil)
+    }
 
     /// Tells the user of an uncorrectable error: signals `VFIO_PCI_ERR_IRQ_INDEX`.
     /// - Returns: whether somebody listens.

@@ -23,6 +23,8 @@ extension PCIBusDriver {
             lock.lock()
             leaveLowPower()
             lock.unlock()
+        // The only feature of migration that a device without it refuses in this way.
+        case .migrationPrecopyInfoV2: throw .invalid
         default: throw .noSuchRequest
         }
         return 0

@@ -12,6 +12,8 @@ final class PCIMapping {
     private let offset: UInt64
     private let protection: Mapping.Protection
     private var isShown = true
+    /// A file of ones in place of the BAR, while the device doesn't answer; owned.
+    private var ones: Int32 = -1
 
     init(
         _ descriptor: Int32, at offset: UInt64, byteCount: Int, protection: Mapping.Protection
@@ -22,6 +24,33 @@ final class PCIMapping {
         mapping = try Mapping(sharing: descriptor, at: offset, byteCount: byteCount, protection: protection)
     }
 
+    deinit { if ones >= 0 { _ = Descriptor(owning: ones) } }
+
+    /// Shows all ones in place of the BAR, or the BAR again; nothing changes as long as memory is off.
+    ///
+    /// What is written to a mapping can't be lost here: it stays until the BAR is shown again. Without memory
+    /// for the ones, a touch raises SIGBUS.
+    func showAbsence(_ isAbsent: Bool, nothing: Int32) {
+        guard isAbsent != (ones >= 0) else { return }
+        let wasShown = isShown
+        show(false, nothing: nothing)
+        if isAbsent {
+            guard let file = try? Self.makeOnes(byteCount: mapping.window.byteCount) else { return }
+            ones = file.release()
+        } else {
+            _ = Descriptor(owning: ones)
+            ones = -1
+        }
+        show(wasShown, nothing: nothing)
+    }
+
+    private static func makeOnes(byteCount: Int) throws(Errno) -> Descriptor {
+        let file = try MemoryFile.create("vfio-pci absent", byteCount: UInt64(byteCount))
+        let memory = try Mapping(sharing: file.number, at: 0, byteCount: byteCount)
+        for offset in stride(from: 0, to: byteCount, by: 8) { memory.window.store64(offset, .max) }
+        return file
+    }
+
     /// Shows the BAR or `nothing`, an empty file.
     ///
     /// Replacing pages can fail for lack of kernel memory only. Memory that can't be taken away by one means is
@@ -30,7 +59,9 @@ final class PCIMapping {
         guard visible != isShown else { return }
         do throws(Errno) {
             if visible {
-                try mapping.replaceContents(sharing: descriptor, at: offset, protection: protection)
+                try mapping.replaceContents(
+                    sharing: ones >= 0 ? ones : descriptor, at: ones >= 0 ? 0 : offset, protection: protection
+                )
             } else {
                 try mapping.replaceContents(sharing: nothing, at: 0, protection: protection)
             }
@@ -61,6 +92,7 @@ extension PCIBusDriver {
             part.descriptor, at: part.fileOffset + (start - part.offset), byteCount: rounded,
             protection: protection)
         mapping.show(mappingsAreShown, nothing: nothing)
+        if slot.faults.isAbsent { mapping.showAbsence(true, nothing: nothing) }
         mappings.append(mapping)
         return mapping.mapping.window
     }

@@ -29,6 +29,8 @@ extension PCIBusDriver {
         }
         let count = request.start + request.count
         guard count > 0 else { throw .outOfRange }
+        // Messages are set up in D0 only; what is in use already goes on in other states.
+        guard configuration.powerState == 0 else { throw .invalid }
         if let vectorLimit, count > vectorLimit {
             // The answer says how many there are, and nothing is enabled.
             guard vectorLimit > 0 else { throw .noSpace }

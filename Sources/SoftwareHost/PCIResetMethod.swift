@@ -69,11 +69,11 @@ final class PCIResetPolicy: @unchecked Sendable {
     func giveBack() { lock.withLock { isTaken = false } }
 }
 
-/// The ladder: which ways there are, and which is taken. All of it with the device lock held.
+/// The ladder: which ways there are, and which is taken. With the device lock held, unless said otherwise.
 extension PCIBusDriver {
     private typealias ID = PCICapabilityShape.Standard
 
-    /// Whether the function offers a way.
+    /// Whether the function offers a way. Needs no lock.
     func offers(_ method: PCIResetMethod) -> Bool {
         switch method {
         case .functionLevel:
@@ -91,7 +91,7 @@ extension PCIBusDriver {
     }
 
     /// The ways that would be tried, in order: those that the function offers, or those of them that an
-    /// administrator left.
+    /// administrator left. Needs no lock.
     var resetMethods: [PCIResetMethod] {
         // A chosen one that is no longer offered is passed over when its turn comes.
         resetPolicy.methods ?? PCIResetMethod.allCases.filter { offers($0) }

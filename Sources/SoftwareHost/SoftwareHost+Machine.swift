@@ -6,8 +6,8 @@ extension SoftwareHost {
     /// Makes a host of a machine.
     /// - Throws: what is wrong with the description.
     public convenience init(_ machine: MachineDescription) throws(MachineError) {
-        try self.init(machine) { (model, address) throws(Errno) -> any BusDriver in
-            PCIBusDriver(model: model, address: address)
+        try self.init(machine) { (model, address, faults) throws(Errno) -> any BusDriver in
+            PCIBusDriver(model: model, address: address, faults: faults)
         }
     }
 

@@ -15,8 +15,7 @@ extension SoftwareHost {
     /// The ways in which a device would be reset, in the order in which they are tried: sysfs's `reset_method`.
     /// - Throws: `ENODEV`.
     public func resetMethods(of address: PCIAddress) throws(Errno) -> [PCIResetMethod] {
-        let driver = try pciDriver(of: address)
-        return driver.lock.withLock { driver.resetMethods }
+        try pciDriver(of: address).resetMethods
     }
 
     /// Chooses the ways in which a device may be reset, and their order; none for a device that can't be reset

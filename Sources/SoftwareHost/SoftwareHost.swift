@@ -27,6 +27,7 @@ public final class SoftwareHost: Host, @unchecked Sendable {
     /// Makes a host whose devices get the bus drivers that a function makes. For tests of the core.
     init(_ machine: MachineDescription, busDriver: @escaping Core.BusDriverMaker) throws(MachineError) {
         core = try Core(machine, busDriver)
+        for rule in machine.faults.rules { inject(rule) }
     }
 
     /// Closes what is still open, as a kernel does for a process that ends.
@@ -36,6 +37,8 @@ public final class SoftwareHost: Host, @unchecked Sendable {
             mapping.file.letGo()
         }
         core.files.closeAll()
+        core.injector.delays.end()
+        core.dismantle()
     }
 
     /// `.software`
@@ -46,9 +49,11 @@ public final class SoftwareHost: Host, @unchecked Sendable {
     ///   (``NodePermission``); `EPERM` for an unprotected group without the right to use it; `EBUSY` for a group
     ///   that is open, or whose devices are in use by themselves; `EMFILE`.
     public func open(_ node: Node) throws(Errno) -> Int32 {
-        try core.checkPermission(node)
-        let file = try core.lock.withLock { () throws(Errno) -> OpenFile in try core.file(for: node) }
-        return try core.files.install(file)
+        if core.injector.isWatching(.open) { try failOpening(node) }
+        return try core.files.install { () throws(Errno) -> OpenFile in
+            try core.checkPermission(node)
+            return try core.lock.withLock { () throws(Errno) -> OpenFile in try core.file(for: node) }
+        }
     }
 
     /// Closes a handle; numbers that aren't handles are left alone.
@@ -60,6 +65,10 @@ public final class SoftwareHost: Host, @unchecked Sendable {
         let file = try core.files.hold(handle)
         defer { file.object.letGo() }
         let request = Request(rawValue: UInt(request))
+        if core.injector.isWatching([.request, .device, .absence]), let answer = try answer(request, to: file)
+        {
+            return answer
+        }
         switch file {
         case .container(let container): return try container.control(request, argument)
         case .group(let group): return try group.control(request, argument)
@@ -76,6 +85,11 @@ public final class SoftwareHost: Host, @unchecked Sendable {
         let file = try core.files.hold(handle)
         defer { file.object.letGo() }
         guard case .device(let device) = file else { throw .invalid }
+        if core.injector.isWatching([.read, .device, .absence]),
+            let count = try readFaultily(device, at: offset, into: &bytes)
+        {
+            return count
+        }
         return try device.read(at: offset, into: &bytes)
     }
 
@@ -85,6 +99,11 @@ public final class SoftwareHost: Host, @unchecked Sendable {
         let file = try core.files.hold(handle)
         defer { file.object.letGo() }
         guard case .device(let device) = file else { throw .invalid }
+        if core.injector.isWatching([.write, .device, .absence]),
+            let count = try writeFaultily(device, at: offset, bytes)
+        {
+            return count
+        }
         return try device.write(at: offset, bytes)
     }
 
@@ -103,6 +122,7 @@ public final class SoftwareHost: Host, @unchecked Sendable {
             case .container, .group: throw .noDevice
             case .iommufd: throw .noSuchAddress
             }
+            if core.injector.isWatching([.map, .device]) { try failMapping(device) }
             guard let rounded = byteCount.roundedUp(toMultipleOf: pageSize) else { throw .noMemory }
             let window = try device.map(at: offset, byteCount: rounded, protection: protection)
             // The hold on the file goes over to the mapping.
@@ -158,23 +178,16 @@ public final class SoftwareHost: Host, @unchecked Sendable {
     /// How many bytes of memory are counted as locked for DMA, all containers together.
     public var lockedByteCount: UInt64 { core.process.lockedPages * UInt64(pageSize) }
 
-    /// Binds a device to a driver, or takes it from its driver (nil).
-    ///
-    /// A device that is bound to another driver is taken from that one first; if the new one refuses it, it
-    /// has no driver afterwards.
-    /// - Throws: `ENODEV` for an address without a device, and for a VFIO driver and a device that is only
-    ///   there; `EBUSY` for a device that has this driver already, that somebody has open (Linux waits), or
-    ///   whose DMA a user owns and the driver wants for itself; `EINVAL` for a VFIO driver and a device without
-    ///   a group on a machine that doesn't allow that; what the driver answers.
-    public func bind(_ address: PCIAddress, to driver: String?) throws(Errno) {
-        guard let device = core.devices.first(where: { $0.address == address }) else { throw .noDevice }
-        try device.openLock.withLock { () throws(Errno) in
-            try core.lock.withLock { () throws(Errno) in try core.bind(device, to: driver) }
-        }
-    }
-
     /// What there is on the machine.
     public func inventory() throws(InventoryError) -> Inventory {
-        core.lock.withLock { core.inventory }
+        var (inventory, drivers) = core.lock.withLock { () -> (Inventory, [(any BusDriver)?]) in
+            (core.inventory, core.devices.map { $0.bus })
+        }
+        // A driver may be asked with no core lock held only.
+        for index in inventory.devices.indices where index < drivers.count {
+            guard let driver = drivers[index]?.pci else { continue }
+            inventory.devices[index].resetMethods = driver.resetMethods.map { $0.name }
+        }
+        return inventory
     }
 }

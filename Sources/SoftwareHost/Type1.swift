@@ -30,15 +30,32 @@ final class Type1: @unchecked Sendable {
     /// How many mappings wait for a new address (kernel.md B.6).
     var invalidAddressCount = 0
     var tracksDirtyPages = false
-    /// Groups whose devices may write to any mapped page without being seen: all that there are so far.
-    var untrackedGroupCount: Int { groups.count }
-    private var groups: [MachineGroup] = []
-    private(set) var isReleased = false
+    /// How much memory the buffers for dirty bits take, in bytes.
+    var reportByteCount: UInt64 = 0
+    /// The groups, in the order in which they were attached.
+    var members: [Member] = []
+    /// The devices that want to know what is unmapped.
+    var clients: [EmulatedDMA] = []
+    private var isReleased = false
+
+    /// A group that is attached.
+    struct Member {
+        let group: MachineGroup
+        /// Whether its devices write only to pages that they pin.
+        var isLimitedToPins: Bool
+    }
 
     /// What belongs to a mapping.
     struct Record {
-        /// How many pages are counted as locked for it.
+        /// How many pages are counted as locked for it: all of them while there is an IOMMU, else those that
+        /// devices have pinned.
         var lockedPages: UInt64 = 0
+        /// Whether whoever mapped it had the right to exceed the limit of locked memory.
+        var mayExceedLimit = false
+        /// Whether it was put into the page table page by page.
+        var isSplit = false
+        /// The pages that devices have pinned.
+        var pins: PinnedPages?
         /// Whether its address is to be replaced.
         var isAddressInvalid = false
         /// Which of its pages may have been written, while that is tracked.
@@ -56,8 +73,11 @@ final class Type1: @unchecked Sendable {
         parameters = core.parameters
         entryLimit = core.parameters.value.dmaEntryLimit
         available = entryLimit
-        pageSizes = ~UInt64(pageSize - 1)
+        pageSizes = Type1.allPageSizes
     }
+
+    /// What counts while there is no IOMMU.
+    static var allPageSizes: UInt64 { ~UInt64(pageSize - 1) }
 
     /// Whether this driver answers to a number without having any data.
     static func isKnown(extension number: Extension) -> Bool {
@@ -68,8 +88,9 @@ final class Type1: @unchecked Sendable {
     func checkExtension(_ number: Extension) -> Int32 {
         switch number {
         case _ where Type1.isKnown(extension: number): 1
-        case .dmaCacheCoherent: iommu.enforcesCoherency ? 1 : 0
-        case .updateVaddr: 1
+        case .dmaCacheCoherent: mutex.withLock { iommu.enforcesCoherency || !hasDomain ? 1 : 0 }
+        // Devices that pin pages can't be made to wait for a new address.
+        case .updateVaddr: mutex.withLock { hasEmulatedGroups ? 0 : 1 }
         default: 0
         }
     }
@@ -98,60 +119,15 @@ final class Type1: @unchecked Sendable {
     /// The unit of mappings in bytes: the smallest page of the IOMMU, but not smaller than the processor's.
     var unit: UInt64 { pageSizes & (~pageSizes &+ 1) }
 
-    // MARK: groups
-
-    /// A group's devices are to use these mappings (kernel.md B.9).
-    func attach(_ group: MachineGroup) throws(Errno) {
-        try exclusively { () throws(Errno) in
-            if invalidAddressCount > 0 { throw .busy }
-            if groups.contains(where: { $0 === group }) { throw .invalid }
-            var conflict = false
-            space.map.forEachMapping { mapping in
-                if !iommu.apertures.contains(where: { $0.contains(mapping.range) }) { conflict = true }
-                for reserved in group.reserved where reserved.kind != .relaxable {
-                    if reserved.range.overlaps(mapping.range) { conflict = true }
-                }
-            }
-            if conflict { throw .invalid }
-            let ranges = UsableRanges.find(iommu, groups + [group])
-            if ranges.isEmpty { throw .invalid }
-            if !iommu.hasIsolatedMSI && !parameters.value.allowUnsafeInterrupts { throw .notPermitted }
-            groups.append(group)
-            usable = ranges
-            pageSizes = UsableRanges.pageSizes(iommu)
-        }
-    }
-
-    /// A group's devices no longer use these mappings.
-    func detach(_ group: MachineGroup) {
-        mutex.withLock {
-            groups.removeAll { $0 === group }
-            guard !groups.isEmpty else {
-                removeAllMappings()
-                usable = []
-                return
-            }
-            usable = UsableRanges.find(iommu, groups)
-            // The group may have written anywhere, and can't be asked any more.
-            if tracksDirtyPages { for record in records { record.report?.insertAll() } }
-        }
-    }
-
-    /// The last group has left: all mappings go.
-    func release() {
-        mutex.withLock {
-            removeAllMappings()
-            isReleased = true
-        }
-    }
-
-    private func removeAllMappings() {
+    /// Everything that is mapped goes, and is no longer counted.
+    func removeAllMappings() {
         space.change { map in map.removeAll() }
         for record in records { process.unpin(record.lockedPages) }
         records = []
         unusedRecords = []
         available = entryLimit
         invalidAddressCount = 0
+        reportByteCount = 0
     }
 
     // MARK: mappings
@@ -166,54 +142,18 @@ final class Type1: @unchecked Sendable {
         return UInt32(truncatingIfNeeded: records.count - 1)
     }
 
+    /// The last group has left; see ``release()``.
+    func markReleased() { isReleased = true }
+
     /// Removes one mapping with everything that belongs to it; devices are through with it on return.
     func remove(_ mapping: IOVAMapping) {
         space.change { map in _ = map.removeMapping(startingAt: mapping.range.first) }
         let record = records[Int(mapping.tag)]
         process.unpin(record.lockedPages)
+        if let report = record.report { reportByteCount -= report.byteCount }
         if record.isAddressInvalid { invalidAddressCount -= 1 }
         records[Int(mapping.tag)] = Record()
         unusedRecords.append(mapping.tag)
         available += 1
-    }
-}
-
-/// What an IOMMU can map for some groups.
-enum UsableRanges {
-    /// The apertures without what is reserved for any of the groups, in ascending order.
-    static func find(_ iommu: IOMMU, _ groups: [MachineGroup]) -> [IOVARange] {
-        var ranges = iommu.apertures.sorted { $0.first < $1.first }
-        for group in groups {
-            for reserved in group.reserved where reserved.kind != .relaxable {
-                ranges = ranges.flatMap { subtract(reserved.range, from: $0) }
-            }
-        }
-        return ranges
-    }
-
-    /// What is left of a range.
-    private static func subtract(_ hole: IOVARange, from range: IOVARange) -> [IOVARange] {
-        guard range.overlaps(hole) else { return [range] }
-        var rest: [IOVARange] = []
-        if range.first < hole.first,
-            let below = IOVARange(first: range.first, last: IOVA(hole.first.rawValue &- 1))
-        {
-            rest.append(below)
-        }
-        if hole.last < range.last,
-            let above = IOVARange(first: IOVA(hole.last.rawValue &+ 1), last: range.last)
-        {
-            rest.append(above)
-        }
-        return rest
-    }
-
-    /// The IOMMU's page sizes as users see them: those smaller than the processor's pages count as one of
-    /// them.
-    static func pageSizes(_ iommu: IOMMU) -> UInt64 {
-        let own = iommu.pageSizes.rawValue
-        let ordinary = UInt64(pageSize)
-        let smaller = own & (ordinary - 1)
-        return own & ~(ordinary - 1) | (smaller != 0 ? ordinary : 0)
     }
 }

@@ -33,10 +33,15 @@ extension Type1 {
         if space.map.overlaps(range) { throw .exists }
         guard available > 0 else { throw .noSpace }
         guard usable.isEmpty || usable.contains(where: { $0.contains(range) }) else { throw .invalid }
-        let writes = mapping.permissions.contains(.write)
         var record = Record()
-        record.lockedPages = try process.pin(
-            HostAddress(mapping.backing), byteCount: range.byteCount, writable: writes)
+        record.mayExceedLimit = process.rights.mayExceedLockedMemory
+        record.isSplit = parameters.value.disableHugepages
+        // Devices without an IOMMU pin what they need when they need it.
+        if hasDomain {
+            record.lockedPages = try process.pin(
+                HostAddress(mapping.backing), byteCount: range.byteCount,
+                writable: mapping.permissions.contains(.write))
+        }
         do throws(Errno) {
             if tracksDirtyPages { record.report = try newReport(for: range) }
         } catch {

@@ -25,6 +25,8 @@ enum ConformMachine {
                     PCIDevice(Educational(), at: "0000:02:01.0")
                     PCIDevice(Educational(), at: "0000:02:02.0", driver: nil)
                 }
+                // In the place of a mediated device, which has no address on any bus.
+                IOMMUGroup(90, isEmulated: true) { PCIDevice(Educational(), at: "00fe:00:00.0") }
             }
         }
         var machine = MachineDescription()

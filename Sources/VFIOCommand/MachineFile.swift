@@ -14,10 +14,12 @@ import VFIOHost
 ///       { "address": "0000:01:00.0", "model": "nvme", "image": "disk.img" },
 ///       { "address": "0000:01:00.1", "model": "edu", "driver": "" } ] } ],
 ///   "process": { "lockedMemory": "64M" },
-///   "nodes": { "missing": ["/dev/iommu"], "denied": ["/dev/vfio/26"] } }
+///   "nodes": { "missing": ["/dev/iommu"], "denied": ["/dev/vfio/26"] },
+///   "faults": ["map-dma=ENOMEM@3", "irq:0000:01:00.0=drop@10%"], "seed": 7 }
 /// ```
 ///
-/// All keys but "address" and "model" of a device and "number" of a group may be left out.
+/// What "faults" may say is told by `FaultRule.init(_:)` and `vfio list --help`; "seed" is what chance is drawn from
+/// there. All keys but "address" and "model" of a device and "number" of a group may be left out.
 enum MachineFile {
     /// Reads a file and makes the devices in it. Paths in it count from the file's own folder.
     static func read(_ path: String) throws(CommandFailure) -> MachineDescription {
@@ -46,7 +48,8 @@ enum MachineFile {
             throw StrictObject.Problem(description: "isn't JSON: \(error)")
         }
         let root = try StrictObject(
-            document, at: "", keys: ["iommu", "groups", "devices", "process", "nodes", "parameters"])
+            document, at: "",
+            keys: ["iommu", "groups", "devices", "process", "nodes", "parameters", "faults", "seed"])
         var machine = MachineDescription()
         if let object = try root.object("iommu", keys: iommuKeys) { machine.iommu = try iommu(object) }
         for item in try root.list("groups") {
@@ -71,7 +74,23 @@ enum MachineFile {
                 machine.nodes.append(NodePermission(try node(item), .denied))
             }
         }
+        if let seed = try root.size("seed") { machine.faults.seed = seed }
+        for item in try root.list("faults") { machine.faults.rules.append(try fault(item)) }
         return machine
+    }
+
+    /// A fault by its text, e.g. "map-dma=ENOMEM@3".
+    private static func fault(
+        _ item: (value: JSONValue, place: String)
+    ) throws(StrictObject.Problem) -> FaultRule {
+        guard case .text(let text) = item.value else {
+            throw StrictObject.Problem(description: "\(item.place) must be a text like \"map-dma=ENOMEM@3\"")
+        }
+        do throws(FaultTextError) {
+            return try FaultRule(text)
+        } catch {
+            throw StrictObject.Problem(description: "\(item.place): \(error)")
+        }
     }
 
     /// A node by its path, e.g. "/dev/vfio/26".

@@ -7,13 +7,21 @@ import VFIOHost
 final class SoftwareMachineControl: MachineControl {
     private let host: SoftwareHost
     private let rights: ProcessRights
+    private let descriptors = ProcessLimits.descriptors
+    private let isAlone: Bool
 
-    init(_ host: SoftwareHost) {
+    /// - Parameter isAlone: whether nobody else in this process would notice that it has no descriptors left.
+    init(_ host: SoftwareHost, isAlone: Bool = true) {
         self.host = host
+        self.isAlone = isAlone
         rights = host.rights
     }
 
     func bind(_ device: PCIAddress, to driver: String?) throws(Errno) { try host.bind(device, to: driver) }
+
+    func driver(of device: PCIAddress) -> String? {
+        (try? host.inventory())?.device(at: device)?.driver?.name
+    }
 
     func setLockedMemoryLimit(_ byteCount: UInt64?) throws(Errno) {
         host.rights.lockedMemoryLimit = byteCount ?? rights.lockedMemoryLimit
@@ -35,7 +43,46 @@ final class SoftwareMachineControl: MachineControl {
         try host.parameters.set(name, to: text)
     }
 
+    func setDescriptorLimit(_ count: UInt64?) throws(Errno) {
+        guard isAlone else { throw .notSupported }
+        try ProcessLimits.setDescriptors(count ?? descriptors)
+    }
+
+    func makeVirtualMachineFiles() throws(Errno) -> any VirtualMachineFiles { Files(host) }
+
+    private final class Files: VirtualMachineFiles {
+        private let host: SoftwareHost
+        private var set: VFIODeviceFiles
+
+        init(_ host: SoftwareHost) {
+            self.host = host
+            set = VFIODeviceFiles(of: host)
+        }
+
+        func add(_ handle: Int32) throws(Errno) { try set.add(handle) }
+        func remove(_ handle: Int32) throws(Errno) { try set.remove(handle) }
+        func close() { set = VFIODeviceFiles(of: host) }
+    }
+
+    func resetMethods(of device: PCIAddress) throws(Errno) -> String {
+        try host.resetMethods(of: device).map(\.name).joined(separator: " ")
+    }
+
+    func setResetMethods(_ text: String, of device: PCIAddress) throws(Errno) {
+        try host.setResetMethods(text: text, of: device)
+    }
+
+    func reset(_ device: PCIAddress) throws(Errno) { try host.reset(device) }
+
     func setVirtualFunctionCount(_ count: Int, of device: PCIAddress) throws(Errno) {
         throw .notSupported
     }
+
+    /// The machine's own emulated group, if it has one.
+    func addEmulatedGroup() throws(Errno) -> Int {
+        guard let number = host.emulatedGroups.first else { throw .noSuchEntry }
+        return number
+    }
+
+    func removeEmulatedGroup() {}
 }

@@ -21,6 +21,12 @@ public enum Answer: Equatable, Sendable, CustomStringConvertible {
         }
     }
 
+    /// Does something and keeps how it ended.
+    static func of(_ body: () throws(Errno) -> Void) -> Answer {
+        do throws(Errno) { try body() } catch { return .errno(error) }
+        return .success
+    }
+
     /// Runs a request and keeps what it answers.
     static func of(_ body: () throws(Errno) -> Int32) -> Answer {
         do throws(Errno) { return .value(try body()) } catch { return .errno(error) }

@@ -30,6 +30,7 @@ final class File {
     }
 
     /// Sends a request with a structure, which the host may change.
+    @_disfavoredOverload
     func request<T: BitwiseCopyable>(_ request: Request, _ structure: inout T) -> Answer {
         // SAFETY: the address is used during the call only.
         unsafe withUnsafeMutableBytes(of: &structure) { bytes in
@@ -38,6 +39,9 @@ final class File {
     }
 
     /// Sends a request with a structure whose changes don't matter.
+    ///
+    /// Disfavoured, because a literal would be one: `request(.setIOMMU, 3)` is a request with the integer 3.
+    @_disfavoredOverload
     func request<T: BitwiseCopyable>(_ request: Request, _ structure: T) -> Answer {
         var copy = structure
         return self.request(request, &copy)

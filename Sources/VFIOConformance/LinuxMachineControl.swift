@@ -5,6 +5,7 @@ import VFIOHost
 public final class LinuxMachineControl: MachineControl {
     private let sysfs = "/sys"
     private let lockedMemory = ProcessLimits.lockedMemory
+    private let descriptors = ProcessLimits.descriptors
 
     /// This machine's levers.
     public init() {}
@@ -20,6 +21,14 @@ public final class LinuxMachineControl: MachineControl {
         try FileSystem.write("\(device)", to: "\(sysfs)/bus/pci/drivers_probe")
         // A driver that refuses a device is told in the kernel's log only.
         guard FileSystem.exists("\(folder)/driver") else { throw .noDevice }
+    }
+
+    /// Reads the link `driver`.
+    public func driver(of device: PCIAddress) -> String? {
+        guard let target = try? FileSystem.linkTarget("\(sysfs)/bus/pci/devices/\(device)/driver") else {
+            return nil
+        }
+        return target.split(separator: "/").last.map(String.init)
     }
 
     /// Sets the soft limit; nil is the limit that there was.
@@ -51,8 +60,50 @@ public final class LinuxMachineControl: MachineControl {
         return "\(sysfs)/module/\(parts[0])/parameters/\(parts[1])"
     }
 
+    /// Sets the soft limit; nil is the limit that there was.
+    public func setDescriptorLimit(_ count: UInt64?) throws(Errno) {
+        try ProcessLimits.setDescriptors(count ?? descriptors)
+    }
+
+    /// Makes a virtual machine of KVM without processors.
+    public func makeVirtualMachineFiles() throws(Errno) -> any VirtualMachineFiles { try KVMFiles() }
+
+    /// Reads `reset_method`.
+    public func resetMethods(of device: PCIAddress) throws(Errno) -> String {
+        try FileSystem.text(of: "\(sysfs)/bus/pci/devices/\(device)/reset_method")
+    }
+
+    /// Writes `reset_method`.
+    public func setResetMethods(_ text: String, of device: PCIAddress) throws(Errno) {
+        // A write of nothing never gets to the kernel's driver.
+        try FileSystem.write(
+            text.isEmpty ? "\n" : text, to: "\(sysfs)/bus/pci/devices/\(device)/reset_method")
+    }
+
+    /// Writes `reset`.
+    public func reset(_ device: PCIAddress) throws(Errno) {
+        try FileSystem.write("1", to: "\(sysfs)/bus/pci/devices/\(device)/reset")
+    }
+
     /// Writes `sriov_numvfs`.
     public func setVirtualFunctionCount(_ count: Int, of device: PCIAddress) throws(Errno) {
         try FileSystem.write("\(count)", to: "\(sysfs)/bus/pci/devices/\(device)/sriov_numvfs")
+    }
+
+    /// The name of the mediated device.
+    private static let mediated = "5f0c3b1e-8a3d-4c53-9d1e-7b9f7f7e1a01"
+
+    /// Writes to the `create` of `mtty`'s first type.
+    public func addEmulatedGroup() throws(Errno) -> Int {
+        try FileSystem.write(
+            Self.mediated, to: "\(sysfs)/class/mdev_bus/mtty/mdev_supported_types/mtty-1/create")
+        let link = try FileSystem.linkTarget("\(sysfs)/bus/mdev/devices/\(Self.mediated)/iommu_group")
+        guard let number = link.split(separator: "/").last.flatMap({ Int($0) }) else { throw .noSuchEntry }
+        return number
+    }
+
+    /// Writes to the device's `remove`.
+    public func removeEmulatedGroup() {
+        try? FileSystem.write("1", to: "\(sysfs)/bus/mdev/devices/\(Self.mediated)/remove")
     }
 }

@@ -9,6 +9,12 @@ public protocol MachineControl: AnyObject, Sendable {
     /// the device open.
     func bind(_ device: PCIAddress, to driver: String?) throws(Errno)
 
+    /// The driver that a device is bound to; nil for none, also while it is being taken from its driver.
+    ///
+    /// Unlike an inventory this never waits: Linux 6.1 holds back some of sysfs's files until a device that is being
+    /// unbound has been released.
+    func driver(of device: PCIAddress) -> String?
+
     /// How many bytes of memory the program may lock from now on (`RLIMIT_MEMLOCK`); nil for no limit.
     func setLockedMemoryLimit(_ byteCount: UInt64?) throws(Errno)
 
@@ -23,8 +29,45 @@ public protocol MachineControl: AnyObject, Sendable {
     /// Changes a module parameter.
     func setParameter(_ name: String, to text: String) throws(Errno)
 
+    /// The number that every descriptor of the program must be below from now on (`RLIMIT_NOFILE`); nil for the limit
+    /// that there was.
+    /// - Throws: `EOPNOTSUPP` where others in the process would be hit.
+    func setDescriptorLimit(_ count: UInt64?) throws(Errno)
+
+    /// A virtual machine's set of groups and devices (`KVM_DEV_TYPE_VFIO`), empty.
+    /// - Throws: why there is none, e.g. `ENOENT` on a machine without KVM.
+    func makeVirtualMachineFiles() throws(Errno) -> any VirtualMachineFiles
+
+    /// The ways in which a device is reset, in the order in which they are tried: sysfs's `reset_method`.
+    func resetMethods(of device: PCIAddress) throws(Errno) -> String
+
+    /// Writes sysfs's `reset_method`: words, "default", or nothing for no way at all.
+    func setResetMethods(_ text: String, of device: PCIAddress) throws(Errno)
+
+    /// Resets a device behind its user's back: sysfs's `reset`.
+    func reset(_ device: PCIAddress) throws(Errno)
+
     /// Makes virtual functions of a device: sysfs's `sriov_numvfs`.
     func setVirtualFunctionCount(_ count: Int, of device: PCIAddress) throws(Errno)
+
+    /// Makes a group with one device whose DMA the kernel carries out without an IOMMU: on Linux a mediated
+    /// device of the kernel's sample driver `mtty`. There is at most one at a time.
+    /// - Returns: the group's number.
+    /// - Throws: `ENOENT` where no such device can be made.
+    func addEmulatedGroup() throws(Errno) -> Int
+
+    /// Removes what ``addEmulatedGroup()`` made.
+    func removeEmulatedGroup()
+}
+
+/// The groups and devices that a virtual machine knows: KVM's VFIO device.
+public protocol VirtualMachineFiles: AnyObject {
+    /// `KVM_DEV_VFIO_FILE_ADD`
+    func add(_ handle: Int32) throws(Errno)
+    /// `KVM_DEV_VFIO_FILE_DEL`
+    func remove(_ handle: Int32) throws(Errno)
+    /// The virtual machine goes, and with it the set.
+    func close()
 }
 
 /// A right that VFIO asks for.

@@ -55,7 +55,7 @@ public struct Run: Sendable {
         } catch {
             (end, result.note) = (.different, "\(error)")
         }
-        trial.closeAll()
+        trial.end()
         result.observations = trial.observations
         if result.observations.contains(where: { !$0.isAsWanted }) {
             result.status = .different

@@ -15,6 +15,8 @@ final class Trial {
     private let run: Run
     private(set) var observations: [Observation] = []
     private var files: [File] = []
+    private var errands: [Errand] = []
+    private var repairs: [() -> Void] = []
 
     init(_ run: Run, _ kernel: Kernel) {
         self.run = run
@@ -27,6 +29,27 @@ final class Trial {
         for file in files.reversed() { file.close() }
         files = []
     }
+
+    /// Closes what is open, waits for what goes on aside, and puts the machine back as it was.
+    func end() {
+        closeAll()
+        for errand in errands { errand.wait() }
+        errands = []
+        for repair in repairs.reversed() { repair() }
+        repairs = []
+    }
+
+    /// Does something on another thread, e.g. what waits for a device to be closed.
+    ///
+    /// Waited for at the end of the case, after everything was closed.
+    func aside(_ work: @escaping @Sendable () throws(Errno) -> Void) throws -> Errand {
+        let errand = try Errand(work)
+        errands.append(errand)
+        return errand
+    }
+
+    /// Puts something back at the end of the case, after everything was closed.
+    func atEnd(_ repair: @escaping () -> Void) { repairs.append(repair) }
 
     // MARK: what is seen
 

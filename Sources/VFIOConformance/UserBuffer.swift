@@ -7,38 +7,51 @@ final class UserBuffer {
     /// How many there are.
     let byteCount: Int
     private let mapping: Mapping
+    /// Where the bytes begin in the mapping.
+    private let start: Int
+    private var window: MemoryWindow { mapping.window }
 
     /// Zeros.
     /// - Parameter atEndOfPage: whether an inaccessible page follows right behind the last byte.
     init(byteCount: Int, atEndOfPage: Bool) throws(Errno) {
         let pages = max(1, (byteCount + pageSize - 1) / pageSize)
         mapping = try Mapping(anonymous: (pages + 1) * pageSize)
-        let start = mapping.window.address
         self.byteCount = byteCount
-        address = atEndOfPage ? start + (pages * pageSize - byteCount) : start
+        start = atEndOfPage ? pages * pageSize - byteCount : 0
+        let begin = mapping.window.address
+        address = begin + start
         // SAFETY: the last page of the mapping above, of which nothing is used.
-        let last = unsafe MemoryWindow(unsafeAddress: start + pages * pageSize, byteCount: pageSize)
+        let last = unsafe MemoryWindow(unsafeAddress: begin + pages * pageSize, byteCount: pageSize)
         let guardPage = unsafe Mapping(owning: last)
         try guardPage.protect([])
         // The page stays a part of the whole mapping, which unmaps it.
         _ = guardPage.release()
     }
 
+    // The bytes are this process's own and always there, so plain accesses do: a kernel built without
+    // CONFIG_CROSS_MEMORY_ATTACH has no others.
+
     /// Reads a value.
     func load<T: BitwiseCopyable>(_ initial: T, at offset: Int = 0) -> T {
-        do throws(Errno) {
-            return try UserMemory.load(initial, from: address + offset)
-        } catch {
-            preconditionFailure("beyond the buffer")
+        var value = initial
+        // SAFETY: any bit pattern is a value of a uAPI structure.
+        unsafe withUnsafeMutableBytes(of: &value) { bytes in
+            precondition(offset >= 0 && bytes.count <= byteCount - offset, "beyond the buffer")
+            for index in 0..<bytes.count {
+                unsafe bytes[index] = window.load8(start + offset + index)
+            }
         }
+        return value
     }
 
     /// Writes a value.
     func store<T: BitwiseCopyable>(_ value: T, at offset: Int = 0) {
-        do throws(Errno) {
-            try UserMemory.store(value, to: address + offset)
-        } catch {
-            preconditionFailure("beyond the buffer")
+        // SAFETY: only the value's own bytes are read.
+        unsafe withUnsafeBytes(of: value) { bytes in
+            precondition(offset >= 0 && bytes.count <= byteCount - offset, "beyond the buffer")
+            for index in 0..<bytes.count {
+                window.store8(start + offset + index, unsafe bytes[index])
+            }
         }
     }
 

@@ -54,7 +54,8 @@ struct CoreIOMMUFDTests {
         #expect(rig.ask(fd, .ioasAlloc, with: IOASAlloc(flags: 1)) == -EOPNOTSUPP)
         #expect(rig.ask(fd, Request(rawValue: 0x3b95), with: UInt64(0)) == -ENOTTY)
         #expect(rig.ask(fd, Request(rawValue: 0x13b81), with: IOASAlloc()) == -ENOTTY)
-        #expect(rig.ask(fd, .getAPIVersion) == -ENOTTY)
+        #expect(rig.ask(fd, .getAPIVersion) == 0)
+        #expect(rig.ask(fd, .iommuDirtyPages) == -ENOTTY)
         #expect(rig.ask(fd, .iommufdGetHWInfo, with: [UInt32](repeating: 4, count: 1)[0]) == -EINVAL)
         var long = [UInt32](repeating: 0, count: 2048)
         long[0] = 8192
@@ -150,7 +151,7 @@ struct CoreIOMMUFDTests {
         let fd = rig.open(.iommu)
         #expect(bind(rig, device, fd) == -EINVAL)
         #expect(attach(rig, device, 1) == -ENOTTY)
-        #expect(rig.setContainer(rig.open(.group(27)), fd) == -EOPNOTSUPP)
+        #expect(rig.setContainer(rig.open(.group(27)), fd) == 0)
         let debian = try Rig { $0.hasDeviceNodes = false }
         let (_, plain) = debian.ready()
         #expect(bind(debian, debian.device(plain), fd) == -ENOTTY)

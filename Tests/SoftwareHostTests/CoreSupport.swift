@@ -25,6 +25,8 @@ final class RecordingBus: BusDriver, @unchecked Sendable {
     /// Whether DMA worked at the moment of each closing.
     private(set) var dmaWorkedAtClose: [Bool] = []
     var openError: Errno?
+    /// Whether it answered, at each change of that.
+    private(set) var presence: [Bool] = []
     var region = RegionDescription(flags: 3, size: 4096, offset: 1 << 40)
     /// What is mapped by `map`.
     let memory: Mapping
@@ -68,6 +70,16 @@ final class RecordingBus: BusDriver, @unchecked Sendable {
     }
     func unmap(_ window: MemoryWindow) {}
     func attach(to addressSpace: (any DMAAddressSpace)?) { space = addressSpace }
+    func readAbsent(at offset: UInt64, into bytes: inout MutableRawSpan) throws(Errno) -> Int { 0 }
+    func writeAbsent(at offset: UInt64, _ bytes: RawSpan) throws(Errno) -> Int { 0 }
+    func resetAbsent() throws(Errno) -> Int32 { throw .noSuchRequest }
+    func presenceChanged(isAbsent: Bool, reportsError: Bool) { presence.append(!isAbsent) }
+    /// What `count` was each time that the device was asked for.
+    private let requests = Shared<[Int]>([])
+    var releaseRequests: [Int] { requests.value }
+    func requestRelease(count: Int) { requests.value += [count] }
+    private(set) var isWithdrawn = false
+    func withdraw() { isWithdrawn = true }
 
     /// Whether the device can read at an address.
     func canRead(_ iova: UInt64, _ count: Int = 1) -> Bool { read(iova, count) != nil }
@@ -98,7 +110,9 @@ final class RecordingBus: BusDriver, @unchecked Sendable {
 /// negative error number.
 final class Rig: @unchecked Sendable {
     let host: SoftwareHost
-    private(set) var buses: [RecordingBus] = []
+    private let made: Shared<[RecordingBus]>
+    /// In the order in which drivers took their devices.
+    var buses: [RecordingBus] { made.value }
     let memory: Mapping
 
     static let address = "0000:01:00.0"
@@ -116,14 +130,13 @@ final class Rig: @unchecked Sendable {
             IOMMUGroup(27) { PCIDevice(PlainModel(), at: Rig.other) }
         }
         change(&machine)
-        final class Box { var buses: [RecordingBus] = [] }
-        let box = Box()
-        host = try SoftwareHost(machine) { (_, address) throws(Errno) -> any BusDriver in
+        let made = Shared<[RecordingBus]>([])
+        self.made = made
+        host = try SoftwareHost(machine) { (_, address, _) throws(Errno) -> any BusDriver in
             let bus = try RecordingBus(address)
-            box.buses.append(bus)
+            made.value += [bus]
             return bus
         }
-        buses = box.buses
         memory = try Mapping(anonymous: 256 * pageSize)
         for page in 0..<256 { memory.window.store8(page * pageSize, UInt8(page)) }
     }

@@ -233,6 +233,33 @@ struct PCIInterruptTests {
         #expect(a.taken == 1)
     }
 
+    @Test("A message that can't be masked is kept for its vector's first eventfd, and lost later")
+    func keptMessage() throws {
+        let function = PCIFunction(
+            PCIIdentity(vendor: 0x1234, device: 0x5678, classCode: 0xff_0000), bars: [:])
+        function.addMSI(vectors: 2, hasMasks: false)
+        let bench = Bench(TestDevice(function))
+        try bench.driver.openDevice()
+        bench.setConfig(4, 2, 4)
+        let event = try EventDescriptor()
+        try bench.setEvents(.msi, [-1, event.number])
+        function.signal(vector: 0)
+        function.signal(vector: 0)
+        try bench.setEvents(.msi, [event.number])
+        #expect(event.taken == 1)
+        try bench.setEvents(.msi, [-1, -1])
+        function.signal(vector: 0)
+        function.signal(vector: 1)
+        try bench.setEvents(.msi, [event.number, event.number])
+        #expect(event.taken == 0)
+        try bench.setIRQs(.msi, [.dataNone, .actionTrigger], count: 0)
+        try bench.setEvents(.msi, [-1])
+        function.signal(vector: 0)
+        try bench.setIRQs(.msi, [.dataNone, .actionTrigger], count: 0)
+        try bench.setEvents(.msi, [event.number])
+        #expect(event.taken == 0)
+    }
+
     @Test("The line is masked when it fires and fires again when it is unmasked while asserted")
     func line() throws {
         let bench = try openConventional()
@@ -441,6 +468,27 @@ struct PCIInterruptTests {
         #expect(errno { try bench.setEvents(.msix, [event.number]) } == .noSpace)
         bench.driver.vectorLimit = nil
         #expect(try bench.setEvents(.msix, three) == 0)
+    }
+
+    @Test("Messages are taken into use in D0 only, and go on in D3hot; the line doesn't care")
+    func powerStates() throws {
+        let bench = try openExpress()
+        let event = try EventDescriptor()
+        let power = try #require(bench.function.configuration.capability(1))
+        bench.setConfig(power + 4, 2, 3)
+        for index in [PCIInterrupt.msi, .msix] {
+            #expect(errno { try bench.setEvents(index, []) } == .outOfRange)
+            #expect(errno { try bench.setEvents(index, [event.number]) } == .invalid)
+        }
+        try bench.setEvents(.intx, [event.number])
+        try bench.setIRQs(.intx, [.dataNone, .actionTrigger], count: 0)
+        bench.setConfig(power + 4, 2, 0)
+        try bench.setEvents(.msix, [event.number])
+        bench.setConfig(power + 4, 2, 3)
+        try bench.setEvents(.msix, start: 1, [event.number])
+        try bench.setIRQs(.msix, [.dataNone, .actionTrigger], count: 2)
+        #expect(event.taken == 2)
+        try bench.setIRQs(.msix, [.dataNone, .actionTrigger], count: 0)
     }
 
     @Test("Errors and requests to give the device back have eventfds of their own")

@@ -126,6 +126,7 @@ struct PCIResetTests {
         let (host, _, address) = try machine()
         let names = { try host.resetMethods(of: address).map(\.name) }
         #expect(try names() == ["pm"])
+        #expect(try host.inventory().devices.map(\.resetMethods) == [["pm"]])
         try host.setResetMethods(text: " pm  pm\n", of: address)
         #expect(try names() == ["pm", "pm"])
         for bad in ["flr", "pm nonsense", "bus pm", "default pm", "pm pm pm pm pm pm pm pm"] {
@@ -144,5 +145,66 @@ struct PCIResetTests {
         #expect(try names() == ["pm"])
         try host.reset(address)
         #expect(errno { try host.reset(PCIAddress(bus: 9, device: 9, function: 0)) } == .noDevice)
+    }
+
+    @Test("What the host does to a device reaches its user: errors, a wake-up, too few vectors")
+    func hostSide() throws {
+        let (host, _, address) = try machine()
+        let device = try OpenDevice(on: host, group: 1, name: "0000:00:04.0")
+        let event = try PCIEvent()
+        #expect(try !host.reportError(of: address))
+        try host.wake(address)
+        try device.feature(4, [event.number, 0])
+        #expect(event.taken == 0)
+        try host.wake(address)
+        #expect(event.taken == 1)
+        try host.wake(address)
+        #expect(event.taken == 0)
+        #expect(errno { try host.setVectorLimit(-1, of: address) } == .invalid)
+        try host.setVectorLimit(0, of: address)
+        #expect(errno { try device.setMessage(event.number) } == .noSpace)
+        try host.setVectorLimit(nil, of: address)
+        try device.setMessage(event.number)
+        try device.feature(4, [event.number, 0])
+        try host.reset(address)
+        #expect(event.taken == 1)
+    }
+}
+
+/// A device that was opened through its group, with requests made of words.
+private struct OpenDevice {
+    let host: SoftwareHost
+    let number: Int32
+
+    init(on host: SoftwareHost, group: Int, name: String) throws {
+        self.host = host
+        let container = try host.open(.container)
+        let group = try host.open(.group(group))
+        var word = container
+        _ = try unsafe withUnsafeMutableBytes(of: &word) {
+            try host.control(
+                group, UInt32(Request.groupSetContainer.rawValue), UInt(bitPattern: $0.baseAddress))
+        }
+        _ = try host.control(container, UInt32(Request.setIOMMU.rawValue), 3)
+        let text = Array(name.utf8) + [0]
+        number = try unsafe text.span.withUnsafeBytes {
+            try host.control(
+                group, UInt32(Request.groupGetDeviceFD.rawValue), UInt(bitPattern: $0.baseAddress))
+        }
+    }
+
+    private func ask(_ request: Request, _ words: [Int32]) throws {
+        let bytes = Bench.bytes(words)
+        _ = try unsafe bytes.span.withUnsafeBytes {
+            try host.control(number, UInt32(request.rawValue), UInt(bitPattern: $0.baseAddress))
+        }
+    }
+
+    func feature(_ id: Int32, _ payload: [Int32]) throws {
+        try ask(.deviceFeature, [Int32(8 + 4 * payload.count), id | 1 << 17] + payload)
+    }
+
+    func setMessage(_ event: Int32) throws {
+        try ask(.deviceSetIRQs, [24, 0x24, 1, 0, 1, event])
     }
 }

@@ -13,7 +13,7 @@ struct ConformTests {
     func softwareKernel(route: Route) throws {
         let host = try SoftwareHost(try ConformMachine.make(for: route))
         var run = Run(on: host, by: route)
-        run.machine = SoftwareMachineControl(host)
+        run.machine = SoftwareMachineControl(host, isAlone: false)
         let report = run.run { result in
             guard result.status == .different else { return }
             let wrong = result.observations.filter { !$0.isAsWanted }
