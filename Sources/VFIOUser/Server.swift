@@ -7,6 +7,13 @@ import LinuxSystem
 /// try Server(Educational(), at: "/run/edu.sock").run()
 /// ```
 ///
+/// QEMU 10.1 and later use it as a PCI device of their guest; the guest's memory must be shareable:
+///
+/// ```sh
+/// qemu-system-x86_64 -machine q35,memory-backend=m -object memory-backend-memfd,id=m,size=1G,share=on \
+///     -device '{"driver":"vfio-user-pci","socket":{"type":"unix","path":"/run/edu.sock"}}' …
+/// ```
+///
 /// The device works on the thread that calls ``run()`` (and on threads of its own, if it has any). When a client
 /// goes, in whatever way, its memory is unmapped, its eventfds are closed and the device is reset; then the next
 /// client is served. Several servers, with a thread each, live side by side in a process.
