@@ -11,7 +11,8 @@ import VFIOHost
 /// 2. `lock`: everything about who belongs to whom: groups, containers, ownership, counts (Linux's group and
 ///    container locks, as one: these events are rare);
 /// 3. the lock of a type1 or an IOAS: one change of mappings at a time;
-/// 4. inside those, for moments: handle table, lock of the map, account of locked memory, counts of faults.
+/// 4. inside those, for moments: handle table, lock of the map, account of locked memory, counts of faults,
+///    rules of faults on demand.
 ///
 /// A model is called with none of them held, except the `openLock` of its own device while that is opened or
 /// closed: whoever opens it a second time must wait for the first.

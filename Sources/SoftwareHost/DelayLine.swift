@@ -1,7 +1,7 @@
 import LinuxSystem
 
-/// Interrupts that come later than they were raised: a bounded queue and a thread, which starts when it is first
-/// needed.
+/// What happens later on the machine's own account, such as interrupts that are late: a bounded queue and a thread,
+/// which starts when it is first needed.
 final class DelayLine: @unchecked Sendable {
     // SAFETY: everything is guarded by `lock`.
 
@@ -86,15 +86,17 @@ final class DelayLine: @unchecked Sendable {
     private let lock = Lock()
     private var state: State?
     private var thread: WorkerThread?
+    private var hasEnded = false
 
     deinit { end() }
 
-    /// Forgets what waits and waits for what is being done. What comes later starts anew.
+    /// Forgets what waits, waits for what is being done, and takes nothing any more.
     ///
     /// Whoever owns this calls it before the objects go that actions hold: the thread must not be the one that
     /// drops the last of them, and with it this.
     func end() {
         let ending = lock.withLock { () -> WorkerThread? in
+            hasEnded = true
             state?.end()
             state = nil
             defer { thread = nil }
@@ -105,9 +107,10 @@ final class DelayLine: @unchecked Sendable {
     }
 
     /// Does something later.
-    /// - Returns: false if that can't be: too many wait, or the system has no thread for it.
+    /// - Returns: false if that can't be: too many wait, the system has no thread for it, or the machine ends.
     func add(_ action: Action, after milliseconds: UInt32) -> Bool {
         lock.withLock { () -> Bool in
+            if hasEnded { return false }
             if let state { return state.add(action, after: milliseconds) }
             do throws(Errno) {
                 let state = try State()

@@ -91,7 +91,8 @@ public enum InterruptFault: Sendable, Equatable {
 public enum DeviceFault: Sendable, Equatable {
     /// It is pulled out (surprise removal). Its registers read as all ones, writes to them are lost, it reaches
     /// no memory and raises no interrupt, resetting fails; the users are asked to give it back
-    /// (`VFIO_PCI_REQ_IRQ_INDEX`, once); it can't be opened any more. Everything else goes on until they close
+    /// (`VFIO_PCI_REQ_IRQ_INDEX`, at once and at
+    /// intervals, ``MachineDescription/releaseRequestMilliseconds``); it can't be opened any more. Everything else goes on until they close
     /// it; then the machine doesn't have it any more, and withdrawing the rule doesn't bring it back
     /// (``SoftwareHost/plug(_:intoGroup:)`` does).
     case vanished

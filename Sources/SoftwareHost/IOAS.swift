@@ -16,9 +16,9 @@ final class IOAS: @unchecked Sendable {
     var table: PageTable?
     private let core: Core
     /// The groups that are attached.
-    private var groups: [MachineGroup] = []
+    private(set) var groups: [MachineGroup] = []
     /// Where automatic allocation may choose; empty for anywhere.
-    private var allowed: [IOASIOVARange] = []
+    private(set) var allowed: [IOASIOVARange] = []
     private var isDestroyed = false
     /// Whether mappings may be cut anywhere: the page table holds single pages only.
     private(set) var hasSmallPagesOnly = false
@@ -29,12 +29,15 @@ final class IOAS: @unchecked Sendable {
     }
 
     /// What mappings are measured in.
-    private var alignment: UInt64 { groups.isEmpty ? 1 : UInt64(pageSize) }
+    var alignment: UInt64 { groups.isEmpty && !hasSmallPagesOnly ? 1 : UInt64(pageSize) }
+
+    /// Whether there is no mapping.
+    var isEmpty: Bool { mutex.withLock { space.map.first == nil } }
 
     /// What can be mapped.
-    private var usable: [IOVARange] { groups.isEmpty ? [.all] : UsableRanges.find(core.iommu, groups) }
+    var usable: [IOVARange] { groups.isEmpty ? [.all] : UsableRanges.find(core.iommu, groups) }
 
-    private func exclusively<R>(_ body: () throws(Errno) -> R) throws(Errno) -> R {
+    func exclusively<R>(_ body: () throws(Errno) -> R) throws(Errno) -> R {
         try mutex.withLock { () throws(Errno) -> R in
             if isDestroyed { throw .noSuchEntry }
             return try body()
@@ -70,85 +73,27 @@ final class IOAS: @unchecked Sendable {
         }
     }
 
-    /// From now on the page table holds single pages only.
-    /// - Throws: `EINVAL` if there are mappings in a page table already.
+    /// From now on the page table holds single pages only, and pages are the unit of mappings.
+    /// - Throws: `EINVAL` if there are mappings in a page table already, `EADDRINUSE` if there are some that
+    ///   aren't whole pages.
     func disableLargePages() throws(Errno) {
         try exclusively { () throws(Errno) in
             if hasSmallPagesOnly { return }
             guard groups.isEmpty || space.map.first == nil else { throw .invalid }
+            let unit = UInt64(pageSize)
+            try space.map.forEachMapping { (mapping) throws(Errno) in
+                guard mapping.range.isAligned(to: unit), mapping.backing & (unit - 1) == 0 else {
+                    throw .addressInUse
+                }
+            }
             hasSmallPagesOnly = true
         }
     }
 
+    /// From now on the page table may hold large pages.
+    func enableLargePages() { mutex.withLock { hasSmallPagesOnly = false } }
+
     // MARK: mappings
-
-    /// IOMMU_IOAS_MAP, after its flags were checked.
-    /// - Returns: the address at which the memory is mapped.
-    func map(_ request: IOASMap) throws(Errno) -> UInt64 {
-        try exclusively { () throws(Errno) -> UInt64 in
-            guard !request.userVA.addingReportingOverflow(request.length).overflow else {
-                throw .overflow
-            }
-            let length = request.length
-            let mask = alignment - 1
-            guard length != 0, length & mask == 0 else { throw .invalid }
-            let range: IOVARange
-            if request.flags.contains(.fixedIOVA) {
-                guard request.iova & mask == 0 else { throw .invalid }
-                guard let wanted = IOVARange(IOVA(request.iova), byteCount: length) else { throw .overflow }
-                guard usable.contains(where: { $0.contains(wanted) }) else { throw .invalid }
-                if space.map.overlaps(wanted) { throw .exists }
-                range = wanted
-            } else {
-                range = try choose(length, for: request.userVA)
-            }
-            guard request.userVA & mask == 0 else { throw .invalid }
-            var permissions: IOVAPermissions = []
-            if request.flags.contains(.readable) { permissions.insert(.read) }
-            if request.flags.contains(.writeable) { permissions.insert(.write) }
-            // Only a container's request can ask for neither. A page table can't hold that.
-            guard groups.isEmpty || !permissions.isEmpty else { throw .invalid }
-            let mapping = IOVAMapping(range, backing: request.userVA, permissions: permissions)
-            if !groups.isEmpty { _ = try pin(mapping) }
-            space.change { map in
-                do throws(IOVAMapError) {
-                    try map.map(mapping)
-                } catch {
-                    // Overlap and wrap-around were ruled out above, with `mutex` held ever since.
-                    preconditionFailure("a checked mapping was refused")
-                }
-            }
-            return range.first.rawValue
-        }
-    }
-
-    /// The lowest free addresses, aligned so that large pages can be used; never the first page.
-    private func choose(_ length: UInt64, for userAddress: UInt64) throws(Errno) -> IOVARange {
-        guard length < UInt64.max / 2 else { throw .overflow }
-        let ordinary = UInt64(pageSize)
-        // Not more than the alignment of the memory, and of a transparent huge page.
-        var unit = UInt64(1) << UInt64(64 - (length - 1).leadingZeroBitCount)
-        if length == 1 { unit = 1 }
-        if userAddress != 0 { unit = min(unit, 1 << UInt64(userAddress.trailingZeroBitCount)) }
-        unit = min(unit, 2 << 20)
-        guard unit >= alignment else { throw .invalid }
-        let offset = userAddress & (ordinary - 1)
-        let places: [IOVARange] = allowed.compactMap { IOVARange(first: IOVA($0.start), last: IOVA($0.last)) }
-        for usable in usable {
-            guard let above = IOVARange(first: IOVA(ordinary), last: .max),
-                let part = usable.intersection(above)
-            else { continue }
-            for place in places.isEmpty ? [part] : places.compactMap({ $0.intersection(part) }) {
-                let alignment = offset == 0 ? max(unit, 1) : ordinary
-                if let gap = space.map.firstGap(
-                    byteCount: length, alignedTo: alignment, offset: offset, in: place)
-                {
-                    return gap
-                }
-            }
-        }
-        throw .noSpace
-    }
 
     /// Unmaps everything inside a range. What comes before a mapping that isn't wholly inside goes all the same,
     /// as on Linux.
@@ -236,6 +181,18 @@ final class IOAS: @unchecked Sendable {
             }
             if groups.isEmpty { try pinAll() }
             groups.append(group)
+        }
+    }
+
+    /// Locks the memory of mappings, all or none, if there is a page table that needs it.
+    func pin(_ mappings: [IOVAMapping]) throws(Errno) {
+        if groups.isEmpty { return }
+        var pinned: UInt64 = 0
+        do throws(Errno) {
+            for mapping in mappings { pinned += try pin(mapping) }
+        } catch {
+            core.process.unpin(pinned)
+            throw error
         }
     }
 

@@ -21,6 +21,19 @@ final class IOMMUFD: FileObject {
 
     /// What it is as a container (kernel.md F.7).
     var compat = Compat()
+    /// IOMMU_OPTION_RLIMIT_MODE
+    var countsByProcess = false
+
+    /// Whether there are no objects.
+    var isEmpty: Bool { objects.allSatisfy { $0 == nil } }
+
+    /// All address spaces.
+    var addressSpaces: [IOAS] {
+        objects.compactMap { object in
+            if case .ioas(let ioas) = object { return ioas }
+            return nil
+        }
+    }
 
     override func release() {
         core.lock.withLock {
@@ -66,7 +79,7 @@ final class IOMMUFD: FileObject {
     func remove(_ id: UInt32) { objects[Int(id)] = nil }
 
     /// Finds an IOAS for a request that is carried out without `Core.lock`.
-    private func find(_ id: UInt32) throws(Errno) -> IOAS {
+    func find(_ id: UInt32) throws(Errno) -> IOAS {
         try core.lock.withLock { () throws(Errno) in try ioas(id) }
     }
 
@@ -89,7 +102,14 @@ final class IOMMUFD: FileObject {
         case .ioasRanges: try ranges(user)
         case .ioasMap: try map(user)
         case .ioasUnmap: try unmap(user)
+        case .ioasCopy: try copy(user)
+        case .option: try option(user)
         case .compat: try chooseCompat(user)
+        case .changeProcess: try changeProcess(user)
+        case .tableAllocate: try allocateTable(user)
+        case .hardwareInfo: try getHardwareInfo(user)
+        case .setDirty: try setDirtyTracking(user)
+        case .getDirty: try getDirtyBitmap(user)
         default: throw .notSupported
         }
         return 0
@@ -209,7 +229,8 @@ struct UserCommand {
 
 /// The requests of an iommufd, with the sizes of their structures (kernel.md F.1).
 enum CommandShape {
-    case destroy, ioasAllocate, ioasAllow, ioasRanges, ioasMap, ioasUnmap, compat
+    case destroy, ioasAllocate, ioasAllow, ioasCopy, ioasRanges, ioasMap, ioasUnmap, option, compat
+    case changeProcess, tableAllocate, hardwareInfo, setDirty, getDirty
     /// One that isn't offered: answered with `EOPNOTSUPP` after its size was checked.
     case other(least: UInt32, byteCount: Int)
 
@@ -218,22 +239,22 @@ enum CommandShape {
         case 0x80: self = .destroy
         case 0x81: self = .ioasAllocate
         case 0x82: self = .ioasAllow
-        case 0x83: self = .other(least: 40, byteCount: 40)  // IOAS_COPY
+        case 0x83: self = .ioasCopy
         case 0x84: self = .ioasRanges
         case 0x85: self = .ioasMap
         case 0x86: self = .ioasUnmap
-        case 0x87: self = .other(least: 24, byteCount: 24)  // OPTION
+        case 0x87: self = .option
         case 0x88: self = .compat
-        case 0x89: self = .other(least: 24, byteCount: 48)  // HWPT_ALLOC
-        case 0x8a: self = .other(least: 32, byteCount: 40)  // GET_HW_INFO
-        case 0x8b: self = .other(least: 16, byteCount: 16)  // HWPT_SET_DIRTY_TRACKING
-        case 0x8c: self = .other(least: 48, byteCount: 48)  // HWPT_GET_DIRTY_BITMAP
+        case 0x89: self = .tableAllocate
+        case 0x8a: self = .hardwareInfo
+        case 0x8b: self = .setDirty
+        case 0x8c: self = .getDirty
         case 0x8d: self = .other(least: 32, byteCount: 32)  // HWPT_INVALIDATE
         case 0x8e: self = .other(least: 16, byteCount: 16)  // FAULT_QUEUE_ALLOC
         case 0x8f: self = .other(least: 40, byteCount: 40)  // IOAS_MAP_FILE
         case 0x90: self = .other(least: 24, byteCount: 40)  // VIOMMU_ALLOC
         case 0x91: self = .other(least: 24, byteCount: 24)  // VDEVICE_ALLOC
-        case 0x92: self = .other(least: 8, byteCount: 8)  // IOAS_CHANGE_PROCESS
+        case 0x92: self = .changeProcess
         case 0x93: self = .other(least: 28, byteCount: 32)  // VEVENTQ_ALLOC
         case 0x94: self = .other(least: 40, byteCount: 40)  // HW_QUEUE_ALLOC
         default: return nil
@@ -243,11 +264,13 @@ enum CommandShape {
     /// The smallest size that a user may declare.
     var leastByteCount: UInt32 {
         switch self {
-        case .destroy: 8
+        case .destroy, .changeProcess: 8
         case .ioasAllocate, .compat: 12
-        case .ioasAllow, .ioasUnmap: 24
-        case .ioasRanges: 32
-        case .ioasMap: 40
+        case .ioasAllow, .ioasUnmap, .option, .tableAllocate: 24
+        case .ioasRanges, .hardwareInfo: 32
+        case .setDirty: 16
+        case .getDirty: 48
+        case .ioasMap, .ioasCopy: 40
         case .other(let least, _): least
         }
     }
@@ -256,6 +279,8 @@ enum CommandShape {
     var byteCount: Int {
         switch self {
         case .other(_, let byteCount): byteCount
+        case .tableAllocate: 48
+        case .hardwareInfo: 40
         default: Int(leastByteCount)
         }
     }

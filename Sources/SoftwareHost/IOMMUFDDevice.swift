@@ -118,12 +118,12 @@ extension DeviceFile {
     func bind(_ address: HostAddress) throws(Errno) {
         guard core.hasDeviceNodes else { throw .noSuchRequest }
         let least = DeviceBindIOMMUFD.minimumSize
-        let header = try UserMemory.load(DeviceBindIOMMUFD(), from: address, count: least)
-        guard header.argsz >= UInt32(least) else { throw .invalid }
+        // Unlike with the other structures, the size is read alone.
+        let size = try UserMemory.load(UInt32(0), from: address)
+        guard size >= UInt32(least) else { throw .invalid }
         let known = DeviceBindIOMMUFD.byteCount
-        try UserStructure.checkTail(of: address, size: header.argsz, known: known)
-        let request = try UserMemory.load(
-            DeviceBindIOMMUFD(), from: address, count: min(known, Int(header.argsz)))
+        try UserStructure.checkTail(of: address, size: size, known: known)
+        let request = try UserMemory.load(DeviceBindIOMMUFD(), from: address, count: min(known, Int(size)))
         guard request.iommufd >= 0, request.flags.isSubset(of: .token) else { throw .invalid }
         guard group == nil else { throw .invalid }
         // Looked up before any lock is taken, so that letting go of it is possible; its error comes in its turn.

@@ -15,7 +15,7 @@ import VFIOHost
 /// **Where it differs from Linux.** A BAR can be mapped only where the model declares plain memory: a
 /// register whose accesses have effects can't be mapped into the process that carries them out. So a BAR
 /// that is memory in parts is described with `VFIO_REGION_INFO_CAP_SPARSE_MMAP`, which Linux's own vfio-pci
-/// doesn't use. Virtual functions, VGA, device-specific regions, ioeventfds and DMA-BUFs don't exist here.
+/// doesn't use. Virtual functions, VGA, device-specific regions and DMA-BUFs don't exist here.
 final class PCIBusDriver: BusDriver, @unchecked Sendable {
     // SAFETY: everything that changes is guarded by `lock`, or guards itself.
 
@@ -76,6 +76,8 @@ final class PCIBusDriver: BusDriver, @unchecked Sendable {
     var lowPower = PCILowPower() {
         didSet { sleepsWhenUnused = lowPower.isAllowed }
     }
+    /// The writes that eventfds set off.
+    var eventWrites = PCIEventWrites()
     /// What an administrator decided about resets; the device's, and shared with whoever drives it next.
     var resetPolicy = PCIResetPolicy()
     /// How many requests are being answered.
@@ -184,7 +186,12 @@ final class PCIBusDriver: BusDriver, @unchecked Sendable {
 
     func closeDevice() {
         lock.lock()
-        defer { lock.unlock() }
+        // Its thread takes the lock, so it is waited for after that was given back.
+        let watcher = eventWrites.removeAll()
+        defer {
+            lock.unlock()
+            withExtendedLifetime(watcher) {}
+        }
         leaveLowPower()
         setHardwareCommand(set: 0, clear: PCIConfiguration.Command.busMaster)
         disableInterrupts()
@@ -242,6 +249,7 @@ final class PCIBusDriver: BusDriver, @unchecked Sendable {
         case .deviceReset: return try resetOnRequest()
         case .deviceGetPCIHotResetInfo: return try describeHotReset(argument)
         case .devicePCIHotReset: return try hotReset(argument)
+        case .deviceIOEventFD: return try setEventWrite(argument)
         default: throw .noSuchRequest
         }
     }

@@ -122,7 +122,8 @@ extension PCIBusDriver {
         return Int(count)
     }
 
-    private func writeBAR(_ index: Int, _ position: UInt64, _ bytes: RawSpan) throws(Errno) -> Int {
+    /// Writes to a BAR. With the device's lock held.
+    func writeBAR(_ index: Int, _ position: UInt64, _ bytes: RawSpan) throws(Errno) -> Int {
         let plan = plans[index]
         let count = try clip(plan, position, bytes.byteCount)
         var done: UInt64 = 0

@@ -55,7 +55,7 @@ extension SoftwareHost {
         let bus = core.lock.withLock { device.bus }
         bus?.presenceChanged(isAbsent: true, reportsError: fault == .silent)
         if fault == .vanished {
-            if core.lock.withLock({ device.fileCount > 0 }) { bus?.requestRelease(count: 0) }
+            ReleaseReminder(core, device, count: 0).run()
             core.forgetIfVanished(device)
         }
         return true
@@ -122,6 +122,26 @@ extension SoftwareHost {
         var event = FaultEvent(kind: kind)
         event.device = file.device.address
         if let errno = core.injector.errno(event) { throw errno }
+    }
+}
+
+/// Asks the users of a device that was pulled out to close it, again and again until they do (kernel.md A.11).
+private final class ReleaseReminder: DelayLine.Action {
+    private let core: Core
+    private let device: MachineDevice
+    private let count: Int
+
+    init(_ core: Core, _ device: MachineDevice, count: Int) {
+        self.core = core
+        self.device = device
+        self.count = count
+    }
+
+    override func run() {
+        guard let bus = core.lock.withLock({ device.fileCount > 0 ? device.bus : nil }) else { return }
+        bus.requestRelease(count: count)
+        _ = core.injector.delays.add(
+            ReleaseReminder(core, device, count: count &+ 1), after: UInt32(clamping: core.requestInterval))
     }
 }
 

@@ -331,10 +331,14 @@ private struct StressActor: ~Copyable {
         let function = below(2)
         let group = StressGround.groupCount - 1
         let address = StressGround.address(group, function)
-        guard (try? host.unplug(address, waitingAtMost: below(3))) != nil,
-            let model = try? StressModel(group * 2 + function)
+        if below(2) == 0 {
+            // Pulled out: gone as soon as nobody has it open.
+            host.withdraw(host.inject(FaultRule(.device(.vanished), on: .device(address))))
+        }
+        try? host.unplug(address, waitingAtMost: below(3))
+        guard let model = try? StressModel(group * 2 + function),
+            (try? host.plug(PCIDevice(model, at: address), intoGroup: group)) != nil
         else { return }
-        _ = try? host.plug(PCIDevice(model, at: address), intoGroup: group)
         ground.models.update { $0[group * 2 + function] = model }
     }
 

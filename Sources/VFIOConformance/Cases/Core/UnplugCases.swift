@@ -226,6 +226,8 @@ extension Trial {
             if Clock.now > deadline { return false }
             Clock.sleep(nanoseconds: 2_000_000)
         }
+        // Linux takes the driver out of sysfs a moment before the device leaves its group and loses its node.
+        if kernel.kind == .linux { Clock.sleep(nanoseconds: 200_000_000) }
         return true
     }
 }

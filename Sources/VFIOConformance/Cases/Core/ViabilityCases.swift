@@ -86,7 +86,7 @@ let viabilityCases: [Case] = [
 extension Trial {
     /// Binds a device to another driver, or to none; it gets its own back at the end.
     /// - Throws: the case is skipped where that driver doesn't take it.
-    fileprivate func lend(_ device: DeviceRecord, to driver: String?) throws {
+    func lend(_ device: DeviceRecord, to driver: String?) throws {
         let machine = try machine
         let own = device.driver?.name
         atEnd { try? machine.bind(device.address, to: own) }

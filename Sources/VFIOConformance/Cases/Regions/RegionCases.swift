@@ -1,2 +1,5 @@
-/// D.1 to D.6 and D.10: regions, configuration space, ioeventfds.
-let regionCases: [Case] = []
+/// D.2 to D.6 and D.10: regions, configuration space, ioeventfds.
+let regionCases: [Case] = [
+    regionInfoCases, regionAccessCases, regionMapCases, headerCases, capabilityCases, eventWriteCases,
+    eventWriteEffectCases,
+].flatMap { $0 }

@@ -1,0 +1,76 @@
+import IOVASpace
+import LinuxSystem
+import VFIOABI
+
+// Requests of an iommufd beside mapping and unmapping (kernel.md F.3): options, copies, another process.
+
+extension IOMMUFD {
+    /// IOMMU_OPTION
+    func option(_ user: UserCommand) throws(Errno) {
+        var request = try user.load(IOMMUFDOption())
+        guard request.reserved == 0 else { throw .notSupported }
+        switch request.optionID {
+        case .rlimitMode: try countLockedMemory(&request)
+        case .hugePages: try useLargePages(&request)
+        default: throw .notSupported
+        }
+        try user.store(request)
+    }
+
+    /// IOMMU_OPTION_RLIMIT_MODE: by whom locked memory is counted. There is one process here, so the answer to
+    /// that is the same either way.
+    private func countLockedMemory(_ request: inout IOMMUFDOption) throws(Errno) {
+        guard request.objectID == 0 else { throw .notSupported }
+        switch request.operation {
+        case .get:
+            request.value = core.lock.withLock { countsByProcess } ? 1 : 0
+        case .set:
+            let value = request.value
+            try core.lock.withLock { () throws(Errno) in
+                guard isEmpty else { throw .busy }
+                guard value <= 1 else { throw .invalid }
+                countsByProcess = value == 1
+            }
+        default: throw .notSupported
+        }
+    }
+
+    /// IOMMU_OPTION_HUGE_PAGES
+    private func useLargePages(_ request: inout IOMMUFDOption) throws(Errno) {
+        let ioas = try find(request.objectID)
+        switch (request.operation, request.value) {
+        case (.get, _): request.value = ioas.hasSmallPagesOnly ? 0 : 1
+        case (.set, 0): try ioas.disableLargePages()
+        case (.set, 1): ioas.enableLargePages()
+        case (.set, _): throw .invalid
+        default: throw .notSupported
+        }
+    }
+
+    /// IOMMU_IOAS_COPY: maps memory that is mapped in one address space in another, or elsewhere in the same.
+    func copy(_ user: UserCommand) throws(Errno) {
+        var request = try user.load(IOASCopy())
+        guard request.flags.isSubset(of: [.fixedIOVA, .writeable, .readable]) else { throw .notSupported }
+        guard request.length != .max && request.destinationIOVA != .max else { throw .overflow }
+        guard !request.flags.isDisjoint(with: [.readable, .writeable]) else { throw .invalid }
+        let pieces = try find(request.sourceIOASID).pieces(request.sourceIOVA, request.length)
+        let destination = try find(request.destinationIOASID)
+        request.destinationIOVA = try destination.map(
+            pieces, at: request.destinationIOVA, byteCount: request.length, request.flags)
+        do throws(Errno) {
+            try user.store(request)
+        } catch {
+            _ = try? destination.unmap(request.destinationIOVA, request.length)
+            throw error
+        }
+    }
+
+    /// IOMMU_IOAS_CHANGE_PROCESS: counts the locked memory for the caller. There is one process here, and so
+    /// nothing to do; what Linux refuses is refused all the same.
+    /// - Throws: `EINVAL` if there is a mapping by address, which means something in the old process only.
+    func changeProcess(_ user: UserCommand) throws(Errno) {
+        let request = try user.load(IOASChangeProcess())
+        guard request.reserved == 0 else { throw .notSupported }
+        guard core.lock.withLock({ addressSpaces.allSatisfy { $0.isEmpty } }) else { throw .invalid }
+    }
+}
