@@ -27,11 +27,23 @@ final class TestDevice: DeviceModel, @unchecked Sendable {
 
     let function: PCIFunction
     let memory: MappedFile
-    var registers: [UInt64: UInt64] = [:]
-    var accesses: [String] = []
-    var resets: [ResetKind] = []
-    var quiesceCount = 0
-    var faults: [DMAFault] = []
+    private var registers: [UInt64: UInt64] = [:]
+    /// What a test looks at while the server's thread may be adding to it.
+    private struct Record {
+        var accesses: [String] = []
+        var resets: [ResetKind] = []
+        var quiesceCount = 0
+        var faults: [DMAFault] = []
+    }
+    private let lock = Lock()
+    private var record = Record()
+    var accesses: [String] {
+        get { lock.withLock { record.accesses } }
+        set { lock.withLock { record.accesses = newValue } }
+    }
+    var resets: [ResetKind] { lock.withLock { record.resets } }
+    var quiesceCount: Int { lock.withLock { record.quiesceCount } }
+    var faults: [DMAFault] { lock.withLock { record.faults } }
     private var address: UInt64 = 0
     private var data: UInt64 = 0
 
@@ -65,7 +77,7 @@ final class TestDevice: DeviceModel, @unchecked Sendable {
     }
 
     private func note(_ access: String) {
-        if accesses.count < 10_000 { accesses.append(access) }
+        lock.withLock { if record.accesses.count < 10_000 { record.accesses.append(access) } }
     }
 
     func readRegister(bar: Int, offset: UInt64, width: Int) -> UInt64 {
@@ -86,26 +98,26 @@ final class TestDevice: DeviceModel, @unchecked Sendable {
             do throws(DMAFault) {
                 data = try function.dma.load(UInt64(0), from: IOVA(address))
             } catch {
-                faults.append(error)
+                lock.withLock { record.faults.append(error) }
                 data = .max
             }
         case Trigger.store:
             do throws(DMAFault) {
                 try function.dma.store(value, to: IOVA(address))
             } catch {
-                faults.append(error)
+                lock.withLock { record.faults.append(error) }
             }
         default: break
         }
     }
 
     func reset(_ kind: ResetKind) {
-        resets.append(kind)
+        lock.withLock { record.resets.append(kind) }
         registers = [:]
         address = 0
         data = 0
         function.setLine(false)
     }
 
-    func quiesce() { quiesceCount += 1 }
+    func quiesce() { lock.withLock { record.quiesceCount += 1 } }
 }
