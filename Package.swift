@@ -35,6 +35,7 @@ let package = Package(
         .library(name: "DeviceModel", targets: ["DeviceModel"]),
         .library(name: "VFIOConformance", targets: ["VFIOConformance"]),
         .library(name: "IOVASpace", targets: ["IOVASpace"]),
+        .library(name: "VFIOUser", targets: ["VFIOUser", "DeviceModel", "SoftwareDevices", "LinuxSystem"]),
     ],
     dependencies: [
         // The command line's parsing, help and completion; used by the command only.
@@ -58,6 +59,7 @@ let package = Package(
         target(
             "SoftwareHost",
             on: ["VFIOHost", "DeviceModel", "VFIOABI", "LinuxSystem", "IOVASpace"]),
+        target("VFIOUser", on: ["VFIOHost", "DeviceModel", "VFIOABI", "LinuxSystem", "IOVASpace"]),
         target("NVMeController", on: ["DeviceModel", "NVMe", "LinuxSystem", "IOVASpace"]),
         target("SoftwareDevices", on: ["DeviceModel", "LinuxSystem", "IOVASpace"]),
         // Floor 4: drivers.
@@ -113,6 +115,12 @@ let package = Package(
             ]),
         tests(
             "NVMeControllerTests", on: ["NVMeController", "NVMe", "DeviceModel", "LinuxSystem", "IOVASpace"]),
+        tests(
+            "VFIOUserTests",
+            on: [
+                "VFIOUser", "SoftwareDevices", "NVMeController", "DeviceModel", "VFIOABI", "LinuxSystem",
+                "IOVASpace",
+            ]),
         tests("SoftwareDevicesTests", on: ["SoftwareDevices", "DeviceModel", "LinuxSystem", "IOVASpace"]),
         tests(
             "NVMeDriverTests",

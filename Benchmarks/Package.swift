@@ -15,6 +15,7 @@ let package = Package(
                 .product(name: "VFIO", package: "swift-vfio"),
                 .product(name: "NVMeDriver", package: "swift-vfio"),
                 .product(name: "SoftwareHost", package: "swift-vfio"),
+                .product(name: "VFIOUser", package: "swift-vfio"),
             ],
             swiftSettings: [
                 .swiftLanguageMode(.v6),

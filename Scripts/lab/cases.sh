@@ -153,7 +153,7 @@ run_round() {
             tee -a "$work/round"
     elif ((status != 0)) && ! grep -q '^FAILED' "$work/round"; then
         echo "FAILED $kernel: the guest's script ended with status $status" | tee -a "$work/round"
-    elif ! grep -q '^ok' "$work/round"; then
+    elif ! grep -qE '^(ok|FAILED)' "$work/round"; then
         echo "FAILED $kernel: the guest ran no test" | tee -a "$work/round"
     fi
     if grep -q '^FAILED' "$work/round"; then

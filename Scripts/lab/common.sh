@@ -1,7 +1,7 @@
 # shellcheck shell=bash disable=SC2154,SC2034 # the variables are kernel-lab's and those of its other parts
 # What all parts of the kernel lab share: messages, and the way a step says that it can't be done here.
 
-guest_timeout=${VFIO_LAB_TIMEOUT:-300}
+guest_timeout=${VFIO_LAB_TIMEOUT:-600}
 
 say() { printf '%s\n' "$*" >&2; }
 die() {

@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -83,11 +84,16 @@ CLINUX long clinux_access(const char *path, int mode) { return clinux_result(acc
 CLINUX long clinux_readlink(const char *path, char *to, size_t n) {
     return clinux_result(readlink(path, to, n));
 }
+// Fails with EEXIST where the new name is taken.
+CLINUX long clinux_rename_new(const char *from, const char *to) {
+    return clinux_result(syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 1ul /* RENAME_NOREPLACE */));
+}
 CLINUX long clinux_unlink(const char *path) { return clinux_result(unlink(path)); }
 CLINUX uint32_t clinux_mode_type(const struct stat *s) { return s->st_mode & S_IFMT; }
 CLINUX uint32_t clinux_type_regular(void) { return S_IFREG; }
 CLINUX uint32_t clinux_type_block(void) { return S_IFBLK; }
 CLINUX uint32_t clinux_type_directory(void) { return S_IFDIR; }
+CLINUX uint32_t clinux_type_socket(void) { return S_IFSOCK; }
 
 // Directories. A directory stream is an owner of its own; LinuxSystem keeps it.
 CLINUX void *clinux_opendir(const char *path, int *error) {
@@ -272,6 +278,46 @@ CLINUX long clinux_receive_descriptors(int fd, void *bytes, size_t n, int *fds, 
     return r;
 }
 
+// Bytes without descriptors.
+CLINUX long clinux_send(int fd, const void *bytes, size_t n) {
+    return clinux_result(send(fd, bytes, n, MSG_NOSIGNAL));
+}
+// Receives bytes and all descriptors that come with them. The first CLINUX_MOST_DESCRIPTORS are handed over in
+// `fds`, further ones are closed and counted in `surplus`. Unlike above no byte is lost where descriptors are,
+// so that a stream stays in step. Also counts one where the kernel had to drop descriptors itself.
+#define CLINUX_SCM_MAX_FD 253
+CLINUX long clinux_receive_message(int fd, void *bytes, size_t n, int waits, int *fds, unsigned *count,
+                                   unsigned *surplus) {
+    union {
+        struct cmsghdr header;
+        char space[CMSG_SPACE(sizeof(int) * CLINUX_SCM_MAX_FD)];
+    } control;
+    struct iovec v = {bytes, n};
+    struct msghdr m;
+    memset(&m, 0, sizeof m);
+    m.msg_iov = &v;
+    m.msg_iovlen = 1;
+    m.msg_control = &control;
+    m.msg_controllen = sizeof control;
+    *count = 0;
+    *surplus = 0;
+    long r = clinux_result(recvmsg(fd, &m, MSG_CMSG_CLOEXEC | (waits ? 0 : MSG_DONTWAIT)));
+    if (r < 0 || m.msg_controllen == 0) return r;
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(&m); c; c = CMSG_NXTHDR(&m, c)) {
+        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) continue;
+        size_t have = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        for (size_t i = 0; i < have; i++) {
+            int one;
+            memcpy(&one, CMSG_DATA(c) + i * sizeof(int), sizeof one);
+            if (*count < CLINUX_MOST_DESCRIPTORS) fds[(*count)++] = one;
+            else { close(one); ++*surplus; }
+        }
+    }
+    if (clinux_control_truncated(&m)) ++*surplus;
+    return r;
+}
+CLINUX long clinux_shutdown(int fd) { return clinux_result(shutdown(fd, SHUT_RDWR)); }
+
 // The process.
 CLINUX uint64_t clinux_descriptor_limit(void) {
     struct rlimit limit = {0, 0};
@@ -428,6 +474,11 @@ CLINUX long clinux_thread_start(pthread_t *t, void *(*body)(void *), void *conte
 CLINUX long clinux_thread_join(pthread_t t) { return -(long)pthread_join(t, (void **)0); }
 CLINUX int clinux_thread_is_self(pthread_t t) { return pthread_equal(t, pthread_self()); }
 
+// Only the first 64 processors.
+CLINUX long clinux_bind_thread(uint64_t processors) {
+    return clinux_result(syscall(SYS_sched_setaffinity, 0, sizeof processors, &processors));
+}
+
 // The same for many readers or one writer.
 CLINUX void clinux_rwlock_init(pthread_rwlock_t *m) {
     pthread_rwlock_init(m, (const pthread_rwlockattr_t *)0);
@@ -436,5 +487,80 @@ CLINUX void clinux_rwlock_destroy(pthread_rwlock_t *m) { pthread_rwlock_destroy(
 CLINUX void clinux_rwlock_read(pthread_rwlock_t *m) { pthread_rwlock_rdlock(m); }
 CLINUX void clinux_rwlock_write(pthread_rwlock_t *m) { pthread_rwlock_wrlock(m); }
 CLINUX void clinux_rwlock_unlock(pthread_rwlock_t *m) { pthread_rwlock_unlock(m); }
+
+// Memory that somebody else may take away: mappings of files that others can cut short. A touch beyond the file's
+// end raises SIGBUS; in one of these ranges the handler puts zeros in the whole range's place and the access goes
+// on. Elsewhere what was there before decides. All of it is used by one Swift file only: the variables are that
+// file's own.
+struct clinux_guarded_range {
+    uintptr_t start, end; // end is 0 for a free place
+    uintptr_t lost;       // not 0 once the memory was taken away
+};
+#define CLINUX_MOST_GUARDED 131072u
+struct clinux_guard {
+    struct clinux_guarded_range *ranges;
+    unsigned count;
+    uint64_t lost;
+    struct sigaction former;
+};
+// A variable inside a function: Swift emits no other kind from a header.
+static inline __attribute__((unused)) struct clinux_guard *clinux_guard(void) {
+    static struct clinux_guard guard;
+    return &guard;
+}
+static void clinux_bus_error(int number, siginfo_t *info, void *context) {
+    struct clinux_guard *g = clinux_guard();
+    uintptr_t at = (uintptr_t)info->si_addr;
+    unsigned n = __atomic_load_n(&g->count, __ATOMIC_ACQUIRE);
+    for (unsigned i = 0; i < n; i++) {
+        struct clinux_guarded_range *r = &g->ranges[i];
+        uintptr_t end = __atomic_load_n(&r->end, __ATOMIC_ACQUIRE), start = r->start;
+        if (at < start || at >= end) continue;
+        int error = errno;
+        void *p = mmap((void *)start, end - start, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0);
+        errno = error;
+        if (p == MAP_FAILED) break;
+        __atomic_store_n(&r->lost, 1, __ATOMIC_RELEASE);
+        __atomic_fetch_add(&g->lost, 1, __ATOMIC_ACQ_REL);
+        return;
+    }
+    if (g->former.sa_flags & SA_SIGINFO) {
+        g->former.sa_sigaction(number, info, context);
+    } else if (g->former.sa_handler != SIG_DFL && g->former.sa_handler != SIG_IGN) {
+        g->former.sa_handler(number);
+    } else {
+        // The access is repeated and ends the process, as it would have without us.
+        signal(SIGBUS, SIG_DFL);
+    }
+}
+CLINUX long clinux_guard_start(void) {
+    uintptr_t at = 0;
+    long r = clinux_mmap(0, CLINUX_MOST_GUARDED * sizeof(struct clinux_guarded_range), PROT_READ | PROT_WRITE,
+                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0, &at);
+    if (r < 0) return r;
+    clinux_guard()->ranges = (struct clinux_guarded_range *)at;
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_sigaction = clinux_bus_error;
+    action.sa_flags = SA_SIGINFO | SA_ONSTACK;
+    sigemptyset(&action.sa_mask);
+    return clinux_result(sigaction(SIGBUS, &action, &clinux_guard()->former));
+}
+// The caller holds a lock and knows that place `i` is free and below CLINUX_MOST_GUARDED.
+CLINUX void clinux_guard_add(unsigned i, uintptr_t start, size_t n) {
+    clinux_guard()->ranges[i].start = start;
+    clinux_guard()->ranges[i].lost = 0;
+    __atomic_store_n(&clinux_guard()->ranges[i].end, start + n, __ATOMIC_RELEASE);
+    if (i >= clinux_guard()->count) __atomic_store_n(&clinux_guard()->count, i + 1, __ATOMIC_RELEASE);
+}
+CLINUX void clinux_guard_remove(unsigned i) {
+    __atomic_store_n(&clinux_guard()->ranges[i].end, 0, __ATOMIC_RELEASE);
+}
+CLINUX int clinux_guard_is_lost(unsigned i) {
+    return __atomic_load_n(&clinux_guard()->ranges[i].lost, __ATOMIC_ACQUIRE) != 0;
+}
+CLINUX uint64_t clinux_guard_lost_count(void) { return __atomic_load_n(&clinux_guard()->lost, __ATOMIC_ACQUIRE); }
+CLINUX unsigned clinux_guard_limit(void) { return CLINUX_MOST_GUARDED; }
 
 #undef CLINUX

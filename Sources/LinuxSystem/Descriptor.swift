@@ -186,6 +186,8 @@ import CLinux
             case directory
             /// A block device.
             case blockDevice
+            /// A socket.
+            case socket
             /// Anything else.
             case other
         }
@@ -204,6 +206,8 @@ import CLinux
                 kind = .directory
             } else if type == clinux_type_block() {
                 kind = .blockDevice
+            } else if type == clinux_type_socket() {
+                kind = .socket
             } else {
                 kind = .other
             }

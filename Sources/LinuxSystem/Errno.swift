@@ -76,6 +76,8 @@ public struct Errno: Error, RawRepresentable, Equatable, Hashable, Sendable {
     public static let timedOut = Errno(rawValue: ETIMEDOUT)
     /// `ECONNREFUSED`
     public static let connectionRefused = Errno(rawValue: ECONNREFUSED)
+    /// `ECONNABORTED`
+    public static let connectionAborted = Errno(rawValue: ECONNABORTED)
     /// `ECONNRESET`
     public static let connectionReset = Errno(rawValue: ECONNRESET)
     /// `ECANCELED`
@@ -118,6 +120,7 @@ public struct Errno: Error, RawRepresentable, Equatable, Hashable, Sendable {
         case EADDRINUSE: "EADDRINUSE"
         case ETIMEDOUT: "ETIMEDOUT"
         case ECONNREFUSED: "ECONNREFUSED"
+        case ECONNABORTED: "ECONNABORTED"
         case ECONNRESET: "ECONNRESET"
         case ECANCELED: "ECANCELED"
         case ENOSYS: "ENOSYS"
@@ -164,6 +167,7 @@ public struct Errno: Error, RawRepresentable, Equatable, Hashable, Sendable {
         case EADDRINUSE: "address in use"
         case ETIMEDOUT: "timed out"
         case ECONNREFUSED: "connection refused"
+        case ECONNABORTED: "connection aborted"
         case ECONNRESET: "connection reset"
         case ECANCELED: "cancelled"
         case ENOSYS: "the kernel doesn't have this call"

@@ -96,4 +96,15 @@ public enum FileSystem {
         // SAFETY: the C string lives through the call.
         _ = try checked { unsafe path.withCString { unsafe clinux_unlink($0) } }
     }
+
+    /// Gives a file another name that nobody has yet: renameat2(2) with `RENAME_NOREPLACE`.
+    /// - Throws: `EEXIST` where the new name is taken.
+    public static func rename(_ path: String, toNew name: String) throws(Errno) {
+        // SAFETY: the C strings live through the call.
+        _ = try checked {
+            unsafe path.withCString { from in
+                unsafe name.withCString { to in unsafe clinux_rename_new(from, to) }
+            }
+        }
+    }
 }

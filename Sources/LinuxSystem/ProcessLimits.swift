@@ -43,6 +43,9 @@ public enum ProcessLimits {
         _ = try checked { clinux_set_capability(capability.rawValue, isHeld ? 1 : 0) }
     }
 
+    /// The process's number: getpid(2).
+    public static var processID: Int32 { getpid() }
+
     /// Whether the process runs as the super-user.
     public static var isSuperUser: Bool { clinux_effective_user() == 0 }
 }

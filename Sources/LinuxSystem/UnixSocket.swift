@@ -48,9 +48,11 @@ public struct UnixSocket: ~Copyable, Sendable {
     }
 
     /// Waits for a connection.
-    public func accept() throws(Errno) -> UnixSocket {
-        let number = descriptor.number
-        return UnixSocket(owning: Descriptor(owning: Int32(try checked { clinux_accept(number) })))
+    public func accept() throws(Errno) -> UnixSocket { try Self.accept(on: descriptor.number) }
+
+    /// Waits for a connection on a listening socket that somebody else owns.
+    public static func accept(on number: Int32) throws(Errno) -> UnixSocket {
+        UnixSocket(owning: Descriptor(owning: Int32(try checked { clinux_accept(number) })))
     }
 
     /// Sends bytes and descriptors; may send less than all of the bytes, the descriptors always with the first.

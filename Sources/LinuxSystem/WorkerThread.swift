@@ -35,6 +35,13 @@ import CLinux
         self.thread = thread
     }
 
+    /// Lets the calling thread, and those that it starts from then on, run on these processors only: a bit each,
+    /// the first 64 of the machine. For measurements.
+    /// - Throws: `EINVAL` where none of them is there.
+    public static func bindCaller(toProcessors processors: UInt64) throws(Errno) {
+        _ = try checked { clinux_bind_thread(processors) }
+    }
+
     deinit {
         // A body that holds the last reference to its own thread can't wait for itself; the owners here never
         // give it one, and a leaked thread record is then the lesser evil.

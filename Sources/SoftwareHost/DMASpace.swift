@@ -45,6 +45,7 @@ final class DMASpace: DMAAddressSpace, @unchecked Sendable {
                 unsafeAddress: HostAddress(rawValue: target &+ UInt(bitPattern: offset)),
                 byteCount: piece.byteCount)
             part.copy(from: piece, at: 0, to: 0, byteCount: piece.byteCount)
+            return true
         }
     }
 
@@ -58,47 +59,28 @@ final class DMASpace: DMAAddressSpace, @unchecked Sendable {
                 unsafeAddress: HostAddress(rawValue: source &+ UInt(bitPattern: offset)),
                 byteCount: piece.byteCount)
             piece.copy(from: part, at: 0, to: 0, byteCount: piece.byteCount)
+            return true
         }
     }
 
     func withMemory(
         at iova: IOVA, byteCount: Int, for access: DMAAccess, _ body: (MemoryWindow) -> Bool
     ) throws(DMAFault) {
-        var goesOn = true
-        try transfer(iova, byteCount, access) { (piece, _) in
-            if goesOn { goesOn = body(piece) }
-        }
+        try transfer(iova, byteCount, access) { (piece, _) in body(piece) }
     }
 
     /// Goes through a range piece by piece, if all of it can be reached; with the map held still.
     @inline(__always)
     private func transfer(
-        _ iova: IOVA, _ byteCount: Int, _ access: DMAAccess, _ body: (MemoryWindow, Int) -> Void
+        _ iova: IOVA, _ byteCount: Int, _ access: DMAAccess, _ body: (MemoryWindow, Int) -> Bool
     ) throws(DMAFault) {
         guard byteCount > 0 else { return }
         guard let range = IOVARange(iova, byteCount: UInt64(byteCount)) else {
             throw refuse(DMAFault(iova: iova, access: access, reason: .outOfRange))
         }
-        let needed: IOVAPermissions = access == .read ? .read : .write
         do throws(IOVAFault) {
             try lock.withReadLock { () throws(IOVAFault) in
-                let first = try map.translate(iova, byteCount: UInt64(byteCount), for: needed)
-                if first.byteCount == UInt64(byteCount) {
-                    body(Self.window(first), 0)
-                    return
-                }
-                if let fault = map.firstFault(in: range, for: needed) { throw fault }
-                var piece = first
-                var offset = 0
-                while true {
-                    body(Self.window(piece), offset)
-                    offset += Int(piece.byteCount)
-                    guard offset < byteCount else { return }
-                    // No overflow: the whole range exists.
-                    piece = try map.translate(
-                        IOVA(iova.rawValue &+ UInt64(offset)), byteCount: UInt64(byteCount - offset),
-                        for: needed)
-                }
+                try map.forEachWindow(of: range, for: access, body)
             }
         } catch {
             switch error {
@@ -106,14 +88,6 @@ final class DMASpace: DMAAddressSpace, @unchecked Sendable {
             case .denied(let at, _): throw refuse(DMAFault(iova: at, access: access, reason: .notPermitted))
             }
         }
-    }
-
-    /// The memory of a piece.
-    @inline(__always)
-    private static func window(_ piece: IOVAPiece) -> MemoryWindow {
-        // SAFETY: the owner checked this memory when it was mapped, and whoever mapped it keeps it until it is
-        // unmapped; a piece is never longer than what was asked for, which is an Int.
-        unsafe MemoryWindow(unsafeAddress: HostAddress(piece.backing), byteCount: Int(piece.byteCount))
     }
 }
 

@@ -3,29 +3,8 @@ import DeviceModel
 /// How long a capability is and which of its bytes a user of vfio-pci may change: Linux's own tables of what
 /// it knows (kernel.md D.6).
 enum PCICapabilityShape {
-    /// IDs of standard capabilities (PCI Code and ID Assignment).
-    enum Standard {
-        static let powerManagement: UInt8 = 0x01
-        static let agp: UInt8 = 0x02
-        static let vitalProductData: UInt8 = 0x03
-        static let msi: UInt8 = 0x05
-        static let pciX: UInt8 = 0x07
-        static let hyperTransport: UInt8 = 0x08
-        static let vendor: UInt8 = 0x09
-        static let express: UInt8 = 0x10
-        static let msix: UInt8 = 0x11
-        static let sata: UInt8 = 0x12
-        static let advancedFeatures: UInt8 = 0x13
-    }
-
-    /// IDs of extended capabilities.
-    enum Extended {
-        static let errorReporting: UInt16 = 0x01
-        static let powerBudgeting: UInt16 = 0x04
-        static let vendor: UInt16 = 0x0b
-        static let virtualization: UInt16 = 0x10
-        static let designatedVendor: UInt16 = 0x23
-    }
+    typealias Standard = PCICapabilityID.Standard
+    typealias Extended = PCICapabilityID.Extended
 
     /// The length of a standard capability in bytes; nil for one that is hidden from users.
     static func length(ofStandard id: UInt8, at offset: Int, in hardware: PCIConfiguration) -> Int? {

@@ -73,7 +73,7 @@ struct PCIEventWrites {
     }
 
     /// What a signal of an eventfd sets off.
-    func writes(of source: UInt64) -> [Write] { entries.filter { $0.source == source }.map(\.write) }
+    func writes(of source: UInt64) -> [Write] { entries.filter { $0.source == source }.map { $0.write } }
 }
 
 /// The thread that waits for a device's ioeventfds. Dropping it ends the thread and waits for it.

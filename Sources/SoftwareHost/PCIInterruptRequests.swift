@@ -115,10 +115,10 @@ extension PCIBusDriver {
         let kind = interrupts.kind
         interrupts.disable()
         switch kind {
-        case .msi: setMSIControl(enable: false, count: 1)
+        case .msi: function.setMSI(enabled: false, count: 1)
         case .msix:
             for vector in 0..<(function.msix?.vectorCount ?? 0) { function.msix?.setMask(vector, true) }
-            setMSIXControl(enable: false)
+            function.setMSIX(enabled: false)
         case .line, .none: break
         }
     }

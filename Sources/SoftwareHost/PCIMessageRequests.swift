@@ -53,9 +53,9 @@ extension PCIBusDriver {
         if kind == .msi {
             view.messageLimit = UInt8(Self.order(of: count))
             setMSIMasks()
-            setMSIControl(enable: true, count: count)
+            function.setMSI(enabled: true, count: count)
         } else {
-            setMSIXControl(enable: true)
+            function.setMSIX(enabled: true)
         }
     }
 
@@ -116,30 +116,17 @@ extension PCIBusDriver {
         configuration.write(masks, at: at, width: 4)
     }
 
-    func setMSIControl(enable: Bool, count: Int) {
-        guard view.msi != 0 else { return }
-        let old = configuration.value(at: view.msi + 2, width: 2) & ~0x71
-        let control = enable ? old | 1 | UInt32(Self.order(of: count)) << 4 : old
-        configuration.write(control, at: view.msi + 2, width: 2)
-    }
-
-    func setMSIXControl(enable: Bool) {
-        guard view.msix != 0 else { return }
-        let old = configuration.value(at: view.msix + 2, width: 2) & ~0xc000
-        configuration.write(enable ? old | 0x8000 : old, at: view.msix + 2, width: 2)
-    }
-
     /// After a reset: the hardware gets its messages and masks again.
     func restoreMessages() {
         switch interrupts.kind {
         case .msi:
             setMSIMasks()
-            setMSIControl(enable: true, count: interrupts.vectorCount)
+            function.setMSI(enabled: true, count: interrupts.vectorCount)
         case .msix:
             for vector in 0..<interrupts.vectorCount {
                 function.msix?.setMask(vector, !interrupts.hasTrigger(vector))
             }
-            setMSIXControl(enable: true)
+            function.setMSIX(enabled: true)
         case .line, .none: break
         }
     }

@@ -10,61 +10,6 @@ enum RegionOffset {
     static let mask: UInt64 = (1 << 40) - 1
 }
 
-/// What an access to a BAR needs to know of it, precomputed.
-struct PCIBARPlan {
-    /// Its length; 0 where nothing is decoded.
-    var byteCount: UInt64 = 0
-    /// Whether it is memory: ports answer whether memory is on or off.
-    var isMemory = false
-    /// The widest access: 8 bytes for memory, 4 for ports.
-    var widest = 8
-    /// Where the MSI-X table lies, which users may neither read nor change.
-    var tableStart = UInt64.max
-    /// Where it ends.
-    var tableEnd = UInt64.max
-    /// Where the first thing lies that the model doesn't answer itself: plain memory, pending bits.
-    var specialStart = UInt64.max
-    /// Where the last one ends.
-    var specialEnd: UInt64 = 0
-
-    init() {}
-
-    init(_ index: Int, of function: PCIFunction) {
-        guard let bar = function.bars[index] else { return }
-        byteCount = bar.byteCount
-        isMemory = bar.kind != .io
-        widest = isMemory ? 8 : 4
-        if let msix = function.msix, msix.table.bar == index {
-            tableStart = msix.table.offset
-            tableEnd = tableStart + 16 * UInt64(msix.vectorCount)
-        }
-        if let msix = function.msix, msix.pending.bar == index {
-            cover(msix.pending.offset, UInt64((msix.vectorCount + 63) / 64 * 8))
-        }
-        for part in function.memories where part.bar == index {
-            cover(part.offset, UInt64(part.window.byteCount))
-        }
-    }
-
-    private mutating func cover(_ start: UInt64, _ byteCount: UInt64) {
-        specialStart = min(specialStart, start)
-        specialEnd = max(specialEnd, start + byteCount)
-    }
-
-    /// Whether an access reaches nothing but the model's registers. A unit is aligned and so never lies in
-    /// both.
-    @inline(__always)
-    func isRegister(_ position: UInt64) -> Bool { position < specialStart || position >= specialEnd }
-}
-
-/// The width of the next piece of an access: the widest aligned one, 1, 2, 4 or 8.
-@inline(__always)
-private func unit(at position: UInt64, _ left: UInt64, _ widest: Int) -> Int {
-    if widest >= 8 && left >= 8 && position % 8 == 0 { return 8 }
-    if left >= 4 && position % 4 == 0 { return 4 }
-    return left >= 2 && position % 2 == 0 ? 2 : 1
-}
-
 /// Describing, reading and writing regions (kernel.md D.3, D.4).
 extension PCIBusDriver {
     private var readWrite: UInt32 { RegionFlags([.read, .write]).rawValue }
@@ -166,7 +111,7 @@ extension PCIBusDriver {
             }
             if at < plan.tableStart { left = min(left, plan.tableStart - at) }
             guard isMemoryOn || !plan.isMemory else { throw .inputOutput }
-            let width = unit(at: at, left, plan.widest)
+            let width = plan.width(at: at, left)
             let value =
                 plan.isRegister(at)
                 ? model.readRegister(bar: index, offset: at, width: width)
@@ -191,7 +136,7 @@ extension PCIBusDriver {
             }
             if at < plan.tableStart { left = min(left, plan.tableStart - at) }
             guard isMemoryOn || !plan.isMemory else { throw .inputOutput }
-            let width = unit(at: at, left, plan.widest)
+            let width = plan.width(at: at, left)
             let value = bytes.loadUnit(width, at: Int(done))
             if plan.isRegister(at) {
                 model.writeRegister(bar: index, offset: at, width: width, value: value)
@@ -257,31 +202,4 @@ extension PCIBusDriver {
 extension PCIFunction {
     /// Whether there is an expansion ROM that begins as one must (PCI 3.0, 6.3.1.1).
     var hasROMImage: Bool { rom.count >= 2 && rom[0] == 0x55 && rom[1] == 0xaa }
-}
-
-extension MutableRawSpan {
-    /// Stores the low `width` bytes of a value.
-    @inline(__always)
-    mutating func storeUnit(_ value: UInt64, _ width: Int, at offset: Int) {
-        switch width {
-        case 1: storeBytes(of: UInt8(truncatingIfNeeded: value), toByteOffset: offset, as: UInt8.self)
-        case 2: storeBytes(of: UInt16(truncatingIfNeeded: value), toByteOffset: offset, as: UInt16.self)
-        case 4: storeBytes(of: UInt32(truncatingIfNeeded: value), toByteOffset: offset, as: UInt32.self)
-        default: storeBytes(of: value, toByteOffset: offset, as: UInt64.self)
-        }
-    }
-}
-
-extension RawSpan {
-    /// Loads `width` bytes as a number.
-    @inline(__always)
-    func loadUnit(_ width: Int, at offset: Int) -> UInt64 {
-        // SAFETY: bounds are checked by the span; any bytes are an integer.
-        switch width {
-        case 1: unsafe UInt64(unsafeLoadUnaligned(fromByteOffset: offset, as: UInt8.self))
-        case 2: unsafe UInt64(unsafeLoadUnaligned(fromByteOffset: offset, as: UInt16.self))
-        case 4: unsafe UInt64(unsafeLoadUnaligned(fromByteOffset: offset, as: UInt32.self))
-        default: unsafe unsafeLoadUnaligned(fromByteOffset: offset, as: UInt64.self)
-        }
-    }
 }

@@ -6,9 +6,9 @@ public struct Comparison: Sendable {
         public var id: String
         /// What was asked.
         public var label: String
-        /// The answer of the first run; nil if it didn't ask.
+        /// The answer of the first run.
         public var first: String?
-        /// The answer of the second run; nil if it didn't ask.
+        /// The answer of the second run.
         public var second: String?
         /// Why, where either run knows; nil for a difference that nobody explains.
         public var reason: String?
@@ -51,17 +51,16 @@ public struct Comparison: Sendable {
 
     private mutating func compare(_ first: CaseResult, _ second: CaseResult) {
         sharedCount += 1
-        let ours = first.observations.filter { $0.wanted != nil }
-        let theirs = second.observations.filter { $0.wanted != nil }
+        let theirs = Self.answers(of: second)
         var found: [Difference] = []
-        for index in 0..<max(ours.count, theirs.count) {
-            let a = index < ours.count ? ours[index] : nil
-            let b = index < theirs.count ? theirs[index] : nil
-            if let a, let b, a.label == b.label, a.got == b.got { continue }
+        for (question, ours) in Self.answers(of: first) {
+            // What only one of the two was asked depends on an answer before it, or on what the machine has.
+            guard let other = theirs.first(where: { $0.question == question })?.answer else { continue }
+            if ours.got == other.got { continue }
             found.append(
                 Difference(
-                    id: first.id, label: a?.label ?? b?.label ?? "", first: a?.got, second: b?.got,
-                    reason: a?.reason ?? b?.reason))
+                    id: first.id, label: ours.label, first: ours.got, second: other.got,
+                    reason: ours.reason ?? other.reason))
         }
         // A case that broke off says so itself.
         if first.note != second.note, found.isEmpty {
@@ -70,5 +69,18 @@ public struct Comparison: Sendable {
         }
         if found.isEmpty { sameCount += 1 }
         differences += found
+    }
+
+    /// What a case was asked and what was answered; a question that comes several times is told apart by how often
+    /// it came before.
+    private static func answers(
+        of result: CaseResult
+    ) -> [(question: String, answer: Observation)] {
+        var counts: [String: Int] = [:]
+        return result.observations.filter { $0.wanted != nil }.map { observation in
+            let count = counts[observation.label, default: 0]
+            counts[observation.label] = count + 1
+            return ("\(count) \(observation.label)", observation)
+        }
     }
 }

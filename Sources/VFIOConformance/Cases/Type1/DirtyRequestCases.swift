@@ -70,7 +70,9 @@ let dirtyRequestCases: [Case] = [
             .wrapIsInvalid)
         t.expect(bench.getDirty(0, size: bench.page, words.bitmap), .errno(.invalid), "not tracked")
         t.expect(bench.dirty(.start), .success, "START")
-        t.expect(bench.getDirty(last, size: bench.page, words.bitmap), .success, "the last page doesn't wrap")
+        t.expect(
+            bench.getDirty(last, size: bench.page, words.bitmap), .success, "the last page doesn't wrap",
+            .before(6, 18, .errno(.invalid), "6.18 takes ranges that end with the address space"))
     },
     Case("B.7", "GET_BITMAP wants whole pages of the smallest size") { t in
         let bench = try t.bench()

@@ -8,7 +8,7 @@ import LinuxSystem
 ///
 /// As in Linux the watcher holds no descriptor of the eventfd: when the user closes it for good, the watcher is
 /// detached from it, and another one may take its place (``isAttached``).
-final class PCIUnmaskWatcher: Sendable {
+package final class PCIUnmaskWatcher: Sendable {
     private final class Channel: Sendable {
         let number: Int32
         /// Tells the eventfd from others that the same number may stand for later.
@@ -64,7 +64,7 @@ final class PCIUnmaskWatcher: Sendable {
     private let thread: WorkerThread
 
     /// - Throws: `EBADF`, `EINVAL` for what isn't an eventfd; `EMFILE`, `EAGAIN` where resources are lacking.
-    init(_ number: Int32, _ interrupts: PCIInterrupts) throws(Errno) {
+    package init(_ number: Int32, _ interrupts: PCIInterrupts) throws(Errno) {
         let channel = try Channel(number)
         self.channel = channel
         thread = try WorkerThread {
@@ -81,5 +81,5 @@ final class PCIUnmaskWatcher: Sendable {
     deinit { channel.stop.signal() }
 
     /// Whether the eventfd still exists: somebody has it open.
-    var isAttached: Bool { channel.poller.watchedCount != 1 }
+    package var isAttached: Bool { channel.poller.watchedCount != 1 }
 }

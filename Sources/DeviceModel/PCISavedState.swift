@@ -1,8 +1,6 @@
-import DeviceModel
-
 /// The registers of configuration space that a reset loses and that a kernel puts back: addresses, COMMAND and
 /// the controls of the capabilities that it knows.
-struct PCISavedState {
+package struct PCISavedState {
     private var header: InlineArray<16, UInt32> = .init(repeating: 0)
     /// Places and values of 16-bit controls.
     private var controls: [(at: Int, value: UInt32)] = []
@@ -10,9 +8,9 @@ struct PCISavedState {
     private var masks: [(at: Int, value: UInt32)] = []
 
     /// Reads them from the hardware.
-    init(_ hardware: PCIConfiguration) {
+    package init(_ hardware: PCIConfiguration) {
         for index in 0..<16 { header[index] = hardware.value(at: 4 * index, width: 4) }
-        if let express = hardware.capability(PCICapabilityShape.Standard.express) {
+        if let express = hardware.capability(PCICapabilityID.Standard.express) {
             // Device, Link, Device 2 and Link 2 Control.
             for offset in [0x08, 0x10, 0x28, 0x30] {
                 let at = express + offset
@@ -20,10 +18,10 @@ struct PCISavedState {
                 controls.append((at, hardware.value(at: at, width: 2)))
             }
         }
-        if let pciX = hardware.capability(PCICapabilityShape.Standard.pciX) {
+        if let pciX = hardware.capability(PCICapabilityID.Standard.pciX) {
             controls.append((pciX + 2, hardware.value(at: pciX + 2, width: 2)))
         }
-        if let virtualization = hardware.extendedCapability(PCICapabilityShape.Extended.virtualization) {
+        if let virtualization = hardware.extendedCapability(PCICapabilityID.Extended.virtualization) {
             typealias Register = PCIFunction.VirtualizationRegister
             for index in 0..<6 {
                 let at = virtualization + Register.bar0 + 4 * index
@@ -35,7 +33,7 @@ struct PCISavedState {
                     (virtualization + offset, hardware.value(at: virtualization + offset, width: 2)))
             }
         }
-        if let errors = hardware.extendedCapability(PCICapabilityShape.Extended.errorReporting) {
+        if let errors = hardware.extendedCapability(PCICapabilityID.Extended.errorReporting) {
             // Uncorrectable mask and severity, correctable mask, control.
             for offset in [0x08, 0x0c, 0x14, 0x18] {
                 masks.append((errors + offset, hardware.value(at: errors + offset, width: 4)))
@@ -44,7 +42,7 @@ struct PCISavedState {
     }
 
     /// Writes them back, COMMAND last.
-    func restore(to hardware: PCIConfiguration) {
+    package func restore(to hardware: PCIConfiguration) {
         for control in controls { hardware.write(control.value, at: control.at, width: 2) }
         for mask in masks { hardware.write(mask.value, at: mask.at, width: 4) }
         for index in (2..<16).reversed() { hardware.write(header[index], at: 4 * index, width: 4) }

@@ -1,14 +1,13 @@
-import DeviceModel
 import LinuxSystem
 
 /// An eventfd that an interrupt signals.
-final class PCITrigger: Sendable {
+package final class PCITrigger: Sendable {
     private let event: EventDescriptor
 
     /// - Throws: `EBADF` for a number that isn't open, `EINVAL` for one that isn't an eventfd.
-    init(_ number: Int32) throws(Errno) { event = try EventDescriptor(duplicating: number) }
+    package init(_ number: Int32) throws(Errno) { event = try EventDescriptor(duplicating: number) }
 
-    func signal() { event.signal() }
+    package func signal() { event.signal() }
 }
 
 /// What becomes of a device's interrupts: which kind is in use and which eventfds are signalled
@@ -17,13 +16,16 @@ final class PCITrigger: Sendable {
 /// One short lock guards it. It is the innermost one: nothing is called while it is held but write(2) on an
 /// eventfd, so that interrupts may be raised from any thread and from within any access, and so that no
 /// eventfd is signalled any more once it has been replaced.
-final class PCIInterrupts: @unchecked Sendable {
+package final class PCIInterrupts: @unchecked Sendable {
     // SAFETY: all state is guarded by `lock`.
 
     /// The kind of interrupt in use: one at a time.
-    enum Kind: Equatable {
+    package enum Kind: Equatable {
         case none, line, msi, msix
     }
+
+    /// Nothing is in use.
+    package init() {}
 
     private let lock = Lock()
     private var active = Kind.none
@@ -41,11 +43,11 @@ final class PCIInterrupts: @unchecked Sendable {
     private var requestTrigger: PCITrigger?
 
     /// The kind in use.
-    var kind: Kind { lock.withLock { active } }
+    package var kind: Kind { lock.withLock { active } }
 
     /// Everything off and forgotten: the last handle is gone, or the first is about to come. The level of the
     /// line is the device's and stays.
-    func clear() {
+    package func clear() {
         lock.withLock {
             active = .none
             vectors = []
@@ -58,7 +60,7 @@ final class PCIInterrupts: @unchecked Sendable {
     }
 
     /// Ends the kind in use.
-    func disable() {
+    package func disable() {
         lock.withLock {
             active = .none
             vectors = []
@@ -70,7 +72,7 @@ final class PCIInterrupts: @unchecked Sendable {
     // MARK: the line
 
     /// The device changes its interrupt line.
-    func setLine(_ high: Bool) {
+    package func setLine(_ high: Bool) {
         lock.withLock {
             isLineHigh = high
             fireLine()
@@ -89,7 +91,7 @@ final class PCIInterrupts: @unchecked Sendable {
     }
 
     /// Starts with the line, or gives it another eventfd. With none it is in use all the same.
-    func enableLine(_ trigger: PCITrigger?) {
+    package func enableLine(_ trigger: PCITrigger?) {
         lock.withLock {
             lineTrigger = trigger
             if active == .line { return }
@@ -100,12 +102,12 @@ final class PCIInterrupts: @unchecked Sendable {
     }
 
     /// Signals the line's eventfd as the device would, but masks nothing.
-    func loopLine() { lock.withLock { signalLine() } }
+    package func loopLine() { lock.withLock { signalLine() } }
 
     /// Masks the line, if it is in use.
     /// - Returns: whether that changed anything.
     @discardableResult
-    func maskLine() -> Bool {
+    package func maskLine() -> Bool {
         lock.withLock {
             guard active == .line, !isLineMasked else { return false }
             isLineMasked = true
@@ -114,7 +116,7 @@ final class PCIInterrupts: @unchecked Sendable {
     }
 
     /// Unmasks; a line that is still asserted signals again and stays masked.
-    func unmaskLine() { lock.withLock { unmask() } }
+    package func unmaskLine() { lock.withLock { unmask() } }
 
     private func unmask() {
         guard active == .line, isLineMasked, !lineIsDisabled else { return }
@@ -122,7 +124,7 @@ final class PCIInterrupts: @unchecked Sendable {
     }
 
     /// The user's own view of COMMAND's Interrupt Disable has changed.
-    func setLineDisabled(_ disabled: Bool) {
+    package func setLineDisabled(_ disabled: Bool) {
         lock.withLock {
             guard disabled != lineIsDisabled else { return }
             lineIsDisabled = disabled
@@ -134,7 +136,7 @@ final class PCIInterrupts: @unchecked Sendable {
     // MARK: messages
 
     /// The device sends a message.
-    func deliver(_ message: MessageKind, vector: Int) {
+    package func deliver(_ message: MessageKind, vector: Int) {
         lock.withLock {
             guard active == (message == .msi ? .msi : .msix), vector >= 0, vector < vectors.count else {
                 return
@@ -150,7 +152,7 @@ final class PCIInterrupts: @unchecked Sendable {
     private static func bit(_ vector: Int) -> UInt32 { vector < 32 ? 1 << UInt32(vector) : 0 }
 
     /// Starts with messages: room for `count` vectors, none of which has an eventfd yet.
-    func enableMessages(_ kind: Kind, count: Int) {
+    package func enableMessages(_ kind: Kind, count: Int) {
         lock.withLock {
             active = kind
             vectors = [PCITrigger?](repeating: nil, count: count)
@@ -160,15 +162,15 @@ final class PCIInterrupts: @unchecked Sendable {
     }
 
     /// How many vectors there is room for.
-    var vectorCount: Int { lock.withLock { vectors.count } }
+    package var vectorCount: Int { lock.withLock { vectors.count } }
 
     /// Whether a vector has an eventfd.
-    func hasTrigger(_ vector: Int) -> Bool {
+    package func hasTrigger(_ vector: Int) -> Bool {
         lock.withLock { vector < vectors.count && vectors[vector] != nil }
     }
 
     /// Gives a vector an eventfd, or takes it away.
-    func setTrigger(_ trigger: PCITrigger?, vector: Int) {
+    package func setTrigger(_ trigger: PCITrigger?, vector: Int) {
         lock.withLock {
             guard vector < vectors.count else { return }
             vectors[vector] = trigger
@@ -180,12 +182,14 @@ final class PCIInterrupts: @unchecked Sendable {
     }
 
     /// Signals a vector's eventfd as the device would.
-    func loop(vector: Int) { lock.withLock { if vector < vectors.count { vectors[vector]?.signal() } } }
+    package func loop(vector: Int) {
+        lock.withLock { if vector < vectors.count { vectors[vector]?.signal() } }
+    }
 
     // MARK: errors and requests
 
     /// The two interrupts that don't come from the device.
-    enum Notice {
+    package enum Notice {
         /// An uncorrectable error was reported: `VFIO_PCI_ERR_IRQ_INDEX`.
         case error
         /// The host would like to have the device back: `VFIO_PCI_REQ_IRQ_INDEX`.
@@ -193,7 +197,7 @@ final class PCIInterrupts: @unchecked Sendable {
     }
 
     /// Gives a notice its eventfd, or takes it away.
-    func setTrigger(_ trigger: PCITrigger?, for notice: Notice) {
+    package func setTrigger(_ trigger: PCITrigger?, for notice: Notice) {
         lock.withLock {
             switch notice {
             case .error: errorTrigger = trigger
@@ -205,7 +209,7 @@ final class PCIInterrupts: @unchecked Sendable {
     /// Signals a notice.
     /// - Returns: whether it has an eventfd.
     @discardableResult
-    func signal(_ notice: Notice) -> Bool {
+    package func signal(_ notice: Notice) -> Bool {
         lock.withLock {
             let trigger = notice == .error ? errorTrigger : requestTrigger
             trigger?.signal()
@@ -214,7 +218,7 @@ final class PCIInterrupts: @unchecked Sendable {
     }
 
     /// Whether a notice has an eventfd.
-    func hasTrigger(_ notice: Notice) -> Bool {
+    package func hasTrigger(_ notice: Notice) -> Bool {
         lock.withLock { (notice == .error ? errorTrigger : requestTrigger) != nil }
     }
 }

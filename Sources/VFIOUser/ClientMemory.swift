@@ -1,0 +1,239 @@
+import DeviceModel
+import IOVASpace
+import LinuxSystem
+import VFIOABI
+
+/// The memory that a client has mapped for its device: where it lies in this process, and the way to it.
+///
+/// A device reads the map under a lock that any number of its threads may hold; mapping and unmapping wait for
+/// accesses under way to end. No client is ever waited for with the lock held.
+///
+/// **Memory without a descriptor** is in the map with no permission at all, and with the client's permissions in
+/// its tag: a device that wants it is refused for now (`notLendable`). Reaching it takes messages to the client,
+/// and they may be waited for only where the client doesn't wait for us: a register write must have been answered
+/// first (``Connection`` says where).
+final class ClientMemory: @unchecked Sendable {
+    // SAFETY: everything is changed under the write lock only, and by the connection's thread alone.
+    private let lock = ReadWriteLock()
+    private var map = IOVAMap(mergingAdjacent: false)
+    /// The client's files in this process, by the number that their mapping has as its tag.
+    private var files: [GuardedMapping?] = []
+    private var freeFiles: [UInt32] = []
+    private let limit: Int
+    /// How many mappings the process had lost when lost ones were last taken out of the map.
+    private var knownLostCount: UInt64 = 0
+
+    /// The tag's bit that tells memory without a descriptor from a file's number.
+    private static let messageTag: UInt32 = 1 << 31
+
+    init(limit: Int) { self.limit = limit }
+
+    deinit { removeAll() }
+
+    /// How many mappings there are.
+    var count: Int { lock.withReadLock { map.count } }
+
+    // MARK: mapping
+
+    /// `VFIO_USER_DMA_MAP`.
+    /// - Throws: `EINVAL` for flags and ranges that make no sense and for a file that is too short; `EEXIST` where
+    ///   something is mapped already; `ENOSPC` for one mapping too many; the errno of mmap(2).
+    func map(_ request: UserDMAMap, _ descriptor: consuming Descriptor?) throws(Errno) {
+        guard request.flags.isSubset(of: .known),
+            !request.flags.isDisjoint(with: [.read, .write]),
+            let range = IOVARange(IOVA(request.address), byteCount: request.size)
+        else { throw .invalid }
+        let memory = request.flags.intersection([.mmap, .fileIO])
+        guard let descriptor else {
+            guard memory.isEmpty else { throw .invalid }
+            let tag = Self.messageTag | request.flags.rawValue & 3
+            try insert(IOVAMapping(range, backing: 0, permissions: [], tag: tag))
+            return
+        }
+        guard map.count < limit else { throw .noSpace }
+        guard !map.overlaps(range) else { throw .exists }
+        let file = try Self.mapFile(descriptor, request)
+        let permissions = IOVAPermissions(rawValue: UInt8(truncatingIfNeeded: request.flags.rawValue & 3))
+        try lock.withWriteLock { () throws(Errno) in
+            let tag = keep(file.mapping)
+            let backing = UInt64(file.address)
+            do throws(IOVAMapError) {
+                try map.map(IOVAMapping(range, backing: backing, permissions: permissions, tag: tag))
+            } catch {
+                drop(tag)
+                throw .invalid
+            }
+        }
+    }
+
+    private func insert(_ mapping: IOVAMapping) throws(Errno) {
+        guard map.count < limit else { throw .noSpace }
+        try lock.withWriteLock { () throws(Errno) in
+            do throws(IOVAMapError) {
+                try map.map(mapping)
+            } catch {
+                switch error {
+                case .overlaps: throw .exists
+                default: throw .invalid
+                }
+            }
+        }
+    }
+
+    /// Maps a client's file.
+    /// - Returns: the mapping, and the address in it where the part that was asked for begins: the mapping itself
+    ///   begins with a whole page.
+    private static func mapFile(
+        _ descriptor: borrowing Descriptor, _ request: UserDMAMap
+    ) throws(Errno) -> (mapping: GuardedMapping, address: UInt) {
+        let (end, overflow) = request.offset.addingReportingOverflow(request.size)
+        guard !overflow, end <= UInt64(Int.max) else { throw .invalid }
+        let status = try descriptor.status()
+        // What lies behind the file's end can't be touched; the client may still cut it later, hence the guard.
+        guard status.kind == .regular && end <= status.byteCount else { throw .invalid }
+        var protection: Mapping.Protection = []
+        if request.flags.contains(.read) { protection.insert(.read) }
+        if request.flags.contains(.write) { protection.formUnion([.read, .write]) }
+        // A file on huge pages is mapped in whole ones.
+        for page in [pageSize, 2 << 20, 1 << 30] {
+            let start = request.offset & ~UInt64(page - 1)
+            guard let byteCount = Int(end - start).roundedUp(toMultipleOf: page) else { throw .invalid }
+            do throws(Errno) {
+                let mapping = try GuardedMapping(
+                    sharing: descriptor.number, at: start, byteCount: byteCount, protection: protection)
+                return (mapping, mapping.window.address.rawValue &+ UInt(request.offset - start))
+            } catch .invalid where page < 1 << 30 {
+                continue
+            }
+        }
+        throw .invalid
+    }
+
+    /// Keeps a mapping and gives it a number. The write lock is held.
+    private func keep(_ mapping: GuardedMapping) -> UInt32 {
+        if let number = freeFiles.popLast() {
+            files[Int(number)] = mapping
+            return number
+        }
+        files.append(mapping)
+        return UInt32(files.count - 1)
+    }
+
+    /// Ends a mapping, if the tag is one's. The write lock is held.
+    private func drop(_ tag: UInt32) {
+        guard tag & Self.messageTag == 0 else { return }
+        files[Int(tag)] = nil
+        freeFiles.append(tag)
+    }
+
+    // MARK: unmapping
+
+    /// `VFIO_USER_DMA_UNMAP`: one mapping, or all mappings that lie wholly in a range.
+    /// - Throws: `EINVAL` for flags and ranges that make no sense and where a mapping would be cut; `ENOENT` where
+    ///   nothing is mapped; `EOPNOTSUPP` for a dirty bitmap.
+    func unmap(_ request: UserDMAUnmap) throws(Errno) {
+        if request.flags == .all {
+            guard request.address == 0, request.size == 0 else { throw .invalid }
+            removeAll()
+            return
+        }
+        guard !request.flags.contains(.getDirtyBitmap) else { throw .notSupported }
+        guard request.flags.isEmpty, let range = IOVARange(IOVA(request.address), byteCount: request.size)
+        else { throw .invalid }
+        try lock.withWriteLock { () throws(Errno) in
+            do throws(IOVAMapError) {
+                let removal = try map.unmap(in: range, cutting: .refuse) { mapping in drop(mapping.tag) }
+                if removal.mappingCount == 0 { throw IOVAMapError.notMapped(range) }
+            } catch {
+                switch error {
+                case .notMapped: throw .noSuchEntry
+                default: throw .invalid
+                }
+            }
+        }
+    }
+
+    /// Unmaps everything, as when the client has gone.
+    func removeAll() {
+        lock.withWriteLock {
+            map.removeAll()
+            files = []
+            freeFiles = []
+        }
+    }
+
+    /// Takes out of the map what clients have cut off from under it, here or at other servers in the process: what
+    /// a device finds there now is nobody's.
+    private func forgetLostFiles(_ count: UInt64) {
+        lock.withWriteLock {
+            knownLostCount = count
+            var lost: [IOVARange] = []
+            map.forEachMapping { mapping in
+                if mapping.tag & Self.messageTag == 0, files[Int(mapping.tag)]?.isLost == true {
+                    lost.append(mapping.range)
+                }
+            }
+            for range in lost {
+                if let mapping = map.removeMapping(startingAt: range.first) { drop(mapping.tag) }
+            }
+        }
+    }
+
+    // MARK: the device's accesses
+
+    func read(at iova: IOVA, into bytes: inout MutableRawSpan) throws(DMAFault) {
+        let count = bytes.byteCount
+        // SAFETY: the span's own memory, for the time of the call.
+        let target = unsafe bytes.withUnsafeMutableBytes { UInt(bitPattern: $0.baseAddress) }
+        try transfer(iova, count, .read) { (piece, offset) in
+            // SAFETY: `offset` and the piece's length lie inside the span: they add up to `count`.
+            let part = unsafe MemoryWindow(
+                unsafeAddress: HostAddress(rawValue: target &+ UInt(bitPattern: offset)),
+                byteCount: piece.byteCount)
+            part.copy(from: piece, at: 0, to: 0, byteCount: piece.byteCount)
+            return true
+        }
+    }
+
+    func write(_ bytes: RawSpan, at iova: IOVA) throws(DMAFault) {
+        let count = bytes.byteCount
+        // SAFETY: the span's own memory, for the time of the call.
+        let source = unsafe bytes.withUnsafeBytes { UInt(bitPattern: $0.baseAddress) }
+        try transfer(iova, count, .write) { (piece, offset) in
+            // SAFETY: as in `read`; the window is only read.
+            let part = unsafe MemoryWindow(
+                unsafeAddress: HostAddress(rawValue: source &+ UInt(bitPattern: offset)),
+                byteCount: piece.byteCount)
+            piece.copy(from: part, at: 0, to: 0, byteCount: piece.byteCount)
+            return true
+        }
+    }
+
+    func lend(
+        at iova: IOVA, byteCount: Int, for access: DMAAccess, _ body: (MemoryWindow) -> Bool
+    ) throws(DMAFault) {
+        try transfer(iova, byteCount, access) { (piece, _) in body(piece) }
+    }
+
+    private func transfer(
+        _ iova: IOVA, _ byteCount: Int, _ access: DMAAccess, _ body: (MemoryWindow, Int) -> Bool
+    ) throws(DMAFault) {
+        guard byteCount > 0 else { return }
+        guard let range = IOVARange(iova, byteCount: UInt64(byteCount)) else {
+            throw DMAFault(iova: iova, access: access, reason: .outOfRange)
+        }
+        let lostCount = GuardedMapping.lostCount
+        if lock.withReadLock({ knownLostCount != lostCount }) { forgetLostFiles(lostCount) }
+        do throws(IOVAFault) {
+            try lock.withReadLock { () throws(IOVAFault) in
+                try map.forEachWindow(of: range, for: access, body)
+            }
+        } catch {
+            switch error {
+            case .unmapped(let at): throw DMAFault(iova: at, access: access, reason: .notMapped)
+            case .denied(let at, []): throw DMAFault(iova: at, access: access, reason: .notLendable)
+            case .denied(let at, _): throw DMAFault(iova: at, access: access, reason: .notPermitted)
+            }
+        }
+    }
+}
