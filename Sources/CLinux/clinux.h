@@ -330,6 +330,7 @@ CLINUX long clinux_set_descriptor_limit(uint64_t soft) {
     limit.rlim_cur = soft;
     return clinux_result(setrlimit(RLIMIT_NOFILE, &limit));
 }
+CLINUX long clinux_random64(uint64_t *value) { return clinux_result(getentropy(value, sizeof *value)); }
 CLINUX long clinux_memlock_limit(uint64_t *soft, uint64_t *hard) {
     struct rlimit l;
     long r = clinux_result(getrlimit(RLIMIT_MEMLOCK, &l));

@@ -37,6 +37,13 @@ public protocol DeviceModel: AnyObject {
     /// host resets the device before the next user comes, and not necessarily now.
     func quiesce()
 
+    /// Makes one of the virtual functions that ``PCIFunction/virtualFunctions`` tells of; none unless the model
+    /// says otherwise. The host calls it for each when they are enabled, and lets go of them when they are
+    /// disabled.
+    /// - Parameter index: which one, from 0 on, below the total.
+    /// - Returns: a new model whose function is virtual; nil if it can't be made.
+    func makeVirtualFunction(index: Int) -> (any DeviceModel)?
+
     // What follows is for hosts, and answered below for every model. These are requirements and no mere extensions
     // because Embedded Swift can't call an extension's method on `any DeviceModel`: the call would end in a trap.
 
@@ -70,6 +77,9 @@ public enum ResetKind: Sendable, Equatable {
 extension DeviceModel {
     /// Nothing to end: a model that only ever acts inside a register access.
     public func quiesce() {}
+
+    /// No virtual functions.
+    public func makeVirtualFunction(index: Int) -> (any DeviceModel)? { nil }
 
     /// Asks the function first, then the model.
     public func loadBAR(_ bar: Int, offset: UInt64, width: Int) -> UInt64 {

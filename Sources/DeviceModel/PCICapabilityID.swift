@@ -20,6 +20,7 @@ package enum PCICapabilityID {
         package static let errorReporting: UInt16 = 0x01
         package static let powerBudgeting: UInt16 = 0x04
         package static let vendor: UInt16 = 0x0b
+        package static let virtualization: UInt16 = 0x10
         package static let designatedVendor: UInt16 = 0x23
     }
 }

@@ -106,6 +106,12 @@ public final class PCIFunction {
     /// The contents of the expansion ROM; empty for none.
     public private(set) var rom: [UInt8]
 
+    /// The virtual functions that it can have, if ``addVirtualFunctions(total:offset:stride:device:bars:)`` was
+    /// called.
+    public internal(set) var virtualFunctions: VirtualFunctions?
+    /// Whether it is a virtual function itself.
+    public let isVirtual: Bool
+
     /// The slot that the function sits in; set by the host.
     public private(set) var slot: (any PCISlot)?
     /// Vital Product Data; empty for none.
@@ -122,9 +128,10 @@ public final class PCIFunction {
     ///   - interruptPin: 0 for none, 1...4 for INTA...INTD.
     ///   - isExpress: whether configuration space has 4096 bytes (and a PCI Express capability is expected).
     ///   - rom: an expansion ROM image; its BAR is the next power of two, at least 2 KiB.
+    ///   - isVirtual: whether it is a virtual function: it has no interrupt line.
     public init(
         _ identity: PCIIdentity, bars: [Int: BAR], interruptPin: UInt8 = 1, isExpress: Bool = false,
-        rom: [UInt8] = []
+        rom: [UInt8] = [], isVirtual: Bool = false
     ) {
         var places: [BAR?] = [nil, nil, nil, nil, nil, nil]
         for index in 0..<6 {
@@ -136,8 +143,10 @@ public final class PCIFunction {
         self.identity = identity
         self.bars = places
         self.rom = rom
+        self.isVirtual = isVirtual
         configuration = PCIConfiguration(
-            identity: identity, bars: places, interruptPin: interruptPin, isExpress: isExpress,
+            identity: identity, bars: places, interruptPin: isVirtual ? 0 : interruptPin,
+            isExpress: isExpress,
             romByteCount: UInt64(rom.count))
         dma = DMAPort(self)
         configuration.belong(to: self)
@@ -230,6 +239,7 @@ public final class PCIFunction {
     /// Asserts or releases the interrupt line (INTx). It reaches the host unless Interrupt Disable is set,
     /// messages are enabled or the function isn't in D0.
     public func setLine(_ asserted: Bool) {
+        if isVirtual { return }
         interruptLock.withLock { lineAsserted = asserted }
         updateLine()
     }

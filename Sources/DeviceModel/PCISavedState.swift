@@ -21,6 +21,18 @@ package struct PCISavedState {
         if let pciX = hardware.capability(PCICapabilityID.Standard.pciX) {
             controls.append((pciX + 2, hardware.value(at: pciX + 2, width: 2)))
         }
+        if let virtualization = hardware.extendedCapability(PCICapabilityID.Extended.virtualization) {
+            typealias Register = PCIFunction.VirtualizationRegister
+            for index in 0..<6 {
+                let at = virtualization + Register.bar0 + 4 * index
+                masks.append((at, hardware.value(at: at, width: 4)))
+            }
+            // How many there are goes before their being enabled.
+            for offset in [Register.count, Register.control] {
+                controls.append(
+                    (virtualization + offset, hardware.value(at: virtualization + offset, width: 2)))
+            }
+        }
         if let errors = hardware.extendedCapability(PCICapabilityID.Extended.errorReporting) {
             // Uncorrectable mask and severity, correctable mask, control.
             for offset in [0x08, 0x0c, 0x14, 0x18] {

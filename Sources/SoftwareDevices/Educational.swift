@@ -103,6 +103,19 @@ public final class Educational: DeviceModel {
         function.addMSI(vectors: 1, hasMasks: false)
     }
 
+    /// The same engine behind another function, which has BAR 0 of 1 MiB.
+    init(_ function: PCIFunction, dmaMask: UInt64) {
+        self.function = function
+        self.dmaMask = dmaMask
+    }
+
+    /// Makes a virtual function: an engine of its own, as the physical function's.
+    /// - Returns: nil if the device was made without virtual functions.
+    public func makeVirtualFunction(index: Int) -> (any DeviceModel)? {
+        guard let layout = function.virtualFunctions, index >= 0 && index < layout.total else { return nil }
+        return Self.virtualFunction(of: function.identity, layout, dmaMask: dmaMask)
+    }
+
     /// Reads a register; all ones where there is none or the width is wrong.
     public func readRegister(bar: Int, offset: UInt64, width: Int) -> UInt64 {
         let ones = UInt64.max >> UInt64(64 - 8 * width)

@@ -45,15 +45,35 @@ extension Core {
     /// One at a time for each device: others who want the same wait for their turn.
     /// - Parameters:
     ///   - milliseconds: how long to wait at most; nil waits for ever.
+    ///   - isRemoval: whether the device itself goes: with its virtual functions, whoever made them.
     ///   - check: looks whether it may be done at all; with `lock` held, before anything changes.
     ///   - change: what comes then; with `lock` held, the device has no driver.
     /// - Throws: `ENODEV` for an address without a device; `ETIMEDOUT`, and nothing has changed; what the two
     ///   closures throw.
     func changeDriver(
-        ofDeviceAt address: PCIAddress, within milliseconds: Int?,
+        ofDeviceAt address: PCIAddress, within milliseconds: Int?, isRemoval: Bool = false,
         check: (MachineDevice) throws(Errno) -> Void, then change: (MachineDevice) throws(Errno) -> Void
     ) throws(Errno) {
         let deadline = milliseconds.map { Clock.moment(inMilliseconds: $0) }
+        try changeDriver(
+            ofDeviceAt: address, until: deadline, isRemoval: isRemoval, check: check, then: change)
+    }
+
+    /// The same, until a moment.
+    func changeDriver(
+        ofDeviceAt address: PCIAddress, until deadline: UInt64?, isRemoval: Bool = false,
+        check: (MachineDevice) throws(Errno) -> Void, then change: (MachineDevice) throws(Errno) -> Void
+    ) throws(Errno) {
+        try withTurn(ofDeviceAt: address, until: deadline) { (device) throws(Errno) in
+            try changeDriver(of: device, until: deadline, isRemoval, check: check, then: change)
+        }
+    }
+
+    /// Does something while nobody else changes a device's driver. `lock` must not be held, and is held inside.
+    func withTurn(
+        ofDeviceAt address: PCIAddress, until deadline: UInt64?,
+        _ body: (MachineDevice) throws(Errno) -> Void
+    ) throws(Errno) {
         lock.lock()
         defer { lock.unlock() }
         let device = try takeTurn(address, until: deadline)
@@ -61,7 +81,19 @@ extension Core {
             device.isChangingDriver = false
             changes.wakeAll()
         }
+        try body(device)
+    }
+
+    /// The same, when it is one's turn. With `lock` held, which is given back while it waits.
+    private func changeDriver(
+        of device: MachineDevice, until deadline: UInt64?, _ isRemoval: Bool,
+        check: (MachineDevice) throws(Errno) -> Void, then change: (MachineDevice) throws(Errno) -> Void
+    ) throws(Errno) {
         try check(device)
+        // A VFIO driver takes its virtual functions with it, and until then the device can still be opened.
+        if device.virtualFunctionCount > 0 && (isRemoval || device.token != nil) {
+            try disableVirtualFunctions(of: device, until: deadline)
+        }
         device.isLeaving = device.group != nil
         guard waitForRelease(of: device, until: deadline) else {
             device.isLeaving = false

@@ -113,6 +113,9 @@ final class Core: @unchecked Sendable {
             return
         }
         guard let model = device.model else { throw .noDevice }
+        // Somebody else has made them, and nobody knows what they are used for.
+        if device.virtualFunctionCount > 0 { throw .busy }
+        let token = model.function.virtualFunctions == nil ? nil : try VirtualFunctionToken.random()
         let home: MachineGroup
         if let group = device.machineGroup {
             home = group
@@ -129,6 +132,7 @@ final class Core: @unchecked Sendable {
         }
         device.driver = driver
         device.bus = bus
+        device.token = token
         let group = groups.first { $0.home === home } ?? newGroup(home)
         group.devices.append(device)
         device.group = group
@@ -139,6 +143,7 @@ final class Core: @unchecked Sendable {
     /// Takes a device from its driver. With `lock` held; the device isn't open.
     func remove(_ device: MachineDevice) {
         device.driver = nil
+        device.token = nil
         device.node = nil
         device.isLeaving = false
         device.bus?.attach(to: nil)
@@ -164,7 +169,7 @@ final class Core: @unchecked Sendable {
         return group
     }
 
-    private func unusedGroupNumber() -> Int { Self.lowestUnused(iommuGroups.map { $0.number }) }
+    func unusedGroupNumber() -> Int { Self.lowestUnused(iommuGroups.map { $0.number }) }
 
     private func unusedNode() -> Int { Self.lowestUnused(devices.compactMap { $0.node }) }
 

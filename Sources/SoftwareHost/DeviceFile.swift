@@ -102,6 +102,9 @@ final class DeviceFile: FileObject {
         if header.flags.contains(.get) { operation.insert(.get) }
         if header.flags.contains(.set) { operation.insert(.set) }
         guard isProbe || operation != [.get, .set] else { throw .invalid }
+        if header.flags.feature == .pciVFToken {
+            return try setToken(operation, isProbe: isProbe, payload: address + 8, room: header.argsz - 8)
+        }
         return try bus.feature(
             UInt32(header.flags.feature.rawValue), operation, isProbe: isProbe, payload: address + 8,
             room: header.argsz - 8)

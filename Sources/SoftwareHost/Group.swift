@@ -14,6 +14,15 @@ final class MachineDevice {
     var driver: DriverRecord?
     /// What an administrator decided about its resets.
     let resetPolicy = PCIResetPolicy()
+    /// Where the function sits that it is a virtual function of.
+    let physicalFunction: PCIAddress?
+    /// How many virtual functions are enabled (`sriov_numvfs`).
+    var virtualFunctionCount = 0
+    /// What users of its virtual functions have to show; only while a VFIO driver has a device that can have
+    /// some.
+    var token: VirtualFunctionToken?
+    /// The only driver that may have it (`driver_override`), if that is restricted.
+    var driverOverride: String?
     /// The driver's side of the device, while that is a VFIO driver.
     var bus: (any BusDriver)?
     /// The group that it is registered with, while its driver is a VFIO driver.
@@ -43,8 +52,10 @@ final class MachineDevice {
 
     init(
         _ address: PCIAddress, _ model: (any DeviceModel)?, _ identity: PCIIdentity, _ group: MachineGroup?,
-        _ faults: DeviceFaults, dmaClient: (any EmulatedDMAClient)? = nil
+        _ faults: DeviceFaults, dmaClient: (any EmulatedDMAClient)? = nil,
+        physicalFunction: PCIAddress? = nil
     ) {
+        self.physicalFunction = physicalFunction
         self.faults = faults
         self.dmaClient = dmaClient
         self.address = address

@@ -141,7 +141,10 @@ final class GroupFile: FileObject {
         let (device, bus) = try core.lock.withLock {
             () throws(Errno) -> (MachineDevice, any BusDriver) in
             for device in group.devices where !device.isLeaving && device.faults.presence != .vanished {
-                guard let bus = device.bus, try DeviceName.matches(name, device) else { continue }
+                guard let bus = device.bus, let match = try DeviceName.match(name, device.name) else {
+                    continue
+                }
+                try core.admit(match.token, to: device)
                 // Keeps the driver from being unbound until there is a file, or an error.
                 device.fileCount += 1
                 return (device, bus)

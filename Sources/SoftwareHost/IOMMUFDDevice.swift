@@ -150,11 +150,9 @@ extension DeviceFile {
         guard let group = device.group else { throw .noDevice }
         if group.openedFile != nil { throw .busy }
         if hasAccess { throw .invalid }
-        guard request.flags.contains(.token) else { return }
-        _ = try UserMemory.load(UInt64(0), from: HostAddress(request.tokenUUID))
-        _ = try UserMemory.load(UInt64(0), from: HostAddress(request.tokenUUID) + 8)
-        // No device here is a virtual function or has any: those with neither take no token.
-        throw .invalid
+        var token: VirtualFunctionToken?
+        if request.flags.contains(.token) { token = try .load(from: HostAddress(request.tokenUUID)) }
+        try core.admit(token, to: device)
     }
 
     /// Everything about binding except opening the device. With `Core.lock` held. The hold on the iommufd goes

@@ -33,13 +33,16 @@ extension Core {
     /// What sysfs would tell. With `lock` held.
     var inventory: Inventory {
         let records = devices.map { device in
-            DeviceRecord(
+            var record = DeviceRecord(
                 address: device.address, vendor: device.identity.vendor, device: device.identity.device,
                 subsystemVendor: device.identity.subsystemVendor, subsystem: device.identity.subsystem,
                 classCode: device.identity.classCode, revision: device.identity.revision,
                 driver: device.isLeaving ? nil : device.driver, group: device.machineGroup?.number,
                 isUnprotected: device.machineGroup?.isUnprotected ?? false,
                 deviceNode: device.isLeaving ? nil : device.node)
+            record.driverOverride = device.driverOverride
+            record.physicalFunction = device.physicalFunction
+            return record
         }
         let groups = iommuGroups.map { group in
             var record = GroupRecord(

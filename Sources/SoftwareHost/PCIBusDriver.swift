@@ -15,7 +15,7 @@ import VFIOHost
 /// **Where it differs from Linux.** A BAR can be mapped only where the model declares plain memory: a
 /// register whose accesses have effects can't be mapped into the process that carries them out. So a BAR
 /// that is memory in parts is described with `VFIO_REGION_INFO_CAP_SPARSE_MMAP`, which Linux's own vfio-pci
-/// doesn't use. Virtual functions, VGA, device-specific regions and DMA-BUFs don't exist here.
+/// doesn't use. VGA, device-specific regions and DMA-BUFs don't exist here.
 final class PCIBusDriver: BusDriver, @unchecked Sendable {
     // SAFETY: everything that changes is guarded by `lock`, or guards itself.
 
@@ -80,6 +80,8 @@ final class PCIBusDriver: BusDriver, @unchecked Sendable {
     var eventWrites = PCIEventWrites()
     /// What an administrator decided about resets; the device's, and shared with whoever drives it next.
     var resetPolicy = PCIResetPolicy()
+    /// How many virtual functions the function has: it stays awake as long as there are any.
+    var virtualFunctionCount = 0
     /// How many requests are being answered.
     var useCount = 0
     /// How many interrupt vectors the platform grants; nil for all that a device has.
@@ -171,6 +173,7 @@ final class PCIBusDriver: BusDriver, @unchecked Sendable {
         setHardwareCommand(set: 0, clear: Command.interruptDisable)
         interrupts.clear()
         view = PCIConfigurationView(configuration)
+        if function.isVirtual { view.becomeVirtualFunction() }
         lowPower = PCILowPower()
         for index in 0..<6 {
             view.set(

@@ -51,7 +51,7 @@ enum PCICapabilityShape {
             let bits = Int((control >> 8) & 0xff)
             return 8 + ((bits == 0 ? 256 : bits) + 31) / 32 * 4
         case 0x0e, 0x0f, 0x18: return 8  // ARI, ATS, LTR
-        case 0x10: return 64  // SR-IOV
+        case Extended.virtualization: return 64
         case 0x12: return 48  // multicast
         case 0x13: return 16  // page requests
         case 0x15: return 4 + 8 * max(1, min(6, Int((dword(8) >> 5) & 7)))  // resizable BARs

@@ -128,6 +128,15 @@ struct PCIConfigurationView {
         allow(Register.interruptPin, 1, virtual: ~0, writable: 0)
     }
 
+    /// A virtual function has no Memory Space Enable of its own: the user's is kept here, and set at first.
+    mutating func becomeVirtualFunction() {
+        typealias Register = PCIConfiguration.Register
+        let memory = UInt32(PCIConfiguration.Command.memory)
+        let mask = virtualMask(at: Register.command, width: 2) | memory
+        allow(Register.command, 2, virtual: mask, writable: ~0)
+        set(value(at: Register.command, width: 2) | memory, at: Register.command, width: 2)
+    }
+
     private mutating func layOutStandardCapabilities(_ hardware: PCIConfiguration) {
         typealias Register = PCIConfiguration.Register
         guard bytes[Register.status] & 0x10 != 0 else { return }

@@ -75,7 +75,7 @@ extension PCIBusDriver {
     /// Sends a device that nobody uses to sleep.
     @inline(never)
     func fallAsleep() {
-        guard lowPower.isAllowed, !lowPower.isAsleep, useCount == 0 else { return }
+        guard lowPower.isAllowed, !lowPower.isAsleep, useCount == 0, virtualFunctionCount == 0 else { return }
         // A user's own D3hot ends here: what wakes up later is in D0.
         setPowerState(0)
         lowPower.hasMaskedLine = interrupts.maskLine()

@@ -51,6 +51,8 @@ extension PCIBusDriver {
         guard let at = configuration.capability(PCICapabilityShape.Standard.powerManagement) else { return }
         let control = configuration.value(at: at + 4, width: 2)
         guard control & 3 != state else { return }
+        // No function sleeps deeper than those that depend on it.
+        guard state == 0 || virtualFunctionCount == 0 else { return }
         if state == 3 {
             savedForWake = PCISavedState(configuration)
             showMappings(false)

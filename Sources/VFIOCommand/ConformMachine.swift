@@ -25,6 +25,8 @@ enum ConformMachine {
                     PCIDevice(Educational(), at: "0000:02:01.0")
                     PCIDevice(Educational(), at: "0000:02:02.0", driver: nil)
                 }
+                // One that can have virtual functions.
+                IOMMUGroup(6) { PCIDevice(Educational(virtualFunctions: 4), at: "0000:03:00.0") }
                 // In the place of a mediated device, which has no address on any bus.
                 IOMMUGroup(90, isEmulated: true) { PCIDevice(Educational(), at: "00fe:00:00.0") }
             }
@@ -34,6 +36,7 @@ enum ConformMachine {
         machine.parameters.enableUnsafeNoIOMMUMode = true
         machine.ungroupedDevices = [
             PCIDevice(disk, at: "0000:00:03.0"), PCIDevice(Educational(), at: "0000:00:04.0"),
+            PCIDevice(Educational(virtualFunctions: 4), at: "0000:03:00.0"),
         ]
         return machine
     }

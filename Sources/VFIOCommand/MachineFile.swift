@@ -19,7 +19,7 @@ import VFIOHost
 /// ```
 ///
 /// What "faults" may say is told by `FaultRule.init(_:)` and `vfio list --help`; "seed" is what chance is drawn from
-/// there. All keys but "address" and "model" of a device and "number" of a group may be left out.
+/// there. An "edu" with "virtualFunctions" (1 to 256) is one on PCI Express that can have so many. All keys but "address" and "model" of a device and "number" of a group may be left out.
 enum MachineFile {
     /// Reads a file and makes the devices in it. Paths in it count from the file's own folder.
     static func read(_ path: String) throws(CommandFailure) -> MachineDescription {
@@ -189,13 +189,21 @@ enum MachineFile {
             keys: [
                 "address", "model", "driver", "image", "readOnly", "size", "blockSize", "serial", "vendor",
                 "device",
-                "class",
+                "class", "virtualFunctions",
             ])
         let address = try object.requiredText("address")
         let model: any DeviceModel
         switch try object.requiredText("model") {
         case "nvme": model = try disk(object, folder)
-        case "edu": model = Educational()
+        case "edu":
+            guard let count = try object.size("virtualFunctions") else {
+                model = Educational()
+                break
+            }
+            guard count >= 1 && count <= 256 else {
+                throw object.problem("virtualFunctions", "must be 1 to 256")
+            }
+            model = Educational(virtualFunctions: Int(count))
         case "bystander":
             let identity = PCIIdentity(
                 vendor: UInt16(try number(object, "vendor", object.requiredSize("vendor"), below: 1 << 16)),

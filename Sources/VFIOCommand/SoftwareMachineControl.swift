@@ -75,7 +75,7 @@ final class SoftwareMachineControl: MachineControl {
     func reset(_ device: PCIAddress) throws(Errno) { try host.reset(device) }
 
     func setVirtualFunctionCount(_ count: Int, of device: PCIAddress) throws(Errno) {
-        throw .notSupported
+        try host.setVirtualFunctionCount(count, of: device)
     }
 
     /// The machine's own emulated group, if it has one.

@@ -1,2 +1,2 @@
-/// A.1, A.8, D.9 and D.13: device sets, hot reset, virtual functions and their tokens.
-let topologyCases: [Case] = []
+/// A.8, D.11 and D.13: virtual functions and their tokens.
+let topologyCases: [Case] = tokenCases + virtualFunctionCases
