@@ -31,6 +31,8 @@ for device in "$nvme" "$edu"; do
     check "$device has a group node" test -c "/dev/vfio/$(group_of "$device")"
 done
 
+# The ways in that the command knows.
+routes=
 for mode in "$@"; do
     case $mode in
         group) ;;
@@ -53,8 +55,10 @@ for mode in "$@"; do
     report "the probe of locked memory by $mode" KernelLabProbe "$edu" --route "$mode" --memlock
     command_cases "$mode"
     conform "$mode"
+    routes="$routes $mode"
 done
-command_errors "$@"
+# shellcheck disable=SC2086 # the ways in are separate words
+command_errors $routes
 disk_hash
 
 finish
