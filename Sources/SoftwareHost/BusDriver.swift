@@ -25,7 +25,7 @@ protocol BusDriver: AnyObject {
     var pci: PCIBusDriver? { get }
 
     /// A request that the core doesn't answer itself. The core answers `VFIO_DEVICE_GET_REGION_INFO`'s copying
-    /// (through ``regionInfo(index:)``), `VFIO_DEVICE_FEATURE`'s framework, BIND, ATTACH and DETACH.
+    /// (through ``regionInfo(index:)``), `VFIO_DEVICE_FEATURE`'s framework, BIND, ATTACH, DETACH and hot resets.
     /// - Throws: `ENOTTY` for unknown requests.
     func control(_ request: UInt32, _ argument: UInt) throws(Errno) -> Int32
 

@@ -7,15 +7,16 @@ import VFIOHost
 ///
 /// **Locks**, in the order in which they may be taken (kernel.md K.1). Whoever waits for a device to be released
 /// holds none of them (`changes`, in Binding.swift).
-/// 1. a device's `openLock`: its first opening and last closing (Linux's device set lock);
+/// 1. a device's `openLock`, which it shares with those that are reset with it: first opening, last closing and
+///    hot reset (Linux's device set lock);
 /// 2. `lock`: everything about who belongs to whom: groups, containers, ownership, counts (Linux's group and
 ///    container locks, as one: these events are rare);
 /// 3. the lock of a type1 or an IOAS: one change of mappings at a time;
 /// 4. inside those, for moments: handle table, lock of the map, account of locked memory, counts of faults,
 ///    rules of faults on demand.
 ///
-/// A model is called with none of them held, except the `openLock` of its own device while that is opened or
-/// closed: whoever opens it a second time must wait for the first.
+/// A model is called with none of them held, except the `openLock` of its own device while that is opened, closed
+/// or reset with its bus: whoever opens it a second time must wait for the first.
 final class Core: @unchecked Sendable {
     // SAFETY: everything that changes is changed with `lock` held.
     let lock = Lock()
@@ -37,6 +38,8 @@ final class Core: @unchecked Sendable {
     private let makeBusDriver: BusDriverMaker
     /// In the order of the description.
     var devices: [MachineDevice] = []
+    /// Those with functions on them.
+    var buses: [PCIBus] = []
     var iommuGroups: [MachineGroup] = []
     /// VFIO's groups: those with a device that is bound to a VFIO driver.
     private(set) var groups: [Group] = []
@@ -94,7 +97,7 @@ final class Core: @unchecked Sendable {
         guard let address = device.address else { return }
         let state = MachineDevice(
             address, device.model, device.identity, group, DeviceFaults(injector, address),
-            dmaClient: device.dmaClient)
+            on: enterBus(of: address), dmaClient: device.dmaClient)
         devices.append(state)
         group?.members.append(state)
         if let driver = device.driver { drivers.append((state, driver)) }
@@ -126,6 +129,7 @@ final class Core: @unchecked Sendable {
         }
         let bus = try makeBusDriver(model, device.address, device.faults)
         bus.pci?.resetPolicy = device.resetPolicy
+        bus.pci?.pciBus = device.pciBus
         if device.machineGroup == nil {
             device.machineGroup = home
             iommuGroups.append(home)

@@ -51,6 +51,7 @@ final class DeviceFile: FileObject {
                 if isLast {
                     device.faults.forgetDelayed()
                     bus.closeDevice()
+                    core.resetUnusedBus(of: device)
                     device.endEmulatedDMA()
                 }
                 core.lock.withLock {
@@ -87,6 +88,8 @@ final class DeviceFile: FileObject {
         case .deviceDetachIOMMUFD where group == nil: try detach(address)
         case .deviceFeature: return try feature(address)
         case .deviceGetRegionInfo: try getRegionInfo(address)
+        case .deviceGetPCIHotResetInfo where bus.pci != nil: return try describeHotReset(address)
+        case .devicePCIHotReset where bus.pci != nil: return try hotReset(address)
         default: return try bus.control(UInt32(truncatingIfNeeded: request.rawValue), argument)
         }
         return 0

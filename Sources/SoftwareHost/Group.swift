@@ -29,8 +29,11 @@ final class MachineDevice {
     var group: Group?
     /// The number of `/dev/vfio/devices/vfio<number>`.
     var node: Int?
-    /// Serialises first opening and last closing. Comes before `Core.lock`.
-    let openLock = Lock()
+    /// The bus that it sits on.
+    let pciBus: PCIBus
+    /// Serialises first opening, last closing and resets with the bus; the bus's own for those that are reset with
+    /// it. Comes before `Core.lock`.
+    let openLock: Lock
     /// How many files with access granted there are.
     var openCount = 0
     /// How many files there are; each keeps the driver from being unbound.
@@ -52,10 +55,12 @@ final class MachineDevice {
 
     init(
         _ address: PCIAddress, _ model: (any DeviceModel)?, _ identity: PCIIdentity, _ group: MachineGroup?,
-        _ faults: DeviceFaults, dmaClient: (any EmulatedDMAClient)? = nil,
+        _ faults: DeviceFaults, on pciBus: PCIBus, dmaClient: (any EmulatedDMAClient)? = nil,
         physicalFunction: PCIAddress? = nil
     ) {
         self.physicalFunction = physicalFunction
+        self.pciBus = pciBus
+        openLock = pciBus.isResettable && physicalFunction == nil ? pciBus.openLock : Lock()
         self.faults = faults
         self.dmaClient = dmaClient
         self.address = address

@@ -62,6 +62,7 @@ extension Core {
     /// Forgets a device that has no driver. With `lock` held.
     func discard(_ device: MachineDevice) {
         devices.removeAll { $0 === device }
+        leaveBus(device)
         guard let home = device.machineGroup else { return }
         device.machineGroup = nil
         home.members.removeAll { $0 === device }

@@ -16,7 +16,7 @@ final class IOMMUFDDevice {
     let iommufd: IOMMUFD
     let device: MachineDevice
     private let group: MachineGroup
-    private var id: UInt32 = 0
+    private(set) var id: UInt32 = 0
     private var table: PageTable?
 
     /// Binds a device: it gets an id, and its DMA belongs to the iommufd.

@@ -29,8 +29,10 @@ final class PCIBusDriver: BusDriver, @unchecked Sendable {
     let address: PCIAddress
     /// The bus addresses of its BARs.
     let assigned: PCIAssignedAddresses
-    /// Whether the function is alone on a bus below a bridge, which can then be reset as a whole.
-    let isAloneOnBus: Bool
+    /// The bus that it sits on; a root bus, which can't be reset, until the core says otherwise.
+    var pciBus = PCIBus()
+    /// Whether the function is alone on a bus below a bridge, which can then be reset for it.
+    var isAloneOnBus: Bool { pciBus.isResettable && pciBus.functionCount == 1 }
     /// Whether MSI-X vectors may be added while others are in use.
     let hasDynamicVectors: Bool
     /// What becomes of its interrupts.
@@ -63,9 +65,11 @@ final class PCIBusDriver: BusDriver, @unchecked Sendable {
     /// The empty file that stands in for memory that is off; made when first needed.
     var nothing: Int32 = -1
     /// Whether the function sits in this driver's slot.
-    private var isInSlot = true
+    private(set) var isInSlot = true
     /// Whether a function reset worked when the device was opened.
     var canReset = false
+    /// Whether what a user left in the device is still there, since it has no reset of its own.
+    var needsReset = false
     /// What a close restores.
     var baseline: PCISavedState?
     /// What leaving D3hot restores.
@@ -92,18 +96,15 @@ final class PCIBusDriver: BusDriver, @unchecked Sendable {
     /// Takes over a device and gives it bus addresses, as firmware would.
     /// - Parameters:
     ///   - address: where it sits.
-    ///   - isAloneOnBus: whether it is the only function on a bus below a bridge: that bus can be reset for a
-    ///     function that has no reset of its own. On the root bus, the default, it can't.
     ///   - hasDynamicVectors: whether MSI-X vectors can be added while others are in use (Linux 6.6 and later
     ///     on machines with per-device MSI domains).
     ///   - faults: what goes wrong between the device and the rest.
     init(
-        model: any DeviceModel, address: PCIAddress, isAloneOnBus: Bool = false,
-        hasDynamicVectors: Bool = true, faults: DeviceFaults = DeviceFaults()
+        model: any DeviceModel, address: PCIAddress, hasDynamicVectors: Bool = true,
+        faults: DeviceFaults = DeviceFaults()
     ) {
         self.model = model
         self.address = address
-        self.isAloneOnBus = isAloneOnBus
         self.hasDynamicVectors = hasDynamicVectors
         function = model.function
         configuration = function.configuration
@@ -202,9 +203,8 @@ final class PCIBusDriver: BusDriver, @unchecked Sendable {
         model.quiesce()
         setPowerState(0)
         if let baseline { restore(baseline) }
-        var needsReset = true
+        needsReset = true
         if canReset { needsReset = (try? tryReset()) == nil }
-        if needsReset && isAloneOnBus { reset(by: .bus) }
         if let baseline { restore(baseline) }
         setHardwareCommand(set: 0, clear: PCIConfiguration.Command.busMaster)
         baseline = nil
@@ -250,8 +250,6 @@ final class PCIBusDriver: BusDriver, @unchecked Sendable {
         case .deviceGetIRQInfo: return try describeInterrupt(argument)
         case .deviceSetIRQs: return try setInterrupts(argument)
         case .deviceReset: return try resetOnRequest()
-        case .deviceGetPCIHotResetInfo: return try describeHotReset(argument)
-        case .devicePCIHotReset: return try hotReset(argument)
         case .deviceIOEventFD: return try setEventWrite(argument)
         default: throw .noSuchRequest
         }

@@ -77,21 +77,4 @@ extension PCIBusDriver {
         try tryReset()
         return 0
     }
-
-    /// `VFIO_DEVICE_GET_PCI_HOT_RESET_INFO`: a function on the root bus has neither slot nor bus to reset.
-    ///
-    /// Below a bridge the answer names groups and handles, which only the core knows; it answers that itself.
-    func describeHotReset(_ argument: HostAddress) throws(Errno) -> Int32 {
-        let argsz = try UserMemory.load(InlineArray<3, UInt32>(repeating: 0), from: argument)[0]
-        guard argsz >= 12 else { throw .invalid }
-        throw isAloneOnBus ? .noSuchRequest : .noDevice
-    }
-
-    /// `VFIO_DEVICE_PCI_HOT_RESET` on a handle that was opened through its group; see
-    /// ``describeHotReset(_:)``.
-    func hotReset(_ argument: HostAddress) throws(Errno) -> Int32 {
-        let words = try UserMemory.load(InlineArray<3, UInt32>(repeating: 0), from: argument)
-        guard words[0] >= 12, words[1] == 0, words[2] != 0 else { throw .invalid }
-        throw isAloneOnBus ? .noSuchRequest : .noDevice
-    }
 }

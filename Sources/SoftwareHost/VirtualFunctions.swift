@@ -83,7 +83,7 @@ extension Core {
         }
         let function = MachineDevice(
             address, model, model.function.identity, home, DeviceFaults(injector, address),
-            physicalFunction: device.address)
+            on: enterBus(of: address, isVirtual: true), physicalFunction: device.address)
         devices.append(function)
         home?.members.append(function)
         guard let driver = device.driver, driver.isVFIO else { return }

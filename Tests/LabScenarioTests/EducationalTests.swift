@@ -9,7 +9,8 @@ import VFIOHost
 /// The scenarios that the kernel lab runs on real kernels, on the software kernel.
 @Suite("An edu device on the software host")
 struct EducationalTests {
-    static let address = PCIAddress(bus: 1, device: 0, function: 0)
+    // On the root bus: a function alone on another one could be reset with it.
+    static let address = PCIAddress(bus: 0, device: 4, function: 0)
 
     func lab(_ choice: RouteChoice, _ rights: ProcessRights = ProcessRights()) throws -> Lab {
         let host = try SoftwareHost {

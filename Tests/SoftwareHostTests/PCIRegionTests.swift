@@ -310,21 +310,6 @@ struct PCIRegionTests {
         #expect(power.device.resets == [.power])
     }
 
-    @Test("A function on the root bus has no hot reset")
-    func hotReset() throws {
-        let bench = try expressBench()
-        try bench.driver.openDevice()
-        var words = InlineArray<3, UInt32>(repeating: 0)
-        #expect(errno { try bench.control(.deviceGetPCIHotResetInfo, &words) } == .invalid)
-        words[0] = 12
-        #expect(errno { try bench.control(.deviceGetPCIHotResetInfo, &words) } == .noDevice)
-        #expect(errno { try bench.control(.devicePCIHotReset, &words) } == .invalid)
-        words[2] = 1
-        #expect(errno { try bench.control(.devicePCIHotReset, &words) } == .noDevice)
-        words[1] = 1
-        #expect(errno { try bench.control(.devicePCIHotReset, &words) } == .invalid)
-    }
-
     @Test("Random reads and writes of all regions never trap")
     func fuzz() throws {
         let seed = UInt64.random(in: 0 ... .max)

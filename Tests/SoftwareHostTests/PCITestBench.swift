@@ -68,8 +68,10 @@ final class Bench {
         self.device = device
         keeps = keeping
         driver = PCIBusDriver(
-            model: device, address: PCIAddress(bus: 1, device: 2, function: 0), isAloneOnBus: isAloneOnBus,
-            hasDynamicVectors: dynamic)
+            model: device, address: PCIAddress(bus: 1, device: 2, function: 0), hasDynamicVectors: dynamic)
+        guard isAloneOnBus else { return }
+        driver.pciBus = PCIBus(number: 1, isResettable: true)
+        driver.pciBus.add()
     }
 
     // MARK: regions
