@@ -37,6 +37,14 @@ public protocol DeviceModel: AnyObject {
     /// host resets the device before the next user comes, and not necessarily now.
     func quiesce()
 
+    /// Whether registers may be read while a register write of the model is under way and waits in a DMA access:
+    /// false unless the model says otherwise. Such a read comes on the same thread, from within the access.
+    ///
+    /// Where memory is another process's, which has to be asked for it, the guest may read a register at any
+    /// moment, and that process may not answer until it has the value. A model that says true answers at once,
+    /// as hardware does; with one that says false the DMA access fails after a while.
+    var answersReadsDuringDMA: Bool { get }
+
     /// Makes one of the virtual functions that ``PCIFunction/virtualFunctions`` tells of; none unless the model
     /// says otherwise. The host calls it for each when they are enabled, and lets go of them when they are
     /// disabled.
@@ -95,6 +103,9 @@ extension DeviceModel {
 
     /// Nothing happens.
     public func writeLegacyVGA(_ address: UInt32, width: Int, value: UInt64) {}
+
+    /// One call at a time.
+    public var answersReadsDuringDMA: Bool { false }
 
     /// No virtual functions.
     public func makeVirtualFunction(index: Int) -> (any DeviceModel)? { nil }

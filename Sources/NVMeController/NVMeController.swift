@@ -102,6 +102,9 @@ public final class NVMeController: DeviceModel {
         if width == 8 { setRegister(offset + 4, UInt32(truncatingIfNeeded: value >> 32)) }
     }
 
+    /// Registers are plain values: commands under way change none of them halfway.
+    public var answersReadsDuringDMA: Bool { true }
+
     /// Puts every register into its state after power on. Blocks that were written stay.
     public func reset(_ kind: ResetKind) {
         stop()

@@ -6,10 +6,10 @@ import LinuxSystem
 ///
 /// | region | what it is |
 /// |---|---|
-/// | BAR 0 | 4 KiB of registers below 4 GiB |
+/// | BAR 0 | 16 KiB below 4 GiB: registers, but the second and third page may be mapped |
 /// | BAR 1 | 32 bytes of ports |
-/// | BAR 2 | 64 KiB of prefetchable 64-bit memory that may be mapped as a whole, with the MSI-X table at 0xe000 |
-/// | BAR 4 | 16 KiB below 4 GiB: registers, but the second and third page may be mapped |
+/// | BAR 2 | 64 KiB of prefetchable 64-bit memory that may be mapped |
+/// | BAR 4 | 16 KiB of memory below 4 GiB that may be mapped, with the MSI-X table at 0x2000 |
 /// | BAR 5 | 256 bytes of registers: less than a page |
 /// | ROM | an image of 1 KiB that begins as one must |
 ///
@@ -18,32 +18,35 @@ import LinuxSystem
 public final class RegionSampler: DeviceModel {
     /// What the Vital Product Data says: an identifier string, and the end tag.
     public static let productName = "A sample of every region"
-    /// Where the MSI-X table lies in BAR 2, for four vectors.
-    public static let tableOffset: UInt64 = 0xe000
-    /// The part of BAR 4 that may be mapped.
+    /// Where the MSI-X table lies in BAR 4, for four vectors.
+    public static let tableOffset: UInt64 = 0x2000
+    /// The part of BAR 0 that may be mapped.
     public static let sharedPart: Range<UInt64> = 0x1000..<0x3000
 
     /// The device's PCI side: 1234:11ea.
     public let function: PCIFunction
     private let file: Descriptor
     private let memory: Mapping
-    /// The registers of BARs 0, 1, 4 and 5.
+    /// The registers of BARs 0, 1 and 5.
     private var registers: [[UInt8]]
     /// The legacy frame buffer and the legacy ports; empty unless it is a VGA device.
     private var legacyMemory: [UInt8] = []
     private var legacyPorts: [UInt8] = []
 
-    private static let wholeByteCount = 64 << 10
+    /// The memory of BARs 2, 4 and 0, one behind the other.
+    private static let parts: [(bar: Int, offset: UInt64, byteCount: Int)] = [
+        (2, 0, 64 << 10), (4, 0, 16 << 10), (0, 0x1000, 0x2000),
+    ]
     private static let ports: UInt32 = 0x3b0
 
     /// Makes the device.
     /// - Parameter isVGA: whether it is a VGA device, with the legacy windows.
     /// - Throws: `ENOMEM`, `EMFILE`.
     public init(isVGA: Bool = false) throws(Errno) {
-        let shared = Int(Self.sharedPart.upperBound - Self.sharedPart.lowerBound)
-        file = try MemoryFile.create("region sampler", byteCount: UInt64(Self.wholeByteCount + shared))
-        memory = try Mapping(sharing: file.number, at: 0, byteCount: Self.wholeByteCount + shared)
-        registers = [4096, 32, 0, 0, 16384, 256].map { [UInt8](repeating: 0, count: $0) }
+        let byteCount = Self.parts.reduce(0) { $0 + $1.byteCount }
+        file = try MemoryFile.create("region sampler", byteCount: UInt64(byteCount))
+        memory = try Mapping(sharing: file.number, at: 0, byteCount: byteCount)
+        registers = [16384, 32, 0, 0, 0, 256].map { [UInt8](repeating: 0, count: $0) }
         if isVGA {
             legacyMemory = [UInt8](repeating: 0, count: 0x20000)
             legacyPorts = [UInt8](repeating: 0, count: 0x30)
@@ -52,25 +55,25 @@ public final class RegionSampler: DeviceModel {
             PCIIdentity(
                 vendor: 0x1234, device: 0x11ea, classCode: isVGA ? 0x03_0000 : 0x00_ff00, revision: 1),
             bars: [
-                0: BAR(.memory32, byteCount: 4096), 1: BAR(.io, byteCount: 32),
-                2: BAR(.memory64, byteCount: UInt64(Self.wholeByteCount), isPrefetchable: true),
+                0: BAR(.memory32, byteCount: 16384), 1: BAR(.io, byteCount: 32),
+                2: BAR(.memory64, byteCount: 64 << 10, isPrefetchable: true),
                 4: BAR(.memory32, byteCount: 16384), 5: BAR(.memory32, byteCount: 256),
             ], isExpress: true, rom: Self.romImage())
         function.addPowerManagement()
         function.addExpress()
         function.addMSIX(
-            vectors: 4, table: (bar: 2, offset: Self.tableOffset), pending: (bar: 2, offset: 0xf000))
+            vectors: 4, table: (bar: 4, offset: Self.tableOffset), pending: (bar: 4, offset: 0x3000))
         function.addVitalProductData(Self.productData())
         function.addErrorReporting()
-        function.addMemory(
-            BARMemory(
-                bar: 2, offset: 0, window: memory.window.window(at: 0, byteCount: Self.wholeByteCount),
-                descriptor: file.number))
-        function.addMemory(
-            BARMemory(
-                bar: 4, offset: Self.sharedPart.lowerBound,
-                window: memory.window.window(at: Self.wholeByteCount, byteCount: shared),
-                descriptor: file.number, fileOffset: UInt64(Self.wholeByteCount)))
+        var start = 0
+        for part in Self.parts {
+            function.addMemory(
+                BARMemory(
+                    bar: part.bar, offset: part.offset,
+                    window: memory.window.window(at: start, byteCount: part.byteCount),
+                    descriptor: file.number, fileOffset: UInt64(start)))
+            start += part.byteCount
+        }
     }
 
     /// An expansion ROM without code: the signature, its length in units of 512 bytes, and numbers.

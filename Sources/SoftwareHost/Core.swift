@@ -12,7 +12,7 @@ import VFIOHost
 /// 2. `lock`: everything about who belongs to whom: groups, containers, ownership, counts (Linux's group and
 ///    container locks, as one: these events are rare);
 /// 3. the lock of a type1 or an IOAS: one change of mappings at a time;
-/// 4. inside those, for moments: handle table, lock of the map, account of locked memory, counts of faults,
+/// 4. inside those, for moments: handle table, list of mappings, lock of the map, account of locked memory, counts of faults,
 ///    rules of faults on demand.
 ///
 /// A model is called with none of them held, except the `openLock` of its own device while that is opened, closed
@@ -21,6 +21,7 @@ final class Core: @unchecked Sendable {
     // SAFETY: everything that changes is changed with `lock` held.
     let lock = Lock()
     let files = FileTable()
+    let mappings = UserMappings()
     let iommu: IOMMU
     let process: Process
     let faults = DMAFaultLog()

@@ -61,7 +61,9 @@ import VFIOABI
     /// `VFIO_USER_DEVICE_RESET`.
     func reset() {
         let saved = PCISavedState(configuration)
+        slot.suspendCalls()
         model.performReset(.function)
+        slot.resumeCalls()
         saved.restore(to: configuration)
         restoreMessages()
     }
@@ -70,7 +72,9 @@ import VFIOABI
     /// client's interrupts stay set up.
     @inline(never)
     func perform(_ asked: ResetKind) {
+        slot.suspendCalls()
         model.performReset(asked)
+        slot.resumeCalls()
         restoreMessages()
     }
 

@@ -90,18 +90,19 @@ struct RegionKindTests {
     @Test("memory is mapped as a whole or in parts, and told so")
     func memory() throws {
         let bench = try SamplerBench()
-        let whole = try bench.driver.regionInfo(index: 2)
+        #expect(try bench.driver.regionInfo(index: 2).flags == 7)
+        let whole = try bench.driver.regionInfo(index: 4)
         #expect(whole.flags == 7 && whole.isMSIXMappable && whole.sparseAreas.isEmpty)
-        let parts = try bench.driver.regionInfo(index: 4)
+        let parts = try bench.driver.regionInfo(index: 0)
         #expect(
             parts.sparseAreas.map { $0.offset } == [0x1000] && parts.sparseAreas.map { $0.size } == [0x2000])
         let window = try bench.driver.map(
-            at: 4 << 40 | 0x1000, byteCount: 0x2000, protection: [.read, .write])
+            at: 0x1000, byteCount: 0x2000, protection: [.read, .write])
         window.store32(0x10, 0x1234_5678)
-        #expect(try bench.read(4, 0x1010, 4) == [0x78, 0x56, 0x34, 0x12])
+        #expect(try bench.read(0, 0x1010, 4) == [0x78, 0x56, 0x34, 0x12])
         bench.driver.unmap(window)
         #expect(throws: Errno.invalid) {
-            try bench.driver.map(at: 4 << 40, byteCount: 4096, protection: .read)
+            try bench.driver.map(at: 0, byteCount: 4096, protection: .read)
         }
     }
 

@@ -7,6 +7,8 @@ import VFIOUser
 /// Speaks vfio-user byte by byte, and believes nothing: what it sends and receives are bytes.
 final class RawClient {
     private let socket: UnixSocket
+    /// Memory that the server is given by messages, also while an answer is waited for; nil where it must not ask.
+    var memory: RemoteMemory?
     private var nextID: UInt16 = 0xfff0
 
     init(_ socket: consuming UnixSocket) { self.socket = socket }
@@ -71,6 +73,25 @@ final class RawClient {
         return Reply(header: header, body: body, descriptors: descriptors)
     }
 
+    /// The next reply; commands that come before it are carried out.
+    func receiveReply() throws -> Reply {
+        while true {
+            let message = try receive()
+            guard message.header.isCommand, let memory else { return message }
+            try send(memory.answer(message))
+        }
+    }
+
+    /// Carries out one command of the server.
+    func serve() throws {
+        let message = try receive()
+        guard message.header.isCommand, let memory else { throw Errno.noMessage }
+        try send(memory.answer(message))
+    }
+
+    /// Ends the connection.
+    func hangUp() { socket.shutDown() }
+
     /// Whether the server has closed the connection.
     func isClosed() -> Bool {
         do {
@@ -106,7 +127,7 @@ final class RawClient {
         let id = nextID
         try send(
             Self.message(command, body, id: id), descriptors: descriptors, pieces: pieces)
-        let reply = try receive()
+        let reply = try receiveReply()
         guard reply.header.id == id, reply.header.command == command, reply.header.isReply else {
             throw Errno.noMessage
         }
@@ -232,6 +253,8 @@ final class Rig {
     /// - Returns: how the connection ended.
     @discardableResult
     func finish() -> ConnectionEnd? {
+        // A test may still hold the client.
+        client?.hangUp()
         client = nil
         thread = nil
         return result.lock.withLock { result.end }
@@ -243,6 +266,31 @@ final class Rig {
     var connected: RawClient {
         guard let client else { fatalError("the rig was finished") }
         return client
+    }
+}
+
+/// Any device behind a server on a thread of its own, and a client that is connected to it.
+final class Served {
+    let client: RawClient
+    private var thread: WorkerThread?
+
+    deinit {
+        client.hangUp()
+        thread = nil
+    }
+
+    init(_ device: any DeviceModel, limits: Limits = Limits()) throws {
+        let server = try Server(connected: device, limits: limits)
+        var numbers: (Int32, Int32) = (-1, -1)
+        try UnixSocket.withPair { (a, b) throws(Errno) in
+            numbers.0 = try Descriptor(duplicating: a.descriptor.number).release()
+            numbers.1 = try Descriptor(duplicating: b.descriptor.number).release()
+        }
+        client = RawClient(UnixSocket(owning: Descriptor(owning: numbers.0)))
+        let number = numbers.1
+        thread = try WorkerThread {
+            _ = try? server.serve(UnixSocket(owning: Descriptor(owning: number)))
+        }
     }
 }
 
