@@ -56,6 +56,16 @@ public protocol DeviceModel: AnyObject {
     /// - Returns: a new model whose function is virtual; nil if it can't be made.
     func makeVirtualFunction(index: Int) -> (any DeviceModel)?
 
+    /// Answers a read of a legacy VGA window, which only functions of class VGA have (``PCIIdentity/isVGA``).
+    /// - Parameters:
+    ///   - address: in 0x3b0..<0x3bc or 0x3c0..<0x3e0 (ports) or in 0xa0000..<0xc0000 (the frame buffer).
+    ///   - width: 1, 2 or 4 bytes, aligned.
+    /// - Returns: the value in the low `width` bytes; all ones unless the model says otherwise.
+    func readLegacyVGA(_ address: UInt32, width: Int) -> UInt64
+
+    /// Carries out a write to a legacy VGA window; nothing happens unless the model says otherwise.
+    func writeLegacyVGA(_ address: UInt32, width: Int, value: UInt64)
+
     // What follows is for hosts, and answered below for every model. These are requirements and no mere extensions
     // because Embedded Swift can't call an extension's method on `any DeviceModel`: the call would end in a trap.
 
@@ -95,6 +105,14 @@ extension DeviceModel {
 
     /// No registers that are rung.
     public var doorbells: [DoorbellRegister] { [] }
+
+    /// Nothing answers.
+    public func readLegacyVGA(_ address: UInt32, width: Int) -> UInt64 {
+        UInt64.max >> UInt64(64 - 8 * width)
+    }
+
+    /// Nothing happens.
+    public func writeLegacyVGA(_ address: UInt32, width: Int, value: UInt64) {}
 
     /// No virtual functions.
     public func makeVirtualFunction(index: Int) -> (any DeviceModel)? { nil }

@@ -1,4 +1,5 @@
 import DeviceModel
+import LinuxSystem
 import VFIOHost
 
 /// The bus addresses that the machine's firmware gave to a function's BARs.
@@ -35,6 +36,19 @@ struct PCIAssignedAddresses: Equatable, Sendable {
             }
         }
         if function.romByteCount > 0 { rom = take(&low, function.romByteCount, below: 0x1_0000_0000) }
+    }
+
+    /// Whether a BAR has whole pages to itself: in a page that it shares with another one, a user could reach that
+    /// one too.
+    func isMappable(_ index: Int, of function: PCIFunction) -> Bool {
+        guard let bar = function.bars[index], bar.byteCount < UInt64(pageSize) else { return true }
+        let page = UInt64(pageSize)
+        guard bars[index] % page == 0 else { return false }
+        for other in 0..<6 where other != index {
+            guard let neighbour = function.bars[other], neighbour.kind != .io else { continue }
+            if bars[other] / page == bars[index] / page { return false }
+        }
+        return function.rom.isEmpty || rom / page != bars[index] / page
     }
 
     static func == (a: Self, b: Self) -> Bool {

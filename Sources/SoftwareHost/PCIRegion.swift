@@ -26,6 +26,7 @@ extension PCIBusDriver {
         case .config:
             return RegionDescription(
                 flags: readWrite, size: UInt64(configuration.byteCount), offset: offset)
+        case .vga: return try describeLegacyVGA(offset)
         default: throw .invalid
         }
     }
@@ -35,7 +36,7 @@ extension PCIBusDriver {
             return RegionDescription(flags: 0, size: 0, offset: offset)
         }
         var region = RegionDescription(flags: readWrite, size: bar.byteCount, offset: offset)
-        guard bar.kind != .io else { return region }
+        guard bar.kind != .io, assigned.isMappable(index, of: function) else { return region }
         var areas: [(offset: UInt64, size: UInt64)] = []
         for part in function.memories where part.bar == index {
             areas.append((offset: part.offset, size: UInt64(part.window.byteCount)))
@@ -65,6 +66,7 @@ extension PCIBusDriver {
         case 0...5: return try readBAR(Int(index), position, &bytes)
         case UInt64(PCIRegion.rom.rawValue): return try readROM(position, &bytes)
         case UInt64(PCIRegion.config.rawValue): return try readConfiguration(position, &bytes)
+        case UInt64(PCIRegion.vga.rawValue): return try readLegacyVGA(position, &bytes)
         default: throw .invalid
         }
     }
@@ -82,6 +84,7 @@ extension PCIBusDriver {
         switch index {
         case 0...5: return try writeBAR(Int(index), position, bytes)
         case UInt64(PCIRegion.config.rawValue): return try writeConfiguration(position, bytes)
+        case UInt64(PCIRegion.vga.rawValue): return try writeLegacyVGA(position, bytes)
         default: throw .invalid
         }
     }
