@@ -100,12 +100,6 @@ extension DeviceModel {
     /// Nothing to end: a model that only ever acts inside a register access.
     public func quiesce() {}
 
-    /// One call at a time.
-    public var answersReadsDuringDMA: Bool { false }
-
-    /// No registers that are rung.
-    public var doorbells: [DoorbellRegister] { [] }
-
     /// Nothing answers.
     public func readLegacyVGA(_ address: UInt32, width: Int) -> UInt64 {
         UInt64.max >> UInt64(64 - 8 * width)
@@ -113,6 +107,12 @@ extension DeviceModel {
 
     /// Nothing happens.
     public func writeLegacyVGA(_ address: UInt32, width: Int, value: UInt64) {}
+
+    /// One call at a time.
+    public var answersReadsDuringDMA: Bool { false }
+
+    /// No registers that are rung.
+    public var doorbells: [DoorbellRegister] { [] }
 
     /// No virtual functions.
     public func makeVirtualFunction(index: Int) -> (any DeviceModel)? { nil }
