@@ -45,6 +45,10 @@ public protocol DeviceModel: AnyObject {
     /// as hardware does; with one that says false the DMA access fails after a while.
     var answersReadsDuringDMA: Bool { get }
 
+    /// The registers whose writes may come as signals, the most important first; none unless the model says
+    /// otherwise. A host may make use of all, some or none of them, and writes come otherwise too.
+    var doorbells: [DoorbellRegister] { get }
+
     /// Makes one of the virtual functions that ``PCIFunction/virtualFunctions`` tells of; none unless the model
     /// says otherwise. The host calls it for each when they are enabled, and lets go of them when they are
     /// disabled.
@@ -106,6 +110,9 @@ extension DeviceModel {
 
     /// One call at a time.
     public var answersReadsDuringDMA: Bool { false }
+
+    /// No registers that are rung.
+    public var doorbells: [DoorbellRegister] { [] }
 
     /// No virtual functions.
     public func makeVirtualFunction(index: Int) -> (any DeviceModel)? { nil }
