@@ -169,7 +169,7 @@ run_round() {
 test_kernel() {
     local kernel=$1 script=$2 work started=$SECONDS modes rounds=(group)
     find_kernel "$kernel" || return
-    [[ $kernel != lab ]] || rounds=('group cdev compat' noiommu)
+    [[ $kernel != lab ]] || rounds=(group 'cdev compat' noiommu)
     # A folder of its own: another clone may be testing with the same cache.
     mkdir -p "$cache/runs"
     work=$(mktemp -d "$cache/runs/.$kernel.XXXXXX")
@@ -222,7 +222,7 @@ test_all() {
     local -A kernel_of=()
     shift
     outputs=$(mktemp -d)
-    # The lab kernel boots twice and takes longest, so it begins.
+    # The lab kernel boots three times and takes longest, so it begins.
     for kernel in "$@"; do [[ $kernel != lab ]] || waiting=(lab); done
     for kernel in "$@"; do [[ $kernel == lab ]] || waiting+=("$kernel"); done
     while ((${#waiting[@]} + ${#kernel_of[@]})); do
