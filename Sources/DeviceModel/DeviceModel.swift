@@ -44,6 +44,10 @@ public protocol DeviceModel: AnyObject {
     /// - Returns: a new model whose function is virtual; nil if it can't be made.
     func makeVirtualFunction(index: Int) -> (any DeviceModel)?
 
+    /// What it takes to move the device to another host, mostly the model itself; nil, unless the model says
+    /// otherwise, where that can't be done.
+    var migratable: (any MigratableDevice)? { get }
+
     // What follows is for hosts, and answered below for every model. These are requirements and no mere extensions
     // because Embedded Swift can't call an extension's method on `any DeviceModel`: the call would end in a trap.
 
@@ -80,6 +84,9 @@ extension DeviceModel {
 
     /// No virtual functions.
     public func makeVirtualFunction(index: Int) -> (any DeviceModel)? { nil }
+
+    /// Stays where it is.
+    public var migratable: (any MigratableDevice)? { nil }
 
     /// Asks the function first, then the model.
     public func loadBAR(_ bar: Int, offset: UInt64, width: Int) -> UInt64 {
