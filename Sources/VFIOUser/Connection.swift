@@ -157,10 +157,13 @@ struct Connection: ~Copyable {
         case .setIRQs(let request): try device.setInterrupts(request, payload, &descriptors)
         case .dmaMap(let request): try device.slot.memory.map(request, descriptors.takeFirst())
         case .dmaUnmap(let request):
-            try device.slot.memory.unmap(request)
-            writer.append(request)
+            try device.unmap(request, payload, &writer)
         case .deviceReset: device.reset()
-        case .regionIOFDs, .deviceFeature, .migrationDataRead, .migrationDataWrite: throw .notSupported
+        case .deviceFeature(let request): try device.carryOut(request, payload, &writer)
+        case .migrationDataRead(let request):
+            try device.readState(request, limit: client.transferByteCount, &writer)
+        case .migrationDataWrite(let request): try device.writeState(request, payload)
+        case .regionIOFDs: throw .notSupported
         }
         return -1
     }
@@ -210,6 +213,10 @@ struct Connection: ~Copyable {
         own.transferByteCount = limits.transferByteCount
         own.mappingCount = limits.mappingCount
         own.writesMultiple = true
+        // The words by which libvfio-user says that a device can be moved.
+        if device.canMove {
+            own.migration = .object([JSON.Member("pgsize", .integer(Int64(DirtyLog.granule)))])
+        }
         return own
     }
 }
