@@ -118,8 +118,8 @@ let package = Package(
         tests(
             "VFIOUserTests",
             on: [
-                "VFIOUser", "SoftwareDevices", "NVMeController", "DeviceModel", "VFIOABI", "LinuxSystem",
-                "IOVASpace",
+                "VFIOUser", "SoftwareDevices", "NVMeController", "NVMe", "DeviceModel", "VFIOABI",
+                "LinuxSystem", "IOVASpace",
             ]),
         tests("SoftwareDevicesTests", on: ["SoftwareDevices", "DeviceModel", "LinuxSystem", "IOVASpace"]),
         tests(

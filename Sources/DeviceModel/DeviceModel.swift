@@ -37,6 +37,18 @@ public protocol DeviceModel: AnyObject {
     /// host resets the device before the next user comes, and not necessarily now.
     func quiesce()
 
+    /// Whether registers may be read while a register write of the model is under way and waits in a DMA access:
+    /// false unless the model says otherwise. Such a read comes on the same thread, from within the access.
+    ///
+    /// Where memory is another process's, which has to be asked for it, the guest may read a register at any
+    /// moment, and that process may not answer until it has the value. A model that says true answers at once,
+    /// as hardware does; with one that says false the DMA access fails after a while.
+    var answersReadsDuringDMA: Bool { get }
+
+    /// The registers whose writes may come as signals, the most important first; none unless the model says
+    /// otherwise. A host may make use of all, some or none of them, and writes come otherwise too.
+    var doorbells: [DoorbellRegister] { get }
+
     /// Makes one of the virtual functions that ``PCIFunction/virtualFunctions`` tells of; none unless the model
     /// says otherwise. The host calls it for each when they are enabled, and lets go of them when they are
     /// disabled.
@@ -47,6 +59,16 @@ public protocol DeviceModel: AnyObject {
     /// What it takes to move the device to another host, mostly the model itself; nil, unless the model says
     /// otherwise, where that can't be done.
     var migratable: (any MigratableDevice)? { get }
+
+    /// Answers a read of a legacy VGA window, which only functions of class VGA have (``PCIIdentity/isVGA``).
+    /// - Parameters:
+    ///   - address: in 0x3b0..<0x3bc or 0x3c0..<0x3e0 (ports) or in 0xa0000..<0xc0000 (the frame buffer).
+    ///   - width: 1, 2 or 4 bytes, aligned.
+    /// - Returns: the value in the low `width` bytes; all ones unless the model says otherwise.
+    func readLegacyVGA(_ address: UInt32, width: Int) -> UInt64
+
+    /// Carries out a write to a legacy VGA window; nothing happens unless the model says otherwise.
+    func writeLegacyVGA(_ address: UInt32, width: Int, value: UInt64)
 
     // What follows is for hosts, and answered below for every model. These are requirements and no mere extensions
     // because Embedded Swift can't call an extension's method on `any DeviceModel`: the call would end in a trap.
@@ -81,6 +103,20 @@ public enum ResetKind: Sendable, Equatable {
 extension DeviceModel {
     /// Nothing to end: a model that only ever acts inside a register access.
     public func quiesce() {}
+
+    /// Nothing answers.
+    public func readLegacyVGA(_ address: UInt32, width: Int) -> UInt64 {
+        UInt64.max >> UInt64(64 - 8 * width)
+    }
+
+    /// Nothing happens.
+    public func writeLegacyVGA(_ address: UInt32, width: Int, value: UInt64) {}
+
+    /// One call at a time.
+    public var answersReadsDuringDMA: Bool { false }
+
+    /// No registers that are rung.
+    public var doorbells: [DoorbellRegister] { [] }
 
     /// No virtual functions.
     public func makeVirtualFunction(index: Int) -> (any DeviceModel)? { nil }

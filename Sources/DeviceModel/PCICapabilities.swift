@@ -97,6 +97,38 @@ extension PCIFunction {
         clearable[8] = 0x0f
         return configuration.addCapability(id: 0x10, body: body, writable: writable, clearable: clearable)
     }
+
+    /// Adds the Advanced Error Reporting capability (version 2), without a log of headers. Errors don't happen by
+    /// themselves.
+    /// - Returns: where the capability begins in configuration space.
+    @discardableResult
+    public func addErrorReporting() -> Int {
+        var body = [UInt8](repeating: 0, count: 0x44)
+        var writable = body
+        var clearable = body
+        // Uncorrectable: status, mask, severity. Correctable: status, mask. Bits that the specification defines.
+        for (register, bits) in [
+            (0, 0x01ff_f030), (1, 0x01ff_f030), (2, 0x01ff_f030), (3, 0x0000_f1c1), (4, 0x0000_f1c1),
+        ] as [(Int, UInt32)] {
+            for index in 0..<4 {
+                let byte = UInt8(truncatingIfNeeded: bits >> UInt32(8 * index))
+                if register == 0 || register == 3 {
+                    clearable[4 * register + index] = byte
+                } else {
+                    writable[4 * register + index] = byte
+                }
+            }
+        }
+        // Fatal unless said otherwise; advisory errors are masked; ECRC can be made and checked.
+        for (index, byte) in [0x30, 0x20, 0x46, 0x00].enumerated() { body[8 + index] = UInt8(byte) }
+        body[17] = 0x20
+        body[20] = 0xa0
+        writable[20] = 0x40
+        writable[21] = 0x01
+        return configuration.addExtendedCapability(
+            id: 0x0001, version: 2, body: body, writable: writable, clearable: clearable)
+    }
+
     /// Adds the Advanced Features capability of a conventional device: function level reset and the bit that
     /// tells of transactions under way.
     /// - Returns: where the capability begins in configuration space.

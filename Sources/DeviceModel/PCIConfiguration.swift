@@ -433,6 +433,14 @@ public final class PCIConfiguration {
         if msiOffset != 0 { function?.msi?.configurationChanged() }
     }
 
+    /// Says that there are further functions in the same place of the bus (Header Type, bit 7). For hosts.
+    public func markMultifunction() {
+        lock.withLock {
+            bytes[Register.headerType] |= 0x80
+            initial[Register.headerType] |= 0x80
+        }
+    }
+
     func belong(to function: PCIFunction) {
         // SAFETY: the function owns its configuration space and hands it out only through itself.
         link = unsafe Backlink(function)

@@ -15,6 +15,9 @@ public struct PCIIdentity: Sendable, Equatable {
     /// Revision ID.
     public var revision: UInt8
 
+    /// Whether it is a VGA controller, which answers the legacy windows besides its BARs.
+    public var isVGA: Bool { classCode >> 8 == 0x0300 }
+
     /// An identity; the subsystem is the device's own unless given.
     public init(
         vendor: UInt16, device: UInt16, subsystemVendor: UInt16? = nil, subsystem: UInt16? = nil,

@@ -114,6 +114,9 @@ public final class Educational: DeviceModel {
         self.dmaMask = dmaMask
     }
 
+    /// While a transfer is under way its command reads as started.
+    public var answersReadsDuringDMA: Bool { true }
+
     /// Makes a virtual function: an engine of its own, as the physical function's.
     /// - Returns: nil if the device was made without virtual functions.
     public func makeVirtualFunction(index: Int) -> (any DeviceModel)? {

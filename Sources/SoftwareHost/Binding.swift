@@ -31,6 +31,7 @@ extension SoftwareHost {
             guard let driver else { return }
             if let old = device.driver, driver.name.utf8.elementsEqual(old.name.utf8) { throw .busy }
             guard driver.isVFIO else { return }
+            if device.identity.isBridge { throw .invalid }
             guard device.model != nil else { throw .noDevice }
             guard device.machineGroup != nil || core.allowsUnprotectedGroups else { throw .invalid }
         } then: { (device) throws(Errno) in

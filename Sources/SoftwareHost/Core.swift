@@ -12,7 +12,7 @@ import VFIOHost
 /// 2. `lock`: everything about who belongs to whom: groups, containers, ownership, counts (Linux's group and
 ///    container locks, as one: these events are rare);
 /// 3. the lock of a type1 or an IOAS: one change of mappings at a time;
-/// 4. inside those, for moments: handle table, lock of the map, account of locked memory, counts of faults,
+/// 4. inside those, for moments: handle table, list of mappings, lock of the map, account of locked memory, counts of faults,
 ///    rules of faults on demand.
 ///
 /// A model is called with none of them held, except the `openLock` of its own device while that is opened, closed
@@ -21,6 +21,7 @@ final class Core: @unchecked Sendable {
     // SAFETY: everything that changes is changed with `lock` held.
     let lock = Lock()
     let files = FileTable()
+    let mappings = UserMappings()
     let iommu: IOMMU
     let process: Process
     let faults = DMAFaultLog()
@@ -98,9 +99,19 @@ final class Core: @unchecked Sendable {
         let state = MachineDevice(
             address, device.model, device.identity, group, DeviceFaults(injector, address),
             on: enterBus(of: address), dmaClient: device.dmaClient)
+        markMultifunction(state)
         devices.append(state)
         group?.members.append(state)
         if let driver = device.driver { drivers.append((state, driver)) }
+    }
+
+    /// Functions that share a place on a bus say so in their headers.
+    private func markMultifunction(_ new: MachineDevice) {
+        for other in devices
+        where other.pciBus === new.pciBus && other.address.device == new.address.device {
+            other.model?.function.configuration.markMultifunction()
+            new.model?.function.configuration.markMultifunction()
+        }
     }
 
     // MARK: drivers
@@ -115,6 +126,9 @@ final class Core: @unchecked Sendable {
             device.driver = driver
             return
         }
+        // A user could turn a bridge against the machine, and some devices as well.
+        if device.identity.isBridge { throw .invalid }
+        if device.identity.isDenied && !parameters.value.disableDenylist { throw .invalid }
         guard let model = device.model else { throw .noDevice }
         // Somebody else has made them, and nobody knows what they are used for.
         if device.virtualFunctionCount > 0 { throw .busy }
@@ -130,6 +144,8 @@ final class Core: @unchecked Sendable {
         let bus = try makeBusDriver(model, device.address, device.faults)
         bus.pci?.resetPolicy = device.resetPolicy
         bus.pci?.pciBus = device.pciBus
+        bus.pci?.parameters = parameters
+        bus.pci?.ignoresInterruptDisable = parameters.value.noINTxMask
         if device.machineGroup == nil {
             device.machineGroup = home
             iommuGroups.append(home)

@@ -144,7 +144,11 @@ final class IOAS: @unchecked Sendable {
     }
 
     private func pin(_ mapping: IOVAMapping) throws(Errno) -> UInt64 {
-        try core.process.pin(
+        // Unlike a container, an iommufd takes memory only: what shows a device has no pages to pin.
+        guard !core.mappings.overlap(mapping.backing, byteCount: mapping.range.byteCount) else {
+            throw .badAddress
+        }
+        return try core.process.pin(
             HostAddress(mapping.backing), byteCount: mapping.range.byteCount,
             writable: mapping.permissions.contains(.write))
     }

@@ -189,6 +189,14 @@ public struct PCIDevice {
         self.driver = driver
     }
 
+    /// A bridge between PCI buses, at an address such as "0000:00:1c.0". The kernel keeps it for itself, but other
+    /// members of its group can be used.
+    public init(bridgeAt address: String) {
+        self.init(
+            bystander: PCIIdentity(vendor: 0x1234, device: 0x000c, classCode: 0x06_0400), at: address,
+            driver: "pcieport")
+    }
+
     /// A device that is only there, at an address such as "0000:01:00.0".
     public init(bystander identity: PCIIdentity, at address: String, driver: String? = nil) {
         self.address = PCIAddress(address)

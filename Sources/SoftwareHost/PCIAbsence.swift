@@ -50,6 +50,7 @@ extension PCIBusDriver {
     /// How many bytes of a BAR or the ROM an access takes.
     /// - Throws: what it would with the device there.
     private func reachAbsent(_ index: UInt64, _ position: UInt64, _ byteCount: Int) throws(Errno) -> Int {
+        if index == UInt64(PCIRegion.vga.rawValue) { return try reachLegacyVGA(position, byteCount) }
         let size: UInt64
         var needsMemory = true
         switch index {

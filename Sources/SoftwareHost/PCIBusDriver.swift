@@ -15,7 +15,7 @@ import VFIOHost
 /// **Where it differs from Linux.** A BAR can be mapped only where the model declares plain memory: a
 /// register whose accesses have effects can't be mapped into the process that carries them out. So a BAR
 /// that is memory in parts is described with `VFIO_REGION_INFO_CAP_SPARSE_MMAP`, which Linux's own vfio-pci
-/// doesn't use. VGA, device-specific regions and DMA-BUFs don't exist here.
+/// doesn't use. Device-specific regions and DMA-BUFs don't exist here.
 final class PCIBusDriver: BusDriver, @unchecked Sendable {
     // SAFETY: everything that changes is guarded by `lock`, or guards itself.
 
@@ -66,10 +66,16 @@ final class PCIBusDriver: BusDriver, @unchecked Sendable {
     var nothing: Int32 = -1
     /// Whether the function sits in this driver's slot.
     private(set) var isInSlot = true
+    /// The parameters of the kernel's modules.
+    var parameters = Shared(ModuleParameters())
+    /// Whether the user has the legacy VGA windows.
+    private(set) var hasLegacyVGA = false
     /// Whether a function reset worked when the device was opened.
     var canReset = false
     /// Whether what a user left in the device is still there, since it has no reset of its own.
     var needsReset = false
+    /// `nointxmask`, as it was when the device was bound: Interrupt Disable isn't relied upon.
+    var ignoresInterruptDisable = false
     /// What a close restores.
     var baseline: PCISavedState?
     /// What leaving D3hot restores.
@@ -175,6 +181,12 @@ final class PCIBusDriver: BusDriver, @unchecked Sendable {
         interrupts.clear()
         view = PCIConfigurationView(configuration)
         if function.isVirtual { view.becomeVirtualFunction() }
+        if function.identity.hasBrokenLine && !ignoresInterruptDisable {
+            // As if it had no line: it is never let through.
+            setHardwareCommand(set: Command.interruptDisable, clear: 0)
+            view.set(0, at: PCIConfiguration.Register.interruptPin, width: 1)
+        }
+        hasLegacyVGA = function.identity.isVGA && !parameters.value.disableVGA
         lowPower = PCILowPower()
         for index in 0..<6 {
             view.set(
@@ -239,6 +251,12 @@ final class PCIBusDriver: BusDriver, @unchecked Sendable {
         let enable = configuration.value(at: PCIConfiguration.Register.rom, width: 4) & 1
         configuration.write(
             UInt32(truncatingIfNeeded: assigned.rom) | enable, at: PCIConfiguration.Register.rom, width: 4)
+        guard let layout = function.virtualFunctions else { return }
+        for index in 0..<6 {
+            configuration.write(
+                assigned.register(index, of: layout),
+                at: layout.place + PCIFunction.VirtualizationRegister.bar0 + 4 * index, width: 4)
+        }
     }
 
     // MARK: requests

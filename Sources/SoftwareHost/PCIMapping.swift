@@ -108,6 +108,7 @@ extension PCIBusDriver {
 
     /// The plain memory that covers a range of whole pages of a BAR.
     private func mappablePart(bar: Int, _ start: UInt64, _ byteCount: UInt64) -> BARMemory? {
+        guard assigned.isMappable(bar, of: function) else { return nil }
         for part in function.memories where part.bar == bar && start >= part.offset {
             // The last page of a BAR that is shorter than a page counts as whole.
             let end = (UInt64(part.window.byteCount) + UInt64(pageSize) - 1) & ~UInt64(pageSize - 1)

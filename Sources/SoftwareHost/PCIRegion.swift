@@ -26,6 +26,7 @@ extension PCIBusDriver {
         case .config:
             return RegionDescription(
                 flags: readWrite, size: UInt64(configuration.byteCount), offset: offset)
+        case .vga: return try describeLegacyVGA(offset)
         default: throw .invalid
         }
     }
@@ -35,7 +36,7 @@ extension PCIBusDriver {
             return RegionDescription(flags: 0, size: 0, offset: offset)
         }
         var region = RegionDescription(flags: readWrite, size: bar.byteCount, offset: offset)
-        guard bar.kind != .io else { return region }
+        guard bar.kind != .io, assigned.isMappable(index, of: function) else { return region }
         var areas: [(offset: UInt64, size: UInt64)] = []
         for part in function.memories where part.bar == index {
             areas.append((offset: part.offset, size: UInt64(part.window.byteCount)))
@@ -65,6 +66,7 @@ extension PCIBusDriver {
         case 0...5: return try readBAR(Int(index), position, &bytes)
         case UInt64(PCIRegion.rom.rawValue): return try readROM(position, &bytes)
         case UInt64(PCIRegion.config.rawValue): return try readConfiguration(position, &bytes)
+        case UInt64(PCIRegion.vga.rawValue): return try readLegacyVGA(position, &bytes)
         default: throw .invalid
         }
     }
@@ -82,8 +84,14 @@ extension PCIBusDriver {
         switch index {
         case 0...5: return try writeBAR(Int(index), position, bytes)
         case UInt64(PCIRegion.config.rawValue): return try writeConfiguration(position, bytes)
+        case UInt64(PCIRegion.vga.rawValue): return try writeLegacyVGA(position, bytes)
         default: throw .invalid
         }
+    }
+
+    /// Whether the function answers accesses to its ports.
+    private var arePortsOn: Bool {
+        configuration.command & PCIConfiguration.Command.io != 0 && configuration.powerState == 0
     }
 
     /// How much of an access lies in a BAR.
@@ -112,10 +120,13 @@ extension PCIBusDriver {
             if at < plan.tableStart { left = min(left, plan.tableStart - at) }
             guard isMemoryOn || !plan.isMemory else { throw .inputOutput }
             let width = plan.width(at: at, left)
+            // Nobody looks whether ports are on: what isn't answered reads as ones.
             let value =
-                plan.isRegister(at)
-                ? model.readRegister(bar: index, offset: at, width: width)
-                : model.loadBAR(index, offset: at, width: width)
+                !plan.isMemory && !arePortsOn
+                ? UInt64.max
+                : plan.isRegister(at)
+                    ? model.readRegister(bar: index, offset: at, width: width)
+                    : model.loadBAR(index, offset: at, width: width)
             bytes.storeUnit(value, width, at: Int(done))
             done += UInt64(width)
         }
@@ -138,7 +149,9 @@ extension PCIBusDriver {
             guard isMemoryOn || !plan.isMemory else { throw .inputOutput }
             let width = plan.width(at: at, left)
             let value = bytes.loadUnit(width, at: Int(done))
-            if plan.isRegister(at) {
+            if !plan.isMemory && !arePortsOn {
+                // Nobody takes it.
+            } else if plan.isRegister(at) {
                 model.writeRegister(bar: index, offset: at, width: width, value: value)
             } else {
                 model.storeBAR(index, offset: at, width: width, value: value)
@@ -152,14 +165,11 @@ extension PCIBusDriver {
         let byteCount = function.romByteCount
         guard position < byteCount else { throw .invalid }
         let count = min(UInt64(bytes.byteCount), byteCount - position)
-        let image = function.hasROMImage ? UInt64(function.rom.count) : 0
+        // Before it reads a ROM a kernel looks at how it begins.
+        guard function.hasROMImage, isMemoryOn else { throw .noMemory }
         for done in 0..<count {
             let at = position + done
-            var byte: UInt8 = 0xff
-            if at < image {
-                guard isMemoryOn else { throw .inputOutput }
-                byte = function.rom[Int(at)]
-            }
+            let byte = at < UInt64(function.rom.count) ? function.rom[Int(at)] : 0xff
             bytes.storeBytes(of: byte, toByteOffset: Int(done), as: UInt8.self)
         }
         return Int(count)

@@ -19,10 +19,8 @@ import VFIOHost
 /// Memory that is mapped for DMA must stay mapped in this process until it is unmapped from the IOMMU: a
 /// kernel would pin it. All addresses in requests may be wrong; a wrong one is answered with `EFAULT`.
 public final class SoftwareHost: Host, @unchecked Sendable {
-    // SAFETY: `core` guards itself; `mappings` is only touched with `mappingLock` held.
+    // SAFETY: `core` guards itself.
     let core: Core
-    private let mappingLock = Lock()
-    private var mappings: [(window: MemoryWindow, file: DeviceFile)] = []
 
     /// Makes a host whose devices get the bus drivers that a function makes. For tests of the core.
     init(_ machine: MachineDescription, busDriver: @escaping Core.BusDriverMaker) throws(MachineError) {
@@ -32,7 +30,7 @@ public final class SoftwareHost: Host, @unchecked Sendable {
 
     /// Closes what is still open, as a kernel does for a process that ends.
     deinit {
-        for mapping in mappings {
+        for mapping in core.mappings.removeAll() {
             mapping.file.bus.unmap(mapping.window)
             mapping.file.letGo()
         }
@@ -126,7 +124,7 @@ public final class SoftwareHost: Host, @unchecked Sendable {
             guard let rounded = byteCount.roundedUp(toMultipleOf: pageSize) else { throw .noMemory }
             let window = try device.map(at: offset, byteCount: rounded, protection: protection)
             // The hold on the file goes over to the mapping.
-            mappingLock.withLock { mappings.append((window, device)) }
+            core.mappings.add(window, of: device)
             return window
         } catch {
             file.object.letGo()
@@ -136,14 +134,7 @@ public final class SoftwareHost: Host, @unchecked Sendable {
 
     /// Ends a mapping; a window that isn't one is left alone. The device may be closed by this.
     public func unmap(_ window: MemoryWindow) {
-        let file = mappingLock.withLock { () -> DeviceFile? in
-            let index = mappings.firstIndex {
-                $0.window.address == window.address && $0.window.byteCount == window.byteCount
-            }
-            guard let index else { return nil }
-            return mappings.remove(at: index).file
-        }
-        guard let file else { return }
+        guard let file = core.mappings.remove(window) else { return }
         file.bus.unmap(window)
         file.letGo()
     }

@@ -1,4 +1,5 @@
 import DeviceModel
+import LinuxSystem
 import NVMeController
 import SoftwareDevices
 import SoftwareHost
@@ -16,6 +17,7 @@ enum ConformMachine {
         } catch {
             throw .refused("\(error)")
         }
+        let (sampler, display) = try samplers()
         guard route == .noIOMMU else {
             return MachineDescription {
                 IOMMUGroup(3) { PCIDevice(disk, at: "0000:00:03.0") }
@@ -24,9 +26,13 @@ enum ConformMachine {
                 IOMMUGroup(5) {
                     PCIDevice(Educational(), at: "0000:02:01.0")
                     PCIDevice(Educational(), at: "0000:02:02.0", driver: nil)
+                    PCIDevice(bridgeAt: "0000:00:1c.0")
                 }
                 // One that can have virtual functions.
                 IOMMUGroup(6) { PCIDevice(Educational(virtualFunctions: 4), at: "0000:03:00.0") }
+                // Regions of every kind.
+                IOMMUGroup(7) { PCIDevice(sampler, at: "0000:00:05.0") }
+                IOMMUGroup(8) { PCIDevice(display, at: "0000:00:06.0") }
                 // In the place of a mediated device, which has no address on any bus.
                 IOMMUGroup(90, isEmulated: true) { PCIDevice(Educational(), at: "00fe:00:00.0") }
             }
@@ -37,7 +43,16 @@ enum ConformMachine {
         machine.ungroupedDevices = [
             PCIDevice(disk, at: "0000:00:03.0"), PCIDevice(Educational(), at: "0000:00:04.0"),
             PCIDevice(Educational(virtualFunctions: 4), at: "0000:03:00.0"),
+            PCIDevice(sampler, at: "0000:00:05.0"), PCIDevice(display, at: "0000:00:06.0"),
         ]
         return machine
+    }
+
+    private static func samplers() throws(CommandFailure) -> (RegionSampler, RegionSampler) {
+        do throws(Errno) {
+            return (try RegionSampler(), try RegionSampler(isVGA: true))
+        } catch {
+            throw .refused("a device can't be made: \(error)")
+        }
     }
 }

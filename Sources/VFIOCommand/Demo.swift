@@ -244,6 +244,7 @@ struct Demo {
         case .notAttached: "from a device that is attached to nothing"
         case .outOfRange: "beyond the end of all addresses"
         case .notLendable: "whose memory can't be lent"
+        case .remote: "which another process didn't give"
         }
     }
 

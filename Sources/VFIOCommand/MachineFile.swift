@@ -19,7 +19,9 @@ import VFIOHost
 /// ```
 ///
 /// What "faults" may say is told by `FaultRule.init(_:)` and `vfio list --help`; "seed" is what chance is drawn from
-/// there. An "edu" with "virtualFunctions" (1 to 256) is one on PCI Express that can have so many. All keys but "address" and "model" of a device and "number" of a group may be left out.
+/// there. An "edu" with "virtualFunctions" (1 to 256) is one on PCI Express that can have so many; a "sampler" has a
+/// region of every kind, the legacy ones too with "vga"; a "bridge" can be a member of a group, and a "bystander" is
+/// only there. All keys but "address" and "model" of a device and "number" of a group may be left out.
 enum MachineFile {
     /// Reads a file and makes the devices in it. Paths in it count from the file's own folder.
     static func read(_ path: String) throws(CommandFailure) -> MachineDescription {
@@ -189,7 +191,7 @@ enum MachineFile {
             keys: [
                 "address", "model", "driver", "image", "readOnly", "size", "blockSize", "serial", "vendor",
                 "device",
-                "class", "virtualFunctions",
+                "class", "virtualFunctions", "vga",
             ])
         let address = try object.requiredText("address")
         let model: any DeviceModel
@@ -204,6 +206,14 @@ enum MachineFile {
                 throw object.problem("virtualFunctions", "must be 1 to 256")
             }
             model = Educational(virtualFunctions: Int(count))
+        case "sampler":
+            let isVGA = try object.bool("vga") ?? false
+            do throws(Errno) {
+                model = try RegionSampler(isVGA: isVGA)
+            } catch {
+                throw object.problem("model", "can't be made: \(error)")
+            }
+        case "bridge": return PCIDevice(bridgeAt: address)
         case "bystander":
             let identity = PCIIdentity(
                 vendor: UInt16(try number(object, "vendor", object.requiredSize("vendor"), below: 1 << 16)),
@@ -211,7 +221,9 @@ enum MachineFile {
                 classCode: UInt32(try number(object, "class", object.size("class") ?? 0, below: 1 << 24)))
             return PCIDevice(bystander: identity, at: address, driver: try driver(object, nil))
         case let other:
-            throw object.problem("model", "is \"\(other)\"; known are \"nvme\", \"edu\" and \"bystander\"")
+            throw object.problem(
+                "model",
+                "is \"\(other)\"; known are \"nvme\", \"edu\", \"sampler\", \"bridge\" and \"bystander\"")
         }
         return PCIDevice(model, at: address, driver: try driver(object, "vfio-pci"))
     }

@@ -174,17 +174,24 @@ final class Trial {
         get throws { try host.inventory() }
     }
 
+    /// The devices that the run may use.
+    var devices: [DeviceRecord] {
+        get throws {
+            let inventory = try inventory
+            return inventory.devices.filter { record in
+                guard record.driver?.name == "vfio-pci", let group = record.group else { return false }
+                // A device whose group others use is of no use here.
+                return record.isUnprotected == (route == .noIOMMU)
+                    && run.devices?.contains(record.address) ?? true
+                    && inventory.blockers(ofGroup: group).isEmpty
+            }
+        }
+    }
+
     /// The first device that the run may use and that a condition picks.
     /// - Parameter what: e.g. "an NVMe disk", for the reason if there is none.
     func device(_ what: String, where condition: (DeviceRecord) throws -> Bool) throws -> DeviceRecord {
-        for record in try inventory.devices {
-            guard record.driver?.name == "vfio-pci", record.group != nil else { continue }
-            guard record.isUnprotected == (route == .noIOMMU) else { continue }
-            guard run.devices?.contains(record.address) ?? true else { continue }
-            // A device whose group others use is of no use here.
-            if let group = record.group, try !inventory.blockers(ofGroup: group).isEmpty { continue }
-            if try condition(record) { return record }
-        }
+        for record in try devices where try condition(record) { return record }
         throw Halt.skipped("it needs \(what), bound to vfio-pci")
     }
 

@@ -9,9 +9,8 @@ import VFIOABI
 /// accesses under way to end. No client is ever waited for with the lock held.
 ///
 /// **Memory without a descriptor** is in the map with no permission at all, and with the client's permissions in
-/// its tag: a device that wants it is refused for now (`notLendable`). Reaching it takes messages to the client,
-/// and they may be waited for only where the client doesn't wait for us: a register write must have been answered
-/// first (``Connection`` says where).
+/// its tag: here a device that wants it is refused (`notLendable`). Reaching it takes messages to the client, which
+/// ``ServerSlot`` sends.
 final class ClientMemory: @unchecked Sendable {
     // SAFETY: everything is changed under the write lock only, and by the connection's thread alone.
     private let lock = ReadWriteLock()
@@ -22,6 +21,8 @@ final class ClientMemory: @unchecked Sendable {
     private var files: [GuardedMapping?] = []
     private var freeFiles: [UInt32] = []
     private let limit: Int
+    /// How many mappings have no descriptor. The connection's thread.
+    private(set) var remoteCount = 0
     /// How many mappings the process had lost when lost ones were last taken out of the map.
     private var knownLostCount: UInt64 = 0
 
@@ -50,6 +51,7 @@ final class ClientMemory: @unchecked Sendable {
             guard memory.isEmpty else { throw .invalid }
             let tag = Self.messageTag | request.flags.rawValue & 3
             try insert(IOVAMapping(range, backing: 0, permissions: [], tag: tag))
+            remoteCount += 1
             return
         }
         guard map.count < limit else { throw .noSpace }
@@ -127,9 +129,12 @@ final class ClientMemory: @unchecked Sendable {
         return UInt32(files.count - 1)
     }
 
-    /// Ends a mapping, if the tag is one's. The write lock is held.
+    /// A mapping has ended. The write lock is held.
     private func drop(_ tag: UInt32) {
-        guard tag & Self.messageTag == 0 else { return }
+        guard tag & Self.messageTag == 0 else {
+            remoteCount -= 1
+            return
+        }
         dirtyLog?.remove(tag)
         files[Int(tag)] = nil
         freeFiles.append(tag)
@@ -167,6 +172,7 @@ final class ClientMemory: @unchecked Sendable {
     func removeAll() {
         lock.withWriteLock {
             map.removeAll()
+            remoteCount = 0
             files = []
             freeFiles = []
             dirtyLog?.removeAll()
@@ -262,6 +268,51 @@ final class ClientMemory: @unchecked Sendable {
         at iova: IOVA, byteCount: Int, for access: DMAAccess, _ body: (MemoryWindow) -> Bool
     ) throws(DMAFault) {
         try transfer(iova, byteCount, access) { (piece, _) in body(piece) }
+    }
+
+    // MARK: memory of which a part has no descriptor
+
+    /// A piece of memory as one mapping has it.
+    struct Stretch {
+        /// How long it is, up to the end of what was asked for.
+        let byteCount: Int
+        /// Whether it is reached here; the client has to be asked otherwise.
+        let isShared: Bool
+    }
+
+    /// What lies at `done` bytes from the beginning of a range of `byteCount` bytes.
+    func stretch(
+        _ iova: IOVA, _ done: Int, _ byteCount: Int, _ access: DMAAccess
+    ) throws(DMAFault) -> Stretch {
+        guard let range = IOVARange(iova, byteCount: UInt64(byteCount)) else {
+            throw DMAFault(iova: iova, access: access, reason: .outOfRange)
+        }
+        let at = IOVA(iova.rawValue &+ UInt64(done))
+        guard let mapping = lock.withReadLock({ map.mapping(containing: at) }) else {
+            throw DMAFault(iova: at, access: access, reason: .notMapped)
+        }
+        let isShared = mapping.tag & Self.messageTag == 0
+        let permissions =
+            isShared
+            ? mapping.permissions : IOVAPermissions(rawValue: UInt8(truncatingIfNeeded: mapping.tag & 3))
+        guard permissions.contains(access == .read ? .read : .write) else {
+            throw DMAFault(iova: at, access: access, reason: .notPermitted)
+        }
+        let last = min(mapping.range.last.rawValue, range.last.rawValue)
+        return Stretch(byteCount: Int(last - at.rawValue) + 1, isShared: isShared)
+    }
+
+    /// Copies between a device and memory that has a descriptor.
+    func copy(_ iova: IOVA, _ data: MemoryWindow, _ access: DMAAccess) throws(DMAFault) {
+        try transfer(iova, data.byteCount, access) { (piece, offset) in
+            let part = data.window(at: offset, byteCount: piece.byteCount)
+            if access == .read {
+                part.copy(from: piece, at: 0, to: 0, byteCount: piece.byteCount)
+            } else {
+                piece.copy(from: part, at: 0, to: 0, byteCount: piece.byteCount)
+            }
+            return true
+        }
     }
 
     private func transfer(

@@ -68,8 +68,10 @@ import VFIOABI
     /// `VFIO_USER_DEVICE_RESET`.
     func reset() {
         let saved = PCISavedState(configuration)
+        slot.suspendCalls()
         model.performReset(.function)
         endMigration()
+        slot.resumeCalls()
         saved.restore(to: configuration)
         restoreMessages()
     }
@@ -78,8 +80,10 @@ import VFIOABI
     /// client's interrupts stay set up.
     @inline(never)
     func perform(_ asked: ResetKind) {
+        slot.suspendCalls()
         model.performReset(asked)
         endMigration()
+        slot.resumeCalls()
         restoreMessages()
     }
 

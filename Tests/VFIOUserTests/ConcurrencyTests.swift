@@ -104,4 +104,55 @@ struct ConcurrencyTests {
         _ = consume thread
         #expect(interrupts > 0)
     }
+
+    @Test(
+        "works in memory that takes messages, beside requests, resets and other maps; and ends with its client"
+    )
+    func messages() throws {
+        let path = "/tmp/vfio-user-messages-\(Clock.now).sock"
+        let device = BusyDevice()
+        let server = try Server(device, at: path)
+        let thread = try WorkerThread { try? server.run() }
+        for turn in 0..<setting("VFIO_USER_CHURN", 5) {
+            let client = try RawClient.connect(path)
+            let memory = RemoteMemory(at: 0, byteCount: 0x8000)
+            client.memory = memory
+            try client.negotiate()
+            try client.enable()
+            #expect(try client.map(0, 0x8000) == nil)
+            try client.write32(.bar0, 0, 1)
+            for _ in 0..<100 {
+                let before = device.writes.load()
+                while device.writes.load() < before &+ 1 { _ = try client.read32(.bar0, 0) }
+                if turn % 2 == 0 { try client.request(.deviceReset) }
+                try client.write32(.bar0, 8, 1)
+                #expect(try client.unmap(0, 0x8000) == nil)
+                #expect(try client.map(0, 0x8000) == nil)
+            }
+            #expect(memory.accesses.count > 100)
+        }
+        server.stop()
+        _ = consume thread
+    }
+
+    @Test("isn't waited for by a reset: what it wants of the client has failed then")
+    func reset() throws {
+        let path = "/tmp/vfio-user-reset-\(Clock.now).sock"
+        let device = BusyDevice()
+        let server = try Server(device, at: path)
+        let thread = try WorkerThread { try? server.run() }
+        let client = try RawClient.connect(path)
+        try client.negotiate()
+        try client.enable()
+        #expect(try client.map(0, 0x8000) == nil)
+        try client.write32(.bar0, 0, 1)
+        let question = try client.receive()
+        #expect(question.header.command == .dmaWrite)
+        // The client has its answer although it doesn't give one.
+        try client.send(RawClient.message(.deviceReset, id: 9))
+        while try client.receive().header.command != .deviceReset {}
+        client.hangUp()
+        server.stop()
+        _ = consume thread
+    }
 }

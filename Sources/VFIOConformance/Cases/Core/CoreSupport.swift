@@ -71,11 +71,7 @@ extension Trial {
     /// Opens a device that has memory which may be mapped; the rest of `body` is about it.
     /// - Returns: the setup, and where in the handle's offsets a page can be mapped.
     func setUpMappable() throws -> (setup: Setup, offset: UInt64) {
-        for record in try inventory.devices {
-            guard record.driver?.name == "vfio-pci", record.isUnprotected == (route == .noIOMMU) else {
-                continue
-            }
-            guard let group = record.group, try inventory.blockers(ofGroup: group).isEmpty else { continue }
+        for record in try devices {
             let setup = try setUp(record)
             for index in UInt32(0)..<6 {
                 let info = try region(PCIRegion(rawValue: index), of: setup.device)

@@ -243,7 +243,7 @@ private struct Trigger: BitwiseCopyable {
 extension Trial {
     /// An open device and one of its regions that has capabilities.
     fileprivate func regionWithCapabilities() throws -> (File, UInt32) {
-        for record in [try nvme, try edu] {
+        for record in try devices {
             let device = try setUp(record).device
             for index in UInt32(0)..<9 {
                 var info = RegionInfo(index: index)
