@@ -56,6 +56,10 @@ public protocol DeviceModel: AnyObject {
     /// - Returns: a new model whose function is virtual; nil if it can't be made.
     func makeVirtualFunction(index: Int) -> (any DeviceModel)?
 
+    /// What it takes to move the device to another host, mostly the model itself; nil, unless the model says
+    /// otherwise, where that can't be done.
+    var migratable: (any MigratableDevice)? { get }
+
     /// Answers a read of a legacy VGA window, which only functions of class VGA have (``PCIIdentity/isVGA``).
     /// - Parameters:
     ///   - address: in 0x3b0..<0x3bc or 0x3c0..<0x3e0 (ports) or in 0xa0000..<0xc0000 (the frame buffer).
@@ -116,6 +120,9 @@ extension DeviceModel {
 
     /// No virtual functions.
     public func makeVirtualFunction(index: Int) -> (any DeviceModel)? { nil }
+
+    /// Stays where it is.
+    public var migratable: (any MigratableDevice)? { nil }
 
     /// Asks the function first, then the model.
     public func loadBAR(_ bar: Int, offset: UInt64, width: Int) -> UInt64 {

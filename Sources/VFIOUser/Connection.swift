@@ -106,7 +106,8 @@ struct Connection: ~Copyable {
 
     @inline(__always)
     private mutating func receive() throws(Errno) -> Int {
-        if hasDoorbells { return try receiveOrRing() }
+        // What is rung while the device is stopped for migration stays in the eventfds until it goes on.
+        if hasDoorbells && !device.isFrozen { return try receiveOrRing() }
         var left = channel.polls
         while left > 0 {
             do throws(Errno) {
@@ -311,11 +312,13 @@ struct Connection: ~Copyable {
         case .setIRQs(let request): try device.setInterrupts(request, payload, &descriptors)
         case .dmaMap(let request): try device.slot.memory.map(request, descriptors.takeFirst())
         case .dmaUnmap(let request):
-            try device.slot.memory.unmap(request)
-            writer.append(request)
+            try device.unmap(request, payload, &writer)
         case .deviceReset: device.reset()
+        case .deviceFeature(let request): try device.carryOut(request, payload, &writer)
+        case .migrationDataRead(let request):
+            try device.readState(request, limit: client.transferByteCount, &writer)
+        case .migrationDataWrite(let request): try device.writeState(request, payload)
         case .regionIOFDs(let request): return try describeDoorbells(request)
-        case .deviceFeature, .migrationDataRead, .migrationDataWrite: throw .notSupported
         }
         return -1
     }
@@ -384,6 +387,10 @@ struct Connection: ~Copyable {
         own.transferByteCount = limits.transferByteCount
         own.mappingCount = limits.mappingCount
         own.writesMultiple = true
+        // The words by which libvfio-user says that a device can be moved.
+        if device.canMove {
+            own.migration = .object([JSON.Member("pgsize", .integer(Int64(DirtyLog.granule)))])
+        }
         own.supportsTwinSocket = twin != nil
         own.twinSocketIndex = twin == nil ? nil : 0
         return own
