@@ -133,11 +133,18 @@ extension Channel {
             hasReceiver = true
             lock.unlock()
             if isOwner { hurry(&limit, deadline) }
-            takeIn(until: limit)
+            takeIn(until: isOwner ? limit : soon(limit))
             lock.lock()
             hasReceiver = false
             changed.wakeAll()
         }
+    }
+
+    /// How long one who isn't the owner may wait for bytes: where commands are there for the owner, who may come for
+    /// them at any moment, not for long. The client may send nothing before they are answered.
+    private func soon(_ limit: UInt64) -> UInt64 {
+        // SAFETY: the receiver's part is this thread's.
+        unsafe inbox.pointee.queue.count > 0 ? min(limit, Clock.moment(inMilliseconds: 1)) : limit
     }
 
     /// Answers what can be answered now; if the client waits for something else, we don't wait for it much longer.

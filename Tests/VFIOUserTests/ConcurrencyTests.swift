@@ -23,6 +23,8 @@ private final class BusyDevice: DeviceModel, @unchecked Sendable {
     func readRegister(bar: Int, offset: UInt64, width: Int) -> UInt64 { writes.load() }
 
     func writeRegister(bar: Int, offset: UInt64, width: Int, value: UInt64) {
+        // Takes its time.
+        if offset == 0x10 { Clock.sleep(nanoseconds: 50_000_000) }
         guard offset == 0, thread == nil else { return }
         stop.store(0)
         let dma = DMA(function)
@@ -148,7 +150,12 @@ struct ConcurrencyTests {
         try client.write32(.bar0, 0, 1)
         let question = try client.receive()
         #expect(question.header.command == .dmaWrite)
-        // The client has its answer although it doesn't give one.
+        // The client has its answer although it doesn't give one, also where the device's thread receives what comes
+        // while a register write is carried out.
+        let access = UserRegionAccess(offset: 0x10, region: 0, count: 4)
+        try client.send(
+            RawClient.message(.regionWrite, RawClient.bytes(access) + [0, 0, 0, 0], flags: .noReply))
+        Clock.sleep(nanoseconds: 10_000_000)
         try client.send(RawClient.message(.deviceReset, id: 9))
         while try client.receive().header.command != .deviceReset {}
         client.hangUp()
