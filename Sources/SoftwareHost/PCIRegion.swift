@@ -154,13 +154,14 @@ extension PCIBusDriver {
     private func readROM(_ position: UInt64, _ bytes: inout MutableRawSpan) throws(Errno) -> Int {
         let byteCount = function.romByteCount
         guard position < byteCount else { throw .invalid }
+        // Linux looks for the image's signature whenever the ROM is read; without memory there is none to find.
+        guard isMemoryOn else { throw .noMemory }
         let count = min(UInt64(bytes.byteCount), byteCount - position)
         let image = function.hasROMImage ? UInt64(function.rom.count) : 0
         for done in 0..<count {
             let at = position + done
             var byte: UInt8 = 0xff
             if at < image {
-                guard isMemoryOn else { throw .inputOutput }
                 byte = function.rom[Int(at)]
             }
             bytes.storeBytes(of: byte, toByteOffset: Int(done), as: UInt8.self)
