@@ -100,8 +100,8 @@ extension File {
         return places
     }
 
-    /// Whether a mapped part of a BAR can be touched. The one who touches it is the kernel, which tells with EFAULT
-    /// what would be a signal otherwise: the pages hold the structure of a request.
+    /// Whether a mapped part of a BAR can be touched. The one who touches it is the kernel, which tells with
+    /// EFAULT what would be a signal otherwise: the pages hold the structure of a request.
     func canTouch(_ window: MemoryWindow) -> Bool {
         request(.deviceGetIRQInfo, window.address.rawValue) != .errno(.badAddress)
     }

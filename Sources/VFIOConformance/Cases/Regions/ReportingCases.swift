@@ -6,8 +6,8 @@ import VFIOHost
 let reportingCases: [Case] = [
     Case("D.6", "severities and the correctable errors' mask of AER are the user's to write", on: .all) { t in
         let (device, at) = try t.openErrorReporting()
-        // Completion timeouts, which all devices know of; and replay timeouts. The mask of uncorrectable errors
-        // is left out: QEMU's devices had none before its release 8.
+        // Completion timeouts, which all devices know of; and replay timeouts. The mask of uncorrectable
+        // errors is left out: QEMU's devices had none before its release 8.
         for (register, bit, name) in [
             (0x0c, 0x4000, "severity"), (0x14, 0x1000, "correctable errors' mask"),
         ] as [(UInt64, UInt32, String)] {
