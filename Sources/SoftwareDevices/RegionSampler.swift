@@ -14,7 +14,8 @@ import LinuxSystem
 /// | ROM | an image of 1 KiB that begins as one must |
 ///
 /// It has power management, PCI Express with function level reset, error reporting and Vital Product Data
-/// besides. As a VGA device it answers the legacy windows too.
+/// besides. As a VGA device it is a conventional one, with the reset of Advanced Features, and answers the legacy
+/// windows too.
 public final class RegionSampler: DeviceModel {
     /// What the Vital Product Data says: an identifier string, and the end tag.
     public static let productName = "A sample of every region"
@@ -58,13 +59,17 @@ public final class RegionSampler: DeviceModel {
                 0: BAR(.memory32, byteCount: 16384), 1: BAR(.io, byteCount: 32),
                 2: BAR(.memory64, byteCount: 64 << 10, isPrefetchable: true),
                 4: BAR(.memory32, byteCount: 16384), 5: BAR(.memory32, byteCount: 256),
-            ], isExpress: true, rom: Self.romImage())
+            ], isExpress: !isVGA, rom: Self.romImage())
         function.addPowerManagement()
-        function.addExpress()
+        if isVGA {
+            function.addAdvancedFeatures()
+        } else {
+            function.addExpress()
+            function.addErrorReporting()
+        }
         function.addMSIX(
             vectors: 4, table: (bar: 4, offset: Self.tableOffset), pending: (bar: 4, offset: 0x3000))
         function.addVitalProductData(Self.productData())
-        function.addErrorReporting()
         var start = 0
         for part in Self.parts {
             function.addMemory(

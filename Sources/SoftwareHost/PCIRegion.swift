@@ -165,7 +165,7 @@ extension PCIBusDriver {
         let byteCount = function.romByteCount
         guard position < byteCount else { throw .invalid }
         let count = min(UInt64(bytes.byteCount), byteCount - position)
-        // Before it reads a ROM a kernel looks at how it begins.
+        // Whenever it reads a ROM a kernel first looks at how it begins; with memory off there is nothing to find.
         guard function.hasROMImage, isMemoryOn else { throw .noMemory }
         for done in 0..<count {
             let at = position + done
