@@ -45,12 +45,20 @@ public protocol DeviceModel: AnyObject {
     /// as hardware does; with one that says false the DMA access fails after a while.
     var answersReadsDuringDMA: Bool { get }
 
+    /// The registers whose writes may come as signals, the most important first; none unless the model says
+    /// otherwise. A host may make use of all, some or none of them, and writes come otherwise too.
+    var doorbells: [DoorbellRegister] { get }
+
     /// Makes one of the virtual functions that ``PCIFunction/virtualFunctions`` tells of; none unless the model
     /// says otherwise. The host calls it for each when they are enabled, and lets go of them when they are
     /// disabled.
     /// - Parameter index: which one, from 0 on, below the total.
     /// - Returns: a new model whose function is virtual; nil if it can't be made.
     func makeVirtualFunction(index: Int) -> (any DeviceModel)?
+
+    /// What it takes to move the device to another host, mostly the model itself; nil, unless the model says
+    /// otherwise, where that can't be done.
+    var migratable: (any MigratableDevice)? { get }
 
     /// Answers a read of a legacy VGA window, which only functions of class VGA have (``PCIIdentity/isVGA``).
     /// - Parameters:
@@ -107,8 +115,14 @@ extension DeviceModel {
     /// One call at a time.
     public var answersReadsDuringDMA: Bool { false }
 
+    /// No registers that are rung.
+    public var doorbells: [DoorbellRegister] { [] }
+
     /// No virtual functions.
     public func makeVirtualFunction(index: Int) -> (any DeviceModel)? { nil }
+
+    /// Stays where it is.
+    public var migratable: (any MigratableDevice)? { nil }
 
     /// Asks the function first, then the model.
     public func loadBAR(_ bar: Int, offset: UInt64, width: Int) -> UInt64 {

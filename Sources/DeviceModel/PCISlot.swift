@@ -64,7 +64,7 @@ public struct DMAFault: Error, Equatable, Sendable {
         case notMapped
         /// A mapping covers the address but doesn't allow the access.
         case notPermitted
-        /// The function's Bus Master Enable bit is off, or it isn't in D0.
+        /// The function's Bus Master Enable bit is off, it isn't in D0, or its device is stopped for migration.
         case busMasterDisabled
         /// The device isn't attached to any address space, or sits in no slot.
         case notAttached

@@ -67,7 +67,7 @@ import VFIOABI
     ) throws(Errno) {
         let limit = device.limits.messageByteCount
         let isMain = main == nil
-        let inbox = try Inbox(limit: limit, queue: isMain ? limit + Self.queueByteCount : 0)
+        let inbox = try Inbox(limit: limit, queue: isMain ? limit + Self.queueByteCount : 1)
         let staged = try MessageWriter(limit: 64)
         let held = try ByteStore(byteCount: isMain ? limit : 64)
         let readWriter = try MessageWriter(limit: isMain ? limit : 64)
@@ -109,6 +109,16 @@ import VFIOABI
     func send(_ message: RawSpan, passing passed: Int32 = -1) throws(Errno) {
         try sendLock.withLock { () throws(Errno) in
             try socket.sendAll(message, passing: passed, milliseconds: patience.answerMilliseconds)
+        }
+    }
+
+    /// Sends a whole message with several descriptors.
+    func send(_ message: RawSpan, passing passed: [Int32]) throws(Errno) {
+        try sendLock.withLock { () throws(Errno) in
+            let done = try socket.send(message, descriptors: passed)
+            guard done < message.byteCount else { return }
+            try socket.sendAll(
+                message.extracting(done..<message.byteCount), milliseconds: patience.answerMilliseconds)
         }
     }
 

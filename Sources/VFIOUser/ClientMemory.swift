@@ -15,6 +15,8 @@ final class ClientMemory: @unchecked Sendable {
     // SAFETY: everything is changed under the write lock only, and by the connection's thread alone.
     private let lock = ReadWriteLock()
     private var map = IOVAMap(mergingAdjacent: false)
+    /// The pages that the device wrote, by the tags of the mappings that they lie in; nil while that isn't logged.
+    private var dirtyLog: DirtyLog?
     /// The client's files in this process, by the number that their mapping has as its tag.
     private var files: [GuardedMapping?] = []
     private var freeFiles: [UInt32] = []
@@ -59,6 +61,12 @@ final class ClientMemory: @unchecked Sendable {
         try lock.withWriteLock { () throws(Errno) in
             let tag = keep(file.mapping)
             let backing = UInt64(file.address)
+            do throws(Errno) {
+                try dirtyLog?.add(range, permissions, tag)
+            } catch {
+                drop(tag)
+                throw error
+            }
             do throws(IOVAMapError) {
                 try map.map(IOVAMapping(range, backing: backing, permissions: permissions, tag: tag))
             } catch {
@@ -127,6 +135,7 @@ final class ClientMemory: @unchecked Sendable {
             remoteCount -= 1
             return
         }
+        dirtyLog?.remove(tag)
         files[Int(tag)] = nil
         freeFiles.append(tag)
     }
@@ -135,15 +144,16 @@ final class ClientMemory: @unchecked Sendable {
 
     /// `VFIO_USER_DMA_UNMAP`: one mapping, or all mappings that lie wholly in a range.
     /// - Throws: `EINVAL` for flags and ranges that make no sense and where a mapping would be cut; `ENOENT` where
-    ///   nothing is mapped; `EOPNOTSUPP` for a dirty bitmap.
+    ///   nothing is mapped.
     func unmap(_ request: UserDMAUnmap) throws(Errno) {
         if request.flags == .all {
             guard request.address == 0, request.size == 0 else { throw .invalid }
             removeAll()
             return
         }
-        guard !request.flags.contains(.getDirtyBitmap) else { throw .notSupported }
-        guard request.flags.isEmpty, let range = IOVARange(IOVA(request.address), byteCount: request.size)
+        // The bitmap has been taken (`ServedDevice.unmap`).
+        guard request.flags.subtracting(.getDirtyBitmap).isEmpty,
+            let range = IOVARange(IOVA(request.address), byteCount: request.size)
         else { throw .invalid }
         try lock.withWriteLock { () throws(Errno) in
             do throws(IOVAMapError) {
@@ -165,6 +175,7 @@ final class ClientMemory: @unchecked Sendable {
             remoteCount = 0
             files = []
             freeFiles = []
+            dirtyLog?.removeAll()
         }
     }
 
@@ -181,6 +192,44 @@ final class ClientMemory: @unchecked Sendable {
             }
             for range in lost {
                 if let mapping = map.removeMapping(startingAt: range.first) { drop(mapping.tag) }
+            }
+        }
+    }
+
+    // MARK: dirty pages
+
+    /// Begins to log the pages that the device writes. What is logged already stays.
+    /// - Throws: `EINVAL` where pages of another size are being logged; `ENOSPC` where there would be too many;
+    ///   `ENOMEM`.
+    func startLogging(pageSize: UInt64) throws(Errno) {
+        try lock.withWriteLock { () throws(Errno) in
+            if let dirtyLog {
+                guard dirtyLog.pageSize == pageSize else { throw .invalid }
+                return
+            }
+            let log = DirtyLog(pageSize: pageSize)
+            try map.forEachMapping { (mapping) throws(Errno) in
+                guard mapping.tag & Self.messageTag == 0 else { return }
+                try log.add(mapping.range, mapping.permissions, mapping.tag)
+            }
+            dirtyLog = log
+        }
+    }
+
+    /// Ends logging; what was logged is forgotten.
+    func stopLogging() { lock.withWriteLock { dirtyLog = nil } }
+
+    /// Sets, in `words`, the bits of a range's dirty pages. All bits have to be there.
+    /// - Parameter clears: whether the pages count as clean from now on.
+    /// - Throws: `EINVAL` where nothing is logged.
+    func reportDirty(
+        _ range: IOVARange, pageShift: UInt64, clears: Bool, into words: MemoryWindow
+    ) throws(Errno) {
+        try lock.withWriteLock { () throws(Errno) in
+            guard let dirtyLog else { throw .invalid }
+            map.forEachMapping(overlapping: range) { mapping in
+                dirtyLog.report(
+                    range, of: mapping.tag, pageShift: pageShift, clears: clears, into: words)
             }
         }
     }
@@ -278,6 +327,11 @@ final class ClientMemory: @unchecked Sendable {
         do throws(IOVAFault) {
             try lock.withReadLock { () throws(IOVAFault) in
                 try map.forEachWindow(of: range, for: access, body)
+                // Behind the writing: a report that comes between the two would forget the page, and who copies
+                // it then might still see what was there before. The lock keeps reports away anyway.
+                if access == .write, let dirtyLog {
+                    map.forEachMapping(overlapping: range) { dirtyLog.mark(range, in: $0.tag) }
+                }
             }
         } catch {
             switch error {

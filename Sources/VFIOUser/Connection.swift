@@ -1,3 +1,4 @@
+import DeviceModel
 import LinuxSystem
 import VFIOABI
 
@@ -9,12 +10,26 @@ import VFIOABI
 /// out. While the device waits for it, answers go to whoever waits for their id, and commands are put aside until
 /// the write is done, except reads that the device answers at any time. In a register read the device can't wait,
 /// and is refused.
+///
+/// **Twin socket.** A client that says that it understands a second socket for our commands gets one, and is
+/// believed to serve it whatever it waits for on the first: then nothing of the above is needed.
 struct Connection: ~Copyable {
     private let channel: Channel
+    /// A second socket, for our commands alone.
+    private var twin: Channel?
+    /// Whether commands to the client go where its own come from.
+    private var sharesSocket = true
     private let device: ServedDevice
     private let limits: Limits
     private var writer: MessageWriter
     private var isNegotiated = false
+    /// What the client was given to ring; nil unless it asked for that.
+    private var doorbells: Doorbells?
+    private var hasDoorbells = false
+    /// Descriptors for the answer under way, where they are several.
+    private var several: [Int32] = []
+    /// Stands for `several` where a descriptor is expected.
+    private static let severalDescriptors: Int32 = -2
     /// What the client said about itself.
     private(set) var client = Capabilities()
 
@@ -40,9 +55,12 @@ struct Connection: ~Copyable {
 
     /// Serves the client until the connection ends.
     mutating func run() -> ConnectionEnd {
-        let end = serve()
+        let result = serve()
+        // What was ended from here is the reason for everything that failed afterwards.
+        let end = channel.ended ?? result
         device.slot.connect(nil, transferLimit: 0)
         channel.end(end)
+        twin?.end(end)
         return end
     }
 
@@ -88,6 +106,8 @@ struct Connection: ~Copyable {
 
     @inline(__always)
     private mutating func receive() throws(Errno) -> Int {
+        // What is rung while the device is stopped for migration stays in the eventfds until it goes on.
+        if hasDoorbells && !device.isFrozen { return try receiveOrRing() }
         var left = channel.polls
         while left > 0 {
             do throws(Errno) {
@@ -120,7 +140,7 @@ struct Connection: ~Copyable {
         do throws(Errno) {
             guard header.isCommand else { throw .invalid }
             guard !message.isOversized else { throw .tooBig }
-            if device.slot.memory.remoteCount > 0 && isWrite(header.command) {
+            if sharesSocket && device.slot.memory.remoteCount > 0 && isWrite(header.command) {
                 wasAnswered = try writeAnswered(message)
             } else {
                 passing = try carryOut(message)
@@ -132,9 +152,58 @@ struct Connection: ~Copyable {
         if header.flags.contains(.noReply) { return }
         do throws(Errno) {
             writer.finish()
+            if passing == Self.severalDescriptors { return try sendSeveral() }
             try channel.send(writer.bytes, passing: passing)
         } catch {
             throw .failed(error)
+        }
+    }
+
+    @inline(never)
+    private mutating func sendSeveral() throws(Errno) {
+        try channel.send(writer.bytes, passing: several)
+        several = []
+    }
+
+    // MARK: doorbells
+
+    /// `VFIO_USER_DEVICE_GET_REGION_IO_FDS`.
+    private mutating func describeDoorbells(_ request: UserRegionIOFDs) throws(Errno) -> Int32 {
+        guard request.flags == 0, device.regionByteCount(request.index) > 0 else { throw .invalid }
+        let doorbells =
+            if let doorbells { doorbells } else {
+                try Doorbells(device.model, besides: channel.socket.descriptor.number)
+            }
+        self.doorbells = doorbells
+        hasDoorbells = true
+        several = try doorbells.describe(
+            request, limit: min(client.descriptorsPerMessage, UnixSocket.mostDescriptors),
+            isPort: request.index < 6 && !device.plans[Int(request.index)].isMemory, &writer)
+        return several.isEmpty ? -1 : Self.severalDescriptors
+    }
+
+    /// Receives as ``receive()`` does, and carries out the writes of the doorbells that are rung meanwhile; those
+    /// that were rung before a command was sent come before it.
+    @inline(never)
+    private mutating func receiveOrRing() throws(Errno) -> Int {
+        guard let doorbells else { return 0 }
+        while true {
+            var count: Int?
+            do throws(Errno) {
+                // SAFETY: the receiver's part is ours.
+                count = try unsafe channel.inbox.pointee.reader.receive(from: channel.socket, waits: false)
+            } catch .again {}
+            guard count != 0 else { return 0 }
+            if try doorbells.look(waits: count == nil) {
+                let takesMessages = sharesSocket && device.slot.memory.remoteCount > 0
+                if takesMessages { channel.beginWrite() }
+                doorbells.ring()
+                if takesMessages, channel.endWrite() != nil { return 0 }
+            }
+            // SAFETY: as above.
+            let queued = unsafe channel.inbox.pointee.queue.count
+            if let count { return count }
+            if queued > 0 { return 1 }
         }
     }
 
@@ -243,10 +312,13 @@ struct Connection: ~Copyable {
         case .setIRQs(let request): try device.setInterrupts(request, payload, &descriptors)
         case .dmaMap(let request): try device.slot.memory.map(request, descriptors.takeFirst())
         case .dmaUnmap(let request):
-            try device.slot.memory.unmap(request)
-            writer.append(request)
+            try device.unmap(request, payload, &writer)
         case .deviceReset: device.reset()
-        case .regionIOFDs, .deviceFeature, .migrationDataRead, .migrationDataWrite: throw .notSupported
+        case .deviceFeature(let request): try device.carryOut(request, payload, &writer)
+        case .migrationDataRead(let request):
+            try device.readState(request, limit: client.transferByteCount, &writer)
+        case .migrationDataWrite(let request): try device.writeState(request, payload)
+        case .regionIOFDs(let request): return try describeDoorbells(request)
         }
         return -1
     }
@@ -256,6 +328,7 @@ struct Connection: ~Copyable {
     /// Answers the version; anything else is refused, and the connection with it.
     private mutating func negotiate(_ message: Message) throws(Stop) {
         let header = message.header
+        var theirs: Descriptor?
         do throws(Errno) {
             guard header.isCommand, header.command == .version, !message.isOversized else { throw .invalid }
             // SAFETY: nothing is received as long as the body is used.
@@ -272,23 +345,39 @@ struct Connection: ~Copyable {
             } catch {
                 throw .invalid
             }
+            theirs = try makeTwin()
             writer.beginReply(to: header)
             writer.append(UserVersion(major: 0, minor: min(asked.minor, Self.version.minor)))
             let answer = capabilities.text
             // SAFETY: a UInt8 has no padding.
             writer.append(unsafe answer.span.bytes)
             isNegotiated = true
-            device.slot.connect(channel, transferLimit: client.transferByteCount)
+            device.slot.connect(twin ?? channel, transferLimit: client.transferByteCount)
         } catch {
             writer.refuse(header, error)
         }
         do throws(Errno) {
             writer.finish()
-            try channel.send(writer.bytes)
+            try channel.send(writer.bytes, passing: theirs?.number ?? -1)
         } catch {
             throw .failed(error)
         }
         if !isNegotiated { throw .refused }
+    }
+
+    /// Makes a second socket, if the client understands that and takes a descriptor.
+    /// - Returns: the client's end.
+    private mutating func makeTwin() throws(Errno) -> Descriptor? {
+        guard client.supportsTwinSocket, client.descriptorsPerMessage > 0 else { return nil }
+        var numbers: (Int32, Int32) = (-1, -1)
+        try UnixSocket.withPair { (ours, theirs) throws(Errno) in
+            numbers = (ours.release(), theirs.release())
+        }
+        let theirs = Descriptor(owning: numbers.1)
+        twin = try Channel(
+            UnixSocket(owning: Descriptor(owning: numbers.0)), device, polls: channel.polls, twinOf: channel)
+        sharesSocket = false
+        return theirs
     }
 
     /// What the server says about itself.
@@ -298,6 +387,12 @@ struct Connection: ~Copyable {
         own.transferByteCount = limits.transferByteCount
         own.mappingCount = limits.mappingCount
         own.writesMultiple = true
+        // The words by which libvfio-user says that a device can be moved.
+        if device.canMove {
+            own.migration = .object([JSON.Member("pgsize", .integer(Int64(DirtyLog.granule)))])
+        }
+        own.supportsTwinSocket = twin != nil
+        own.twinSocketIndex = twin == nil ? nil : 0
         return own
     }
 }

@@ -9,7 +9,9 @@ extension ServedDevice {
     func check(_ access: UserRegionAccess) throws(Errno) {
         let byteCount =
             access.region < 6 ? plans[Int(access.region)].byteCount : regionByteCount(access.region)
-        guard access.offset <= byteCount, UInt64(access.count) <= byteCount - access.offset, byteCount > 0
+        guard access.offset <= byteCount, UInt64(access.count) <= byteCount - access.offset, byteCount > 0,
+            // Configuration space can be set up while the device is stopped; its registers can't be touched.
+            !isFrozen || access.region >= 6
         else { throw .invalid }
     }
 

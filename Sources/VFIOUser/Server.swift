@@ -195,6 +195,8 @@ import LinuxSystem
             isStopped = true
             if connection >= 0 { UnixSocket.shutDown(connection) }
         }
+        // The device may be waiting for the client on a socket of its own.
+        device.slot.hangUp()
         wake.signal()
     }
 }

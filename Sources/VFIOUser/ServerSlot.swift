@@ -27,6 +27,9 @@ final class ServerSlot: PCISlot, @unchecked Sendable {
         }
     }
 
+    /// Ends the client's connection, from any thread.
+    func hangUp() { lock.withLock { current }?.end(.closed) }
+
     /// The device is about to be reset: what it waits for doesn't come any more.
     func suspendCalls() { lock.withLock { current }?.suspend() }
 

@@ -50,6 +50,7 @@ final class TestDevice: DeviceModel, @unchecked Sendable {
     var faults: [DMAFault] { lock.withLock { record.faults } }
     private var address: UInt64 = 0
     let answersReadsDuringDMA: Bool
+    let doorbells: [DoorbellRegister]
     private var data: UInt64 = 0
 
     /// A file in memory and where it is mapped.
@@ -63,7 +64,10 @@ final class TestDevice: DeviceModel, @unchecked Sendable {
         }
     }
 
-    init(vectors: Int = 70, answersReadsDuringDMA: Bool = false) throws(Errno) {
+    init(vectors: Int = 70, answersReadsDuringDMA: Bool = false, doorbells: [DoorbellRegister] = [])
+        throws(Errno)
+    {
+        self.doorbells = doorbells
         self.answersReadsDuringDMA = answersReadsDuringDMA
         // Two pages that lie in the file where they lie in the BAR.
         memory = try MappedFile(byteCount: 0x10000)
