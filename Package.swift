@@ -70,7 +70,8 @@ let package = Package(
             name: "VFIOCommand",
             dependencies: [
                 "VFIO", "NVMeDriver", "SoftwareHost", "NVMeController", "SoftwareDevices",
-                "VFIOConformance", "VFIOHost", "DeviceModel", "NVMe", "VFIOABI", "LinuxSystem", "IOVASpace",
+                "VFIOUser", "VFIOConformance", "VFIOHost", "DeviceModel", "NVMe", "VFIOABI", "LinuxSystem",
+                "IOVASpace",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Crypto", package: "swift-crypto"),
             ],

@@ -24,6 +24,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -392,6 +393,32 @@ CLINUX long clinux_run_quietly(char *const arguments[]) {
         if (errno != EINTR) return -(long)errno;
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
+
+// Signals as something to wait for. A set has a bit for each signal, number 1 first.
+CLINUX sigset_t clinux_signal_set(uint64_t signals) {
+    sigset_t set;
+    sigemptyset(&set);
+    for (int number = 1; number <= 64; number++)
+        if (signals >> (number - 1) & 1) sigaddset(&set, number);
+    return set;
+}
+// Holds the signals back from this thread and those that it starts from then on (1), or lets them come again (0).
+CLINUX long clinux_hold_signals(uint64_t signals, int hold) {
+    sigset_t set = clinux_signal_set(signals);
+    return -(long)pthread_sigmask(hold ? SIG_BLOCK : SIG_UNBLOCK, &set, (sigset_t *)0);
+}
+CLINUX long clinux_signalfd(uint64_t signals) {
+    sigset_t set = clinux_signal_set(signals);
+    return clinux_result(signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
+}
+// The number of a signal that came, 0 if none did, or -errno.
+CLINUX long clinux_signal_take(int fd) {
+    struct signalfd_siginfo info;
+    long r = clinux_result(read(fd, &info, sizeof info));
+    if (r == -EAGAIN) return 0;
+    return r < 0 ? r : (long)info.ssi_signo;
+}
+CLINUX long clinux_signal_send(int process, int number) { return clinux_result(kill(process, number)); }
 
 // Volatile accesses: never dropped, merged, split or moved across one another by the compiler.
 CLINUX uint8_t clinux_load8(uintptr_t p) { return *(const volatile uint8_t *)p; }

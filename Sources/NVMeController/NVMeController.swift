@@ -146,6 +146,21 @@ public final class NVMeController: DeviceModel {
         return namespaces[Int(identifier) - 1]
     }
 
+    /// Puts everything that was written to any namespace on stable storage, as a driver's Flush does. Must be
+    /// called as a register access would be: one call at a time.
+    /// - Throws: the errno of the first store that refused; the others have been flushed all the same.
+    public func synchronize() throws(Errno) {
+        var problem: Errno?
+        for case let namespace? in namespaces where !namespace.store.isReadOnly {
+            do throws(Errno) {
+                try namespace.store.synchronize()
+            } catch {
+                if problem == nil { problem = error }
+            }
+        }
+        if let problem { throw problem }
+    }
+
     /// Adds, replaces or (with nil) removes a namespace, and tells the driver by an asynchronous event if it asked
     /// for that. Must be called as a register access would be: one call at a time.
     /// - Returns: whether the identifier is one that a namespace can have.

@@ -183,7 +183,11 @@ enum MachineFile {
         return IOMMUGroup(number, devices: devices)
     }
 
-    private static func device(
+    /// Makes one device.
+    /// - Parameters:
+    ///   - place: where it stands in the file, for complaints.
+    ///   - folder: what relative paths are put behind.
+    static func device(
         _ value: JSONValue, _ place: String, _ folder: String
     ) throws(StrictObject.Problem) -> PCIDevice {
         let object = try StrictObject(

@@ -15,11 +15,7 @@ func vfio(_ arguments: String...) throws -> Outcome {
 /// Runs the command with a list of arguments.
 func vfio(_ arguments: [String]) throws -> Outcome {
     let process = Process()
-    // The test bundle and the programs of the package are in one folder.
-    var folder = Bundle.allBundles.map(\.bundleURL).first { $0.pathExtension == "xctest" }?
-        .deletingLastPathComponent()
-    if folder == nil { folder = URL(filePath: CommandLine.arguments[0]).deletingLastPathComponent() }
-    process.executableURL = folder?.appending(path: "vfio")
+    process.executableURL = vfioProgram()
     process.arguments = arguments
     let output = Pipe()
     let errors = Pipe()
@@ -31,6 +27,63 @@ func vfio(_ arguments: [String]) throws -> Outcome {
     let complaint = String(decoding: errors.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
     process.waitUntilExit()
     return Outcome(code: process.terminationStatus, output: text, errors: complaint)
+}
+
+/// The program that the build put beside the tests: the test bundle and the programs of the package are in one
+/// folder.
+private func vfioProgram() -> URL {
+    let bundle = Bundle.allBundles.map(\.bundleURL).first { $0.pathExtension == "xctest" }
+    return (bundle ?? URL(filePath: CommandLine.arguments[0])).deletingLastPathComponent().appending(
+        path: "vfio")
+}
+
+/// The command at work, until it is sent a signal.
+final class RunningCommand {
+    private let process = Process()
+    private let output = Pipe()
+    private let errors = Pipe()
+
+    /// Starts the command.
+    /// - Parameter input: what its descriptor 0 is.
+    init(_ arguments: [String], input: FileHandle = .nullDevice, folder: String? = nil) throws {
+        process.executableURL = vfioProgram()
+        process.arguments = arguments
+        process.standardOutput = output
+        process.standardError = errors
+        process.standardInput = input
+        if let folder { process.currentDirectoryURL = URL(filePath: folder) }
+        try process.run()
+    }
+
+    deinit { if process.isRunning { kill(process.processIdentifier, SIGKILL) } }
+
+    /// Its number, for signals.
+    var identifier: Int32 { process.processIdentifier }
+
+    /// Waits for a file to appear, as long as the command runs.
+    /// - Returns: whether it did within ten seconds.
+    func waits(for path: String) -> Bool {
+        for _ in 0..<1000 {
+            if FileManager.default.fileExists(atPath: path) { return true }
+            if !process.isRunning { return false }
+            usleep(10_000)
+        }
+        return false
+    }
+
+    /// Sends a signal and waits for the end.
+    func end(_ signal: Int32 = SIGTERM) -> Outcome {
+        kill(process.processIdentifier, signal)
+        return wait()
+    }
+
+    /// Waits for the end.
+    func wait() -> Outcome {
+        let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+        let complaint = String(decoding: errors.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+        process.waitUntilExit()
+        return Outcome(code: process.terminationStatus, output: text, errors: complaint)
+    }
 }
 
 /// A folder that goes when it isn't needed any more.

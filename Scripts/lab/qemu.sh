@@ -1,0 +1,75 @@
+# shellcheck shell=bash disable=SC2154,SC2034 # the variables are qemu-user's and those of its other parts
+# A QEMU that is a client of vfio-user, 10.1 or later: Debian's own packages with all that they need, downloaded by
+# apt, which checks their signatures, and unpacked in the cache. Nothing of it is installed on this machine.
+
+qemu_suite=trixie
+qemu_version='1:11.1.3+ds-1~bpo13+1'
+
+# Makes qemu/ in the cache and sets $qemu, the command that starts it.
+find_qemu() {
+    local home=$cache/qemu
+    [[ -x $home/root/usr/bin/qemu-system-x86_64 ]] || fetch_qemu "$home" || return
+    local libraries=$home/root/usr/lib/x86_64-linux-gnu
+    # Its own loader and libraries, since this machine's may be older; its own firmware.
+    export QEMU_MODULE_DIR=$libraries/qemu
+    qemu=("$home/root/usr/lib64/ld-linux-x86-64.so.2" --library-path "$libraries"
+        "$home/root/usr/bin/qemu-system-x86_64"
+        -L "$home/root/usr/share/qemu" -L "$home/root/usr/share/seabios" -L "$home/root/usr/lib/ipxe/qemu")
+    "${qemu[@]}" --version >/dev/null 2>&1 || cannot_because "the QEMU in $home does not start"
+}
+
+fetch_qemu() {
+    local home=$1 private_apt=$cache/qemu-apt file first package=qemu-system-x86
+    need_host_programs apt-get:apt dpkg-deb:dpkg || return
+    archive_from_apt || return
+    mkdir -p "$private_apt"/{state/lists/partial,cache/archives/partial}
+    local options='check-valid-until=no' keyring=/usr/share/keyrings/debian-archive-keyring.gpg suite
+    [[ ! -e $keyring ]] || options+=" signed-by=$keyring"
+    for suite in "$qemu_suite" "$qemu_suite-updates" "$qemu_suite-backports"; do
+        echo "deb [$options] $archive $suite main"
+    done >"$private_apt/sources.list"
+    say "qemu-user: fetching QEMU $qemu_version"
+    if ! apt_in_cache apt-get update >"$private_apt/log" 2>&1 ||
+        grep -q '^[WE]: Failed to fetch' "$private_apt/log"; then
+        first=$(grep -m1 -E '^[WE]: ' "$private_apt/log" || echo 'no answer')
+        cannot_because "the package index can't be fetched (${first:0:160})"
+        return
+    fi
+    # The version that this was written against; when the archive has it no more, the one that took its place.
+    ! apt_in_cache apt-cache madison "$package" | grep -qF " $qemu_version " || package+="=$qemu_version"
+    rm -f "$private_apt"/cache/archives/*.deb
+    apt_in_cache apt-get install -y --no-install-recommends --download-only -t "$qemu_suite-backports" \
+        "$package" >"$private_apt/log" 2>&1 || {
+        cannot_because "QEMU can't be downloaded ($(grep -m1 '^E:' "$private_apt/log" || echo 'no answer'))"
+        return
+    }
+    rm -rf "$home.new" && mkdir -p "$home.new/root"
+    for file in "$private_apt"/cache/archives/*.deb; do dpkg-deb -x "$file" "$home.new/root"; done
+    rm -f "$private_apt"/cache/archives/*.deb
+    rm -rf "$home" && mv "$home.new" "$home"
+}
+
+# boot_user INITRAMFS MODE TRANSCRIPT SOCKET…: a guest that has what is served at the sockets, and nothing else. The
+# mode `vfio` is a machine with an IOMMU.
+boot_user() {
+    local initramfs=$1 mode=$2 transcript=$3 iommu=() devices=() socket status=0
+    shift 3
+    [[ $mode != vfio ]] || iommu=(-device "intel-iommu,intremap=on,caching-mode=on")
+    for socket in "$@"; do
+        devices+=(-device '{"driver":"vfio-user-pci","socket":{"type":"unix","path":"'"$socket"'"}}')
+    done
+    timeout --kill-after=10 "$guest_timeout" "${qemu[@]}" \
+        -accel tcg,thread=multi -machine q35,memory-backend=ram -cpu max -smp 2 -m 1G \
+        -object memory-backend-memfd,id=ram,size=1G,share=on \
+        -nodefaults -no-user-config -display none -no-reboot -serial stdio -monitor none \
+        -kernel "$kernel_image" -initrd "$initramfs" \
+        -append "console=ttyS0 panic=-1 quiet loglevel=4 mitigations=off nokaslr tsc=reliable \
+random.trust_cpu=on clearcpuid=cx16 intel_iommu=on lab.modes=${mode/vfio/group}" \
+        "${iommu[@]}" "${devices[@]}" </dev/null >"$transcript.raw" 2>"$transcript.err" || status=$?
+    tr -d '\r' <"$transcript.raw" >"$transcript"
+    if [[ -s $transcript.err ]]; then
+        { echo "--- QEMU said:" && cat "$transcript.err"; } >>"$transcript"
+    fi
+    rm -f "$transcript.raw" "$transcript.err"
+    return "$status"
+}
