@@ -69,7 +69,7 @@ let package = Package(
         .executableTarget(
             name: "VFIOCommand",
             dependencies: [
-                "VFIO", "NVMeDriver", "SoftwareHost", "NVMeController", "SoftwareDevices",
+                "VFIO", "NVMeDriver", "SoftwareHost", "VFIOUser", "NVMeController", "SoftwareDevices",
                 "VFIOConformance", "VFIOHost", "DeviceModel", "NVMe", "VFIOABI", "LinuxSystem", "IOVASpace",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Crypto", package: "swift-crypto"),
@@ -118,8 +118,8 @@ let package = Package(
         tests(
             "VFIOUserTests",
             on: [
-                "VFIOUser", "SoftwareDevices", "NVMeController", "DeviceModel", "VFIOABI", "LinuxSystem",
-                "IOVASpace",
+                "VFIOUser", "VFIO", "NVMeDriver", "VFIOHost", "SoftwareDevices",
+                "NVMeController", "DeviceModel", "VFIOABI", "LinuxSystem", "IOVASpace",
             ]),
         tests("SoftwareDevicesTests", on: ["SoftwareDevices", "DeviceModel", "LinuxSystem", "IOVASpace"]),
         tests(
