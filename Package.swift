@@ -118,8 +118,8 @@ let package = Package(
         tests(
             "VFIOUserTests",
             on: [
-                "VFIOUser", "VFIO", "NVMeDriver", "VFIOHost", "SoftwareDevices",
-                "NVMeController", "DeviceModel", "VFIOABI", "LinuxSystem", "IOVASpace",
+                "VFIOUser", "VFIO", "NVMeDriver", "VFIOHost", "SoftwareDevices", "NVMeController", "NVMe",
+                "DeviceModel", "VFIOABI", "LinuxSystem", "IOVASpace",
             ]),
         tests("SoftwareDevicesTests", on: ["SoftwareDevices", "DeviceModel", "LinuxSystem", "IOVASpace"]),
         tests(

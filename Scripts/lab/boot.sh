@@ -47,7 +47,8 @@ make_initramfs() {
 # boot INITRAMFS DISK MODES TRANSCRIPT: returns QEMU's status; 124 when the guest took too long. The mode `noiommu`
 # is a machine without an IOMMU.
 #
-# Behind the bridge sit two devices that share an IOMMU group.
+# Behind the bridge sit two devices that share an IOMMU group. The second disk can have virtual functions; network
+# adapter and display are what has ports, ROMs and error reporting.
 #
 # clearcpuid=cx16: QEMU 7.2 leaves garbage in EFLAGS when an interrupt follows CMPXCHG16B, which Linux 6.12's
 # allocator uses all the time: one boot in seven ended in a double fault. The kernel does without it;
@@ -66,6 +67,11 @@ random.trust_cpu=on clearcpuid=cx16 intel_iommu=on lab.modes=${modes// /,}" \
         -device nvme,drive=nv,serial=SWIFTVFIO0,addr=3 -device edu,addr=4 \
         -device pcie-root-port,id=port0,chassis=1,slot=1,addr=5 -device pcie-pci-bridge,id=bridge0,bus=port0 \
         -device edu,bus=bridge0,addr=1 -device virtio-rng-pci,bus=bridge0,addr=2 \
+        -device nvme-subsys,id=subsystem0 \
+        -device "nvme,addr=6,serial=SWIFTVFIO1,subsys=subsystem0,max_ioqpairs=10,msix_qsize=9,sriov_max_vfs=4,\
+sriov_vq_flexible=8,sriov_vi_flexible=4" \
+        -device pcie-root-port,id=port1,chassis=2,slot=2,addr=7 -device e1000e,bus=port1 \
+        -device VGA,addr=8 \
         </dev/null >"$transcript.raw" 2>"$transcript.err"
     local status=$?
     tr -d '\r' <"$transcript.raw" >"$transcript"

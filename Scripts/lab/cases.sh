@@ -169,7 +169,7 @@ run_round() {
 test_kernel() {
     local kernel=$1 script=$2 work started=$SECONDS modes rounds=(group)
     find_kernel "$kernel" || return
-    [[ $kernel != lab ]] || rounds=('group cdev compat' noiommu)
+    [[ $kernel != lab ]] || rounds=(group 'cdev compat' noiommu)
     # A folder of its own: another clone may be testing with the same cache.
     mkdir -p "$cache/runs"
     work=$(mktemp -d "$cache/runs/.$kernel.XXXXXX")
@@ -186,7 +186,15 @@ test_kernel() {
     ((failures == 0))
 }
 
-# cmd_test SCRIPT [KERNEL…]
+# test_or_skip NAME SCRIPT: test_kernel, and the reason if it can't be done here.
+test_or_skip() {
+    attempt test_kernel "$@"
+    ((outcome != cannot)) || echo "skipped $1: $reason"
+    return "$outcome"
+}
+
+# cmd_test SCRIPT [KERNEL…]: guests wait most of the time, so as many kernels run at once as there are jobs. What a
+# kernel's run printed is shown when it has ended.
 cmd_test() {
     local script=$lab/guest/$1 kernel kernels failures=0 skips=0 runs=0
     shift
@@ -196,17 +204,42 @@ cmd_test() {
     attempt need_boot_programs
     if ((outcome == 0)); then attempt find_programs; fi
     ((outcome == 0 || outcome == cannot)) || die "the programs to test are missing"
-    local blocked=$reason
-    for kernel in "${kernels[@]}"; do
-        reason=$blocked
-        outcome=$cannot
-        [[ -n $blocked ]] || attempt test_kernel "$kernel" "$script"
+    if ((outcome == cannot)); then
+        for kernel in "${kernels[@]}"; do echo "skipped $kernel: $reason"; done
+        echo "kernel-lab: 0 kernels passed, 0 failed, ${#kernels[@]} skipped"
+        return 0
+    fi
+    # One after the other: downloads share the package index.
+    for kernel in "${kernels[@]}"; do attempt find_kernel "$kernel"; done
+    test_all "$script" "${kernels[@]}"
+    echo "kernel-lab: $runs kernels passed, $failures failed, $skips skipped"
+    ((failures == 0))
+}
+
+# test_all SCRIPT KERNEL…: counts in the caller's runs, failures and skips.
+test_all() {
+    local script=$1 kernel outputs waiting=() finished
+    local -A kernel_of=()
+    shift
+    outputs=$(mktemp -d)
+    # The lab kernel boots three times and takes longest, so it begins.
+    for kernel in "$@"; do [[ $kernel != lab ]] || waiting=(lab); done
+    for kernel in "$@"; do [[ $kernel == lab ]] || waiting+=("$kernel"); done
+    while ((${#waiting[@]} + ${#kernel_of[@]})); do
+        while ((${#waiting[@]} && ${#kernel_of[@]} < jobs)); do
+            kernel=${waiting[0]} waiting=("${waiting[@]:1}")
+            test_or_skip "$kernel" "$script" >"$outputs/$kernel" 2>&1 &
+            kernel_of[$!]=$kernel
+        done
+        attempt wait -n -p finished "${!kernel_of[@]}"
+        kernel=${kernel_of[$finished]}
+        unset "kernel_of[$finished]"
+        cat "$outputs/$kernel"
         case $outcome in
             0) runs=$((runs + 1)) ;;
-            "$cannot") skips=$((skips + 1)) && echo "skipped $kernel: $reason" ;;
+            "$cannot") skips=$((skips + 1)) ;;
             *) failures=$((failures + 1)) ;;
         esac
     done
-    echo "kernel-lab: $runs kernels passed, $failures failed, $skips skipped"
-    ((failures == 0))
+    rm -rf "$outputs"
 }

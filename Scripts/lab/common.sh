@@ -2,6 +2,7 @@
 # What all parts of the kernel lab share: messages, and the way a step says that it can't be done here.
 
 guest_timeout=${VFIO_LAB_TIMEOUT:-600}
+jobs=${VFIO_LAB_JOBS:-$(nproc)}
 
 say() { printf '%s\n' "$*" >&2; }
 die() {

@@ -282,6 +282,20 @@ CLINUX long clinux_receive_descriptors(int fd, void *bytes, size_t n, int *fds, 
 CLINUX long clinux_send(int fd, const void *bytes, size_t n) {
     return clinux_result(send(fd, bytes, n, MSG_NOSIGNAL));
 }
+// Two stretches of bytes as one.
+CLINUX long clinux_send_two(int fd, const void *first, size_t n, const void *second, size_t k) {
+    struct iovec v[2] = {{(void *)first, n}, {(void *)second, k}};
+    struct msghdr m;
+    memset(&m, 0, sizeof m);
+    m.msg_iov = v;
+    m.msg_iovlen = 2;
+    return clinux_sendmsg(fd, &m);
+}
+// How long a send may wait for room before it ends with -EAGAIN or part of the bytes.
+CLINUX long clinux_set_send_timeout(int fd, uint32_t milliseconds) {
+    struct timeval t = {(time_t)(milliseconds / 1000), (suseconds_t)(milliseconds % 1000 * 1000)};
+    return clinux_result(setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &t, sizeof t));
+}
 // Receives bytes and all descriptors that come with them. The first CLINUX_MOST_DESCRIPTORS are handed over in
 // `fds`, further ones are closed and counted in `surplus`. Unlike above no byte is lost where descriptors are,
 // so that a stream stays in step. Also counts one where the kernel had to drop descriptors itself.
@@ -405,6 +419,9 @@ CLINUX void clinux_atomic_store(uintptr_t p, uint64_t v) {
 CLINUX uint64_t clinux_atomic_add(uintptr_t p, uint64_t v) {
     return __atomic_fetch_add((uint64_t *)p, v, __ATOMIC_ACQ_REL);
 }
+CLINUX void clinux_atomic_or(uintptr_t p, uint64_t v) {
+    __atomic_fetch_or((uint64_t *)p, v, __ATOMIC_ACQ_REL);
+}
 
 // Order between memory that a device reads or writes and the device's registers. On x86-64 the processor
 // keeps these orders by itself and the fence only binds the compiler; arm64 needs `dmb` for the outer domain.
@@ -478,6 +495,7 @@ CLINUX long clinux_thread_start(pthread_t *t, void *(*body)(void *), void *conte
     return -(long)pthread_create(t, (const pthread_attr_t *)0, body, context);
 }
 CLINUX long clinux_thread_join(pthread_t t) { return -(long)pthread_join(t, (void **)0); }
+CLINUX uint64_t clinux_thread_identity(void) { return (uint64_t)pthread_self(); }
 CLINUX int clinux_thread_is_self(pthread_t t) { return pthread_equal(t, pthread_self()); }
 
 // Only the first 64 processors.

@@ -37,12 +37,28 @@ public protocol DeviceModel: AnyObject {
     /// host resets the device before the next user comes, and not necessarily now.
     func quiesce()
 
+    /// Whether registers may be read while a register write of the model is under way and waits in a DMA access:
+    /// false unless the model says otherwise. Such a read comes on the same thread, from within the access.
+    ///
+    /// Where memory is another process's, which has to be asked for it, the guest may read a register at any
+    /// moment, and that process may not answer until it has the value. A model that says true answers at once,
+    /// as hardware does; with one that says false the DMA access fails after a while.
+    var answersReadsDuringDMA: Bool { get }
+
+    /// The registers whose writes may come as signals, the most important first; none unless the model says
+    /// otherwise. A host may make use of all, some or none of them, and writes come otherwise too.
+    var doorbells: [DoorbellRegister] { get }
+
     /// Makes one of the virtual functions that ``PCIFunction/virtualFunctions`` tells of; none unless the model
     /// says otherwise. The host calls it for each when they are enabled, and lets go of them when they are
     /// disabled.
     /// - Parameter index: which one, from 0 on, below the total.
     /// - Returns: a new model whose function is virtual; nil if it can't be made.
     func makeVirtualFunction(index: Int) -> (any DeviceModel)?
+
+    /// What it takes to move the device to another host, mostly the model itself; nil, unless the model says
+    /// otherwise, where that can't be done.
+    var migratable: (any MigratableDevice)? { get }
 
     /// Answers a read of a legacy VGA window, which only functions of class VGA have (``PCIIdentity/isVGA``).
     /// - Parameters:
@@ -96,8 +112,17 @@ extension DeviceModel {
     /// Nothing happens.
     public func writeLegacyVGA(_ address: UInt32, width: Int, value: UInt64) {}
 
+    /// One call at a time.
+    public var answersReadsDuringDMA: Bool { false }
+
+    /// No registers that are rung.
+    public var doorbells: [DoorbellRegister] { [] }
+
     /// No virtual functions.
     public func makeVirtualFunction(index: Int) -> (any DeviceModel)? { nil }
+
+    /// Stays where it is.
+    public var migratable: (any MigratableDevice)? { nil }
 
     /// Asks the function first, then the model.
     public func loadBAR(_ bar: Int, offset: UInt64, width: Int) -> UInt64 {

@@ -44,6 +44,12 @@ public final class MSI {
         }
     }
 
+    /// Takes over pending bits; nothing is delivered.
+    func load(pending bits: UInt32) {
+        let known = vectorCount == 32 ? .max : UInt32(1) << UInt32(vectorCount) - 1
+        lock.withLock { pendingBits = bits & known }
+    }
+
     func configurationChanged() {
         let control = function.configuration.value(at: offset + 2, width: 2)
         let masks = hasMasks ? function.configuration.value(at: offset + 0x10, width: 4) : 0

@@ -109,6 +109,21 @@ public final class MSIX {
         deliverIfPending(vector)
     }
 
+    /// The table and the pending bits, to be kept.
+    var saved: (words: [UInt32], pendingBits: [UInt64]) { lock.withLock { (words, pendingBits) } }
+
+    /// Takes over a table and pending bits; nothing is delivered.
+    /// - Precondition: as many as there are.
+    func load(words: [UInt32], pendingBits bits: [UInt64]) {
+        precondition(words.count == 4 * vectorCount && bits.count == pendingBits.count, "not this table")
+        lock.withLock {
+            for index in words.indices { put(index, words[index], ~0) }
+            for vector in 0..<vectorCount {
+                setPending(vector, bits[vector / 64] & (1 << UInt64(vector % 64)) != 0)
+            }
+        }
+    }
+
     // MARK: the table and the pending bits as memory
 
     private func inside(_ place: (bar: Int, offset: UInt64), _ count: Int, _ bar: Int, _ offset: UInt64)

@@ -70,6 +70,9 @@ public final class PCIConfiguration {
     /// COMMAND in the low 16 bits and the power state above: what DMA and interrupts ask for on every use,
     /// from any thread and without the lock.
     private let gates = AtomicWord()
+    /// The gates' bit for a function whose device is stopped for migration.
+    private static let frozenGate: UInt64 = 1 << 24
+    private var isFrozen = false
 
     /// Where the capabilities with effects begin; 0 where there is none.
     private(set) var expressOffset = 0
@@ -143,7 +146,7 @@ public final class PCIConfiguration {
     private func updateGates() {
         let command = UInt64(bytes[Register.command]) | UInt64(bytes[Register.command + 1]) << 8
         let power = powerOffset == 0 ? 0 : UInt64(bytes[powerOffset + 4] & 3)
-        gates.store(command | power << 16)
+        gates.store(command | power << 16 | (isFrozen ? Self.frozenGate : 0))
     }
 
     // MARK: capabilities
@@ -255,9 +258,9 @@ public final class PCIConfiguration {
     public var powerState: UInt8 { UInt8(truncatingIfNeeded: gates.load() >> 16) }
 
     /// Whether the function may send requests of its own, DMA and messages alike: Bus Master Enable is set and
-    /// the function is in D0 (PCI Express 7.5.1.1.3, 5.3.1.4).
+    /// the function is in D0 (PCI Express 7.5.1.1.3, 5.3.1.4), and its device isn't stopped for migration.
     public var mayInitiate: Bool {
-        gates.load() & (0xff_0000 | UInt64(Command.busMaster)) == UInt64(Command.busMaster)
+        gates.load() & (Self.frozenGate | 0xff_0000 | UInt64(Command.busMaster)) == UInt64(Command.busMaster)
     }
 
     /// Reads 1, 2 or 4 bytes.
@@ -385,6 +388,49 @@ public final class PCIConfiguration {
             bytes = initial
             updateGates()
         }
+    }
+
+    // MARK: migration
+
+    /// Stops whatever the function begins by itself, or lets it go on. A reset doesn't change it.
+    func setFrozen(_ frozen: Bool) {
+        lock.withLock {
+            isFrozen = frozen
+            updateGates()
+        }
+    }
+
+    /// A number that configuration spaces with the same registers have in common, whatever their values.
+    var layoutHash: UInt64 {
+        lock.withLock {
+            var hash: UInt64 = 0xcbf2_9ce4_8422_2325
+            for index in 0..<byteCount {
+                for byte in [initial[index] & ~writable[index], writable[index], clearable[index]] {
+                    hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3
+                }
+            }
+            return hash
+        }
+    }
+
+    /// All registers as they stand.
+    var savedBytes: [UInt8] { lock.withLock { bytes } }
+
+    /// Takes over the bits of registers that can change.
+    /// - Precondition: so many bytes as there are.
+    func load(_ saved: [UInt8]) {
+        precondition(saved.count == byteCount, "not this configuration space")
+        lock.withLock {
+            for index in 0..<byteCount {
+                let changing = writable[index] | clearable[index]
+                bytes[index] = bytes[index] & ~changing | saved[index] & changing
+            }
+            updateGates()
+        }
+        if msixOffset != 0 {
+            function?.msix?.controlChanged(UInt16(truncatingIfNeeded: value(at: msixOffset + 2, width: 2)))
+        }
+        if msiOffset != 0 { function?.msi?.configurationChanged() }
     }
 
     /// Says that there are further functions in the same place of the bus (Header Type, bit 7). For hosts.

@@ -118,10 +118,12 @@ public final class PCIFunction {
     /// The slot that the function sits in; set by the host.
     public private(set) var slot: (any PCISlot)?
     /// Vital Product Data; empty for none.
-    private var vitalProductData: [UInt8] = []
+    var vitalProductData: [UInt8] = []
     /// Guards the state of interrupts, here and in ``MSIX`` and ``MSI``. Never held while a slot is called.
     let interruptLock = Lock()
     private var lineAsserted = false
+    /// The line stays as it is driven: the device is stopped for migration.
+    private var isLineFrozen = false
     private var lineDriven = false
     private var isNotifyingLine = false
 
@@ -254,6 +256,14 @@ public final class PCIFunction {
         msi?.deliverPending()
     }
 
+    /// Stops the function for migration, or lets it go on: meanwhile DMA is refused, messages wait as pending and
+    /// the line stays as it is. For hosts.
+    func setFrozen(_ frozen: Bool) {
+        interruptLock.withLock { isLineFrozen = frozen }
+        configuration.setFrozen(frozen)
+        if !frozen { gatesChanged() }
+    }
+
     /// Tells the slot of a change of the line, never two threads at a time and without holding the lock: who
     /// finds another thread telling leaves the latest change to it.
     private func updateLine() {
@@ -265,7 +275,7 @@ public final class PCIFunction {
         isNotifyingLine = true
         while true {
             let driven = lineAsserted && lineMayBeDriven
-            if driven == lineDriven { break }
+            if driven == lineDriven || isLineFrozen { break }
             lineDriven = driven
             interruptLock.unlock()
             slot?.setInterruptLine(driven)

@@ -20,7 +20,7 @@ public protocol PCISlot: AnyObject, Sendable {
     /// called at all.
     /// - Parameter body: gets each piece; returns false to stop.
     /// - Throws: ``DMAFault`` naming the first byte that couldn't be reached; `notLendable` where a host can't
-    ///   lend (a remote peer's memory without a descriptor): then copy instead.
+    ///   lend (another process's memory without a descriptor): then copy instead.
     func withMemory(
         at iova: IOVA, byteCount: Int, for access: DMAAccess, _ body: (MemoryWindow) -> Bool
     ) throws(DMAFault)
@@ -48,7 +48,8 @@ public enum DMAAccess: Sendable, Equatable {
     case write
 }
 
-/// Why a device's access to memory was refused. Nothing was transferred.
+/// Why a device's access to memory was refused. Nothing was transferred, unless the reason is
+/// ``Reason/remote(_:)``: then a part may have been.
 public struct DMAFault: Error, Equatable, Sendable {
     /// The first address that couldn't be reached.
     public let iova: IOVA
@@ -63,7 +64,7 @@ public struct DMAFault: Error, Equatable, Sendable {
         case notMapped
         /// A mapping covers the address but doesn't allow the access.
         case notPermitted
-        /// The function's Bus Master Enable bit is off, or it isn't in D0.
+        /// The function's Bus Master Enable bit is off, it isn't in D0, or its device is stopped for migration.
         case busMasterDisabled
         /// The device isn't attached to any address space, or sits in no slot.
         case notAttached
@@ -71,6 +72,24 @@ public struct DMAFault: Error, Equatable, Sendable {
         case outOfRange
         /// The host can't lend this memory; copying works.
         case notLendable
+        /// The memory is another process's, which has to be asked for every access and didn't do its part.
+        case remote(RemoteObstacle)
+    }
+
+    /// Why another process didn't give or take what a device wanted of its memory.
+    public enum RemoteObstacle: Error, Sendable, Equatable {
+        /// It waits for the very access to the device in which the memory is wanted, and can't be asked.
+        case clientWaits
+        /// It refused, and said this.
+        case refused(Errno)
+        /// Its answer doesn't fit the question.
+        case malformed
+        /// It hasn't answered in time.
+        case timedOut
+        /// It has gone.
+        case gone
+        /// The device was reset meanwhile.
+        case reset
     }
 
     /// Describes a refused access.

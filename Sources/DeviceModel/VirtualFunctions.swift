@@ -9,6 +9,8 @@ public struct VirtualFunctions: Sendable {
     public let stride: Int
     /// The device ID of all of them (VF Device ID).
     public let device: UInt16
+    /// The BARs that each of them has, six places; the physical function's capability tells where they are.
+    public let bars: [BAR?]
     /// Where the capability begins in configuration space.
     public let place: Int
 }
@@ -78,6 +80,7 @@ extension PCIFunction {
         }
         let place = configuration.addExtendedCapability(id: 0x10, version: 1, body: body, writable: writable)
         virtualFunctions = VirtualFunctions(
-            total: total, offset: offset, stride: stride, device: device, place: place)
+            total: total, offset: offset, stride: stride, device: device, bars: (0..<6).map { bars[$0] },
+            place: place)
     }
 }

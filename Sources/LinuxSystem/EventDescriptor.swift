@@ -8,9 +8,10 @@ public struct EventDescriptor: ~Copyable, Sendable {
     private let waits: Bool
 
     /// A new counter at 0, non-blocking.
-    public init() throws(Errno) {
+    /// - Parameter isShared: whether somebody else will have it too, who may change the flags behind our back.
+    public init(isShared: Bool = false) throws(Errno) {
         descriptor = Descriptor(owning: Int32(try checked { clinux_eventfd(0, clinux_eventfd_flags()) }))
-        waits = false
+        waits = isShared
     }
 
     /// A further descriptor for an eventfd that somebody else made.

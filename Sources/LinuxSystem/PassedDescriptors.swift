@@ -79,20 +79,78 @@ extension UnixSocket {
     }
 
     /// Sends all of the bytes, waiting for room as often as needed.
-    /// - Parameter passed: a descriptor to send along with the first byte; -1 for none. It stays the caller's.
-    /// - Throws: `EPIPE`, `ECONNRESET` where the other side is gone.
-    public func sendAll(_ bytes: RawSpan, passing passed: Int32 = -1) throws(Errno) {
-        let number = descriptor.number
+    /// - Parameters:
+    ///   - passed: a descriptor to send along with the first byte; -1 for none. It stays the caller's.
+    ///   - limit: how many milliseconds all of it may take where the other side doesn't read; nil for any time.
+    ///     Needs ``setSendTimeout(milliseconds:)`` to be of use.
+    /// - Throws: `EPIPE`, `ECONNRESET` where the other side is gone; `ETIMEDOUT` where it doesn't read. Part of the
+    ///   bytes may have been sent.
+    public func sendAll(
+        _ bytes: RawSpan, passing passed: Int32 = -1, milliseconds limit: Int? = nil
+    ) throws(Errno) {
         var done = 0
         if passed >= 0 { done = try sendFirst(bytes, passed) }
+        try sendRest(bytes, from: done, milliseconds: limit)
+    }
+
+    /// Sends two stretches of bytes as if they were one; see ``sendAll(_:passing:milliseconds:)``.
+    public func sendAll(_ head: RawSpan, _ body: RawSpan, milliseconds limit: Int? = nil) throws(Errno) {
+        let number = descriptor.number
+        // SAFETY: the kernel reads at most the buffers' lengths.
+        let result = unsafe head.withUnsafeBytes { head in
+            unsafe body.withUnsafeBytes { body in
+                uninterrupted {
+                    unsafe clinux_send_two(
+                        number, head.baseAddress, head.count, body.baseAddress, body.count)
+                }
+            }
+        }
+        let done = try Self.sent(result)
+        try sendRest(head, from: min(done, head.byteCount), milliseconds: limit)
+        try sendRest(body, from: max(done - head.byteCount, 0), milliseconds: limit)
+    }
+
+    @inline(__always)
+    private func sendRest(_ bytes: RawSpan, from start: Int, milliseconds limit: Int?) throws(Errno) {
+        let number = descriptor.number
+        var done = start
+        var deadline: UInt64 = 0
         while done < bytes.byteCount {
             let rest = bytes.extracting(done..<bytes.byteCount)
             // SAFETY: the kernel reads at most the buffer's length.
             let result = unsafe rest.withUnsafeBytes { buffer in
                 uninterrupted { unsafe clinux_send(number, buffer.baseAddress, buffer.count) }
             }
-            done += try checked { result }
+            done += try Self.sent(result)
+            // The clock is looked at only where not all went out at once.
+            guard done < bytes.byteCount, let limit else { continue }
+            if deadline == 0 {
+                deadline = Clock.moment(inMilliseconds: limit)
+            } else if Clock.now >= deadline {
+                throw .timedOut
+            }
         }
+    }
+
+    /// A send that ended without a byte waited for room in vain.
+    @inline(__always)
+    private static func sent(_ result: Int) throws(Errno) -> Int {
+        do throws(Errno) { return try checked { result } } catch .again { throw .timedOut }
+    }
+
+    /// Lets no send wait longer than this for room: 1 millisecond or more.
+    public func setSendTimeout(milliseconds: Int) throws(Errno) {
+        let time = UInt32(clamping: max(milliseconds, 1))
+        _ = try checked { clinux_set_send_timeout(descriptor.number, time) }
+    }
+
+    /// Waits for bytes, or for the other side to close.
+    /// - Parameter milliseconds: how long to wait; 0 only looks.
+    /// - Returns: whether there is something to receive; a signal counts as nothing.
+    public func waitReadable(milliseconds: Int) throws(Errno) -> Bool {
+        let result = clinux_poll_one(descriptor.number, Int16(POLLIN), Int32(clamping: milliseconds))
+        if result == -Int(EINTR) { return false }
+        return try checked { result } != 0
     }
 
     /// Rare enough to allocate.

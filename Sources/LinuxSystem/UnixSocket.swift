@@ -11,6 +11,9 @@ public struct UnixSocket: ~Copyable, Sendable {
     /// Takes over a connected or listening socket.
     public init(owning descriptor: consuming Descriptor) { self.descriptor = descriptor }
 
+    /// Gives the descriptor's number up to the caller, who owns it from then on.
+    public consuming func release() -> Int32 { descriptor.release() }
+
     /// Connects to a path.
     public init(connecting path: String) throws(Errno) {
         let socket = Descriptor(owning: Int32(try checked { clinux_unix_socket(clinux_sock_stream()) }))

@@ -42,6 +42,10 @@ import CLinux
         _ = try checked { clinux_bind_thread(processors) }
     }
 
+    /// A number that tells the calling thread from all others that run: never 0, free for another once the thread
+    /// has ended.
+    public static var callerIdentity: UInt64 { clinux_thread_identity() }
+
     deinit {
         // A body that holds the last reference to its own thread can't wait for itself; the owners here never
         // give it one, and a leaked thread record is then the lesser evil.

@@ -102,6 +102,22 @@ public final class NVMeController: DeviceModel {
         if width == 8 { setRegister(offset + 4, UInt32(truncatingIfNeeded: value >> 32)) }
     }
 
+    /// The doorbells of the queues, the admin queue's first.
+    public var doorbells: [DoorbellRegister] {
+        var list: [DoorbellRegister] = []
+        let layout = Doorbell(stride: 0)
+        for queue in 0...settings.queuePairs {
+            let queue = UInt16(truncatingIfNeeded: queue)
+            for offset in [layout.submissionTail(of: queue), layout.completionHead(of: queue)] {
+                list.append(DoorbellRegister(bar: 0, offset: offset, width: 4, value: .latest))
+            }
+        }
+        return list
+    }
+
+    /// Registers are plain values: commands under way change none of them halfway.
+    public var answersReadsDuringDMA: Bool { true }
+
     /// Puts every register into its state after power on. Blocks that were written stay.
     public func reset(_ kind: ResetKind) {
         stop()

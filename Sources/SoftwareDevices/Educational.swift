@@ -80,15 +80,20 @@ public final class Educational: DeviceModel {
     /// refusals of the host are also in ``DMAPort/lastFault``.
     public private(set) var refusedTransferCount: UInt64 = 0
 
-    private var livenessValue: UInt32 = 0
-    private var factorialValue: UInt32 = 0
-    private var interruptsWhenComputed = false
-    private var interruptStatus: UInt32 = 0
-    private var source: UInt64 = 0
-    private var destination: UInt64 = 0
-    private var count: UInt64 = 0
-    private var command: UInt64 = 0
-    private var buffer = [UInt8](repeating: 0, count: bufferByteCount)
+    /// What the registers hold.
+    struct Registers {
+        var liveness: UInt32 = 0
+        var factorial: UInt32 = 0
+        var interruptsWhenComputed = false
+        var interruptStatus: UInt32 = 0
+        var source: UInt64 = 0
+        var destination: UInt64 = 0
+        var count: UInt64 = 0
+        var command: UInt64 = 0
+    }
+
+    var registers = Registers()
+    var buffer = [UInt8](repeating: 0, count: bufferByteCount)
 
     /// Makes the device.
     /// - Parameter dmaMask: the bits of a memory address that its DMA engine drives.
@@ -109,6 +114,9 @@ public final class Educational: DeviceModel {
         self.dmaMask = dmaMask
     }
 
+    /// While a transfer is under way its command reads as started.
+    public var answersReadsDuringDMA: Bool { true }
+
     /// Makes a virtual function: an engine of its own, as the physical function's.
     /// - Returns: nil if the device was made without virtual functions.
     public func makeVirtualFunction(index: Int) -> (any DeviceModel)? {
@@ -122,14 +130,14 @@ public final class Educational: DeviceModel {
         guard bar == 0, isAllowed(offset: offset, width: width) else { return ones }
         switch offset {
         case Register.identification: return Educational.identification
-        case Register.liveness: return UInt64(livenessValue)
-        case Register.factorial: return UInt64(factorialValue)
-        case Register.status: return interruptsWhenComputed ? Status.interruptWhenComputed : 0
-        case Register.interruptStatus: return UInt64(interruptStatus)
-        case Register.source: return source & ones
-        case Register.destination: return destination & ones
-        case Register.count: return count & ones
-        case Register.command: return command & ones
+        case Register.liveness: return UInt64(registers.liveness)
+        case Register.factorial: return UInt64(registers.factorial)
+        case Register.status: return registers.interruptsWhenComputed ? Status.interruptWhenComputed : 0
+        case Register.interruptStatus: return UInt64(registers.interruptStatus)
+        case Register.source: return registers.source & ones
+        case Register.destination: return registers.destination & ones
+        case Register.count: return registers.count & ones
+        case Register.command: return registers.command & ones
         default: return ones
         }
     }
@@ -139,15 +147,15 @@ public final class Educational: DeviceModel {
         guard bar == 0, isAllowed(offset: offset, width: width) else { return }
         let value32 = UInt32(truncatingIfNeeded: value)
         switch offset {
-        case Register.liveness: livenessValue = ~value32
+        case Register.liveness: registers.liveness = ~value32
         case Register.factorial: compute(value32)
-        case Register.status: interruptsWhenComputed = value & Status.interruptWhenComputed != 0
+        case Register.status: registers.interruptsWhenComputed = value & Status.interruptWhenComputed != 0
         case Register.interruptRaise: raise(value32)
         case Register.interruptAcknowledge: acknowledge(value32)
         // A 32-bit write gives the whole register its value: a driver for addresses below 4 GiB does just that.
-        case Register.source: source = value
-        case Register.destination: destination = value
-        case Register.count: count = value
+        case Register.source: registers.source = value
+        case Register.destination: registers.destination = value
+        case Register.count: registers.count = value
         case Register.command: start(value)
         default: break
         }
@@ -155,14 +163,7 @@ public final class Educational: DeviceModel {
 
     /// All registers and the buffer go to 0.
     public func reset(_ kind: ResetKind) {
-        livenessValue = 0
-        factorialValue = 0
-        interruptsWhenComputed = false
-        interruptStatus = 0
-        source = 0
-        destination = 0
-        count = 0
-        command = 0
+        registers = Registers()
         for index in buffer.indices { buffer[index] = 0 }
         function.setLine(false)
     }
@@ -181,50 +182,53 @@ public final class Educational: DeviceModel {
             product = product &* factor
             factor -= 1
         }
-        factorialValue = product
-        if interruptsWhenComputed { raise(UInt32(Cause.factorial)) }
+        registers.factorial = product
+        if registers.interruptsWhenComputed { raise(UInt32(Cause.factorial)) }
     }
 
     // MARK: the interrupt
 
     private func raise(_ bits: UInt32) {
-        interruptStatus |= bits
-        guard interruptStatus != 0 else { return }
+        registers.interruptStatus |= bits
+        guard registers.interruptStatus != 0 else { return }
         function.setLine(true)
         function.signal(vector: 0)
     }
 
     private func acknowledge(_ bits: UInt32) {
-        interruptStatus &= ~bits
-        if interruptStatus == 0 { function.setLine(false) }
+        registers.interruptStatus &= ~bits
+        if registers.interruptStatus == 0 { function.setLine(false) }
     }
 
     // MARK: the DMA engine
 
     private func start(_ bits: UInt64) {
-        command = bits
+        registers.command = bits
         guard bits & Command.start != 0 else { return }
         if !transfer() { refusedTransferCount &+= 1 }
-        command &= ~Command.start
+        registers.command &= ~Command.start
         if bits & Command.interruptWhenDone != 0 { raise(UInt32(Cause.transfer)) }
     }
 
     private func transfer() -> Bool {
-        let isToMemory = command & Command.toMemory != 0
-        guard let range = bufferRange(isToMemory ? source : destination) else { return false }
+        let isToMemory = registers.command & Command.toMemory != 0
+        guard let range = bufferRange(isToMemory ? registers.source : registers.destination) else {
+            return false
+        }
         if range.isEmpty { return true }
-        let memory = IOVA((isToMemory ? destination : source) & dmaMask)
+        let memory = IOVA((isToMemory ? registers.destination : registers.source) & dmaMask)
         return isToMemory ? store(range, at: memory) : load(range, from: memory)
     }
 
     /// The part of the buffer that a transfer names; nil if any of it lies outside.
     private func bufferRange(_ address: UInt64) -> Range<Int>? {
-        guard address >= Educational.bufferAddress, count <= UInt64(Educational.bufferByteCount) else {
+        guard address >= Educational.bufferAddress, registers.count <= UInt64(Educational.bufferByteCount)
+        else {
             return nil
         }
         let offset = address - Educational.bufferAddress
-        guard offset <= UInt64(Educational.bufferByteCount) - count else { return nil }
-        return Int(offset)..<Int(offset + count)
+        guard offset <= UInt64(Educational.bufferByteCount) - registers.count else { return nil }
+        return Int(offset)..<Int(offset + registers.count)
     }
 
     // The host's copying works on memory of its own: should it ever lead back into this device, nothing of the

@@ -9,6 +9,8 @@ import VFIOHost
 struct PCIAssignedAddresses: Equatable, Sendable {
     /// By BAR; 0 where there is none.
     private(set) var bars: InlineArray<6, UInt64> = .init(repeating: 0)
+    /// The first of the virtual functions' BARs, by BAR; the others' follow.
+    private(set) var virtualBars: InlineArray<6, UInt64> = .init(repeating: 0)
     /// The expansion ROM's; 0 without one.
     private(set) var rom: UInt64 = 0
 
@@ -20,11 +22,14 @@ struct PCIAssignedAddresses: Equatable, Sendable {
         var low = 0xe000_0000 + (place & 0xff) << 20
         var high = 0x80_0000_0000 + place << 30
         var port = 0x1000 + (place & 0x7f) << 8
-        func take(_ next: inout UInt64, _ byteCount: UInt64, below limit: UInt64) -> UInt64 {
-            var start = (next + byteCount - 1) & ~(byteCount - 1)
+        func take(
+            _ next: inout UInt64, _ byteCount: UInt64, _ count: UInt64 = 1, below limit: UInt64
+        ) -> UInt64 {
+            var start = (next &+ (byteCount - 1)) & ~(byteCount - 1)
+            let (all, overflow) = byteCount.multipliedReportingOverflow(by: count)
             // A BAR that doesn't fit between here and the limit begins at its own size, which is never 0.
-            if start + byteCount > limit { start = byteCount }
-            next = start + byteCount
+            if overflow || start > limit || all > limit - start { start = byteCount }
+            next = start &+ all
             return start
         }
         for index in 0..<6 {
@@ -35,7 +40,20 @@ struct PCIAssignedAddresses: Equatable, Sendable {
             case .memory64: bars[index] = take(&high, bar.byteCount, below: 1 << 52)
             }
         }
+        for index in 0..<6 {
+            guard let layout = function.virtualFunctions, let bar = layout.bars[index] else { continue }
+            let count = UInt64(layout.total)
+            virtualBars[index] =
+                bar.kind == .memory64
+                ? take(&high, bar.byteCount, count, below: 1 << 52)
+                : take(&low, bar.byteCount, count, below: 0x1_0000_0000)
+        }
         if function.romByteCount > 0 { rom = take(&low, function.romByteCount, below: 0x1_0000_0000) }
+    }
+
+    /// The 32-bit register of the virtual functions' BARs at 0x24 + 4 · index of the SR-IOV capability.
+    func register(_ index: Int, of layout: VirtualFunctions) -> UInt32 {
+        Self.register(index, layout.bars, virtualBars)
     }
 
     /// Whether a BAR has whole pages to itself: in a page that it shares with another one, a user could reach that
@@ -52,17 +70,24 @@ struct PCIAssignedAddresses: Equatable, Sendable {
     }
 
     static func == (a: Self, b: Self) -> Bool {
-        for index in 0..<6 where a.bars[index] != b.bars[index] { return false }
+        for index in 0..<6 {
+            guard a.bars[index] == b.bars[index], a.virtualBars[index] == b.virtualBars[index] else {
+                return false
+            }
+        }
         return a.rom == b.rom
     }
 
-    /// The 32-bit register at 0x10 + 4 · index, type bits included.
+    /// The 32-bit register at 0x10 + 4 · index, type bits included. A virtual function has no such registers of its
+    /// own: its user finds no address, only the type bits that a kernel knows.
     func register(_ index: Int, of function: PCIFunction) -> UInt32 {
-        if let bar = function.bars[index] {
-            return UInt32(truncatingIfNeeded: bars[index]) | bar.typeBits
-        }
-        if index > 0, let below = function.bars[index - 1], below.kind == .memory64 {
-            return UInt32(truncatingIfNeeded: bars[index - 1] >> 32)
+        Self.register(index, function.bars, function.isVirtual ? .init(repeating: 0) : bars)
+    }
+
+    private static func register(_ index: Int, _ bars: [BAR?], _ places: InlineArray<6, UInt64>) -> UInt32 {
+        if let bar = bars[index] { return UInt32(truncatingIfNeeded: places[index]) | bar.typeBits }
+        if index > 0, let below = bars[index - 1], below.kind == .memory64 {
+            return UInt32(truncatingIfNeeded: places[index - 1] >> 32)
         }
         return 0
     }

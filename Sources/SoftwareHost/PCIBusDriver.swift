@@ -251,6 +251,12 @@ final class PCIBusDriver: BusDriver, @unchecked Sendable {
         let enable = configuration.value(at: PCIConfiguration.Register.rom, width: 4) & 1
         configuration.write(
             UInt32(truncatingIfNeeded: assigned.rom) | enable, at: PCIConfiguration.Register.rom, width: 4)
+        guard let layout = function.virtualFunctions else { return }
+        for index in 0..<6 {
+            configuration.write(
+                assigned.register(index, of: layout),
+                at: layout.place + PCIFunction.VirtualizationRegister.bar0 + 4 * index, width: 4)
+        }
     }
 
     // MARK: requests

@@ -129,7 +129,15 @@ final class PCIEventWatcher: Sendable {
             withExtendedLifetime(source) { try? poller.remove(source.event.value.number) }
         }
 
-        /// Waits for signals and takes their counters.
+        /// Takes the counter of one, if it is watched still.
+        func take(_ tag: UInt64) {
+            lock.lock()
+            defer { lock.unlock() }
+            guard let source = sources.first(where: { $0.tag == tag }) else { return }
+            _ = try? source.event.value.take()
+        }
+
+        /// Waits for signals.
         /// - Returns: whose they were; nil if the thread is to end.
         func next(_ events: inout [Poller.Event]) -> [UInt64]? {
             events.removeAll(keepingCapacity: true)
@@ -144,7 +152,6 @@ final class PCIEventWatcher: Sendable {
                     sources[index].isEarly = false
                     continue
                 }
-                _ = try? sources[index].event.value.take()
                 tags.append(event.tag)
             }
             return tags
@@ -170,7 +177,9 @@ final class PCIEventWatcher: Sendable {
         thread = try WorkerThread {
             var events: [Poller.Event] = []
             while let sources = channel.next(&events) {
-                for source in sources { driver.link.owner.carryOutWrites(of: source) }
+                for source in sources {
+                    driver.link.owner.carryOutWrites(of: source) { channel.take(source) }
+                }
             }
         }
     }
@@ -223,9 +232,11 @@ extension PCIBusDriver {
     }
 
     /// What follows from the signal of an eventfd. Takes the device's lock.
-    func carryOutWrites(of source: UInt64) {
+    /// - Parameter take: takes the counter. With the lock held: whoever finds it taken also finds what was written.
+    func carryOutWrites(of source: UInt64, _ take: () -> Void) {
         lock.lock()
         defer { lock.unlock() }
+        take()
         for write in eventWrites.writes(of: source) { carryOut(write) }
     }
 

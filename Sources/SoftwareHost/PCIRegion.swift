@@ -89,6 +89,11 @@ extension PCIBusDriver {
         }
     }
 
+    /// Whether the function answers accesses to its ports.
+    private var arePortsOn: Bool {
+        configuration.command & PCIConfiguration.Command.io != 0 && configuration.powerState == 0
+    }
+
     /// How much of an access lies in a BAR.
     /// - Throws: `EINVAL` for a BAR that doesn't exist and for a beginning at or beyond its end.
     @inline(__always)
@@ -115,10 +120,13 @@ extension PCIBusDriver {
             if at < plan.tableStart { left = min(left, plan.tableStart - at) }
             guard isMemoryOn || !plan.isMemory else { throw .inputOutput }
             let width = plan.width(at: at, left)
+            // Nobody looks whether ports are on: what isn't answered reads as ones.
             let value =
-                plan.isRegister(at)
-                ? model.readRegister(bar: index, offset: at, width: width)
-                : model.loadBAR(index, offset: at, width: width)
+                !plan.isMemory && !arePortsOn
+                ? UInt64.max
+                : plan.isRegister(at)
+                    ? model.readRegister(bar: index, offset: at, width: width)
+                    : model.loadBAR(index, offset: at, width: width)
             bytes.storeUnit(value, width, at: Int(done))
             done += UInt64(width)
         }
@@ -141,7 +149,9 @@ extension PCIBusDriver {
             guard isMemoryOn || !plan.isMemory else { throw .inputOutput }
             let width = plan.width(at: at, left)
             let value = bytes.loadUnit(width, at: Int(done))
-            if plan.isRegister(at) {
+            if !plan.isMemory && !arePortsOn {
+                // Nobody takes it.
+            } else if plan.isRegister(at) {
                 model.writeRegister(bar: index, offset: at, width: width, value: value)
             } else {
                 model.storeBAR(index, offset: at, width: width, value: value)
@@ -155,14 +165,11 @@ extension PCIBusDriver {
         let byteCount = function.romByteCount
         guard position < byteCount else { throw .invalid }
         let count = min(UInt64(bytes.byteCount), byteCount - position)
-        let image = function.hasROMImage ? UInt64(function.rom.count) : 0
+        // Before it reads a ROM a kernel looks at how it begins.
+        guard function.hasROMImage, isMemoryOn else { throw .noMemory }
         for done in 0..<count {
             let at = position + done
-            var byte: UInt8 = 0xff
-            if at < image {
-                guard isMemoryOn else { throw .inputOutput }
-                byte = function.rom[Int(at)]
-            }
+            let byte = at < UInt64(function.rom.count) ? function.rom[Int(at)] : 0xff
             bytes.storeBytes(of: byte, toByteOffset: Int(done), as: UInt8.self)
         }
         return Int(count)

@@ -26,6 +26,8 @@ struct ConformCommand: ParsableCommand {
     @Option(help: ArgumentHelp("The software machine, as a JSON file.", valueName: "file"))
     var machine: String?
 
+    @OptionGroup var faults: FaultOptions
+
     @Option(
         help: ArgumentHelp(
             "The way in: a container and a group, an iommufd in the container's place, a device's own node, or "
@@ -99,7 +101,7 @@ struct ConformCommand: ParsableCommand {
     }
 
     private func makeHost() throws(CommandFailure) -> any Host {
-        try HostOptions.makeHost(host, machine) { () throws(CommandFailure) in
+        try HostOptions.makeHost(host, machine, faults) { () throws(CommandFailure) in
             try ConformMachine.make(for: route)
         }
     }

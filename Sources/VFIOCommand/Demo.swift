@@ -19,7 +19,8 @@ struct Demo {
     private var step = 0
 
     /// Builds the machine.
-    init(_ image: DemoImage, _ console: Console) throws {
+    /// - Parameter faults: what is to go wrong on it.
+    init(_ image: DemoImage, _ faults: FaultOptions, _ console: Console) throws {
         self.image = image
         self.console = console
         do {
@@ -27,11 +28,11 @@ struct Demo {
             let store: any BlockStore = image.isGiven ? OverlayStore(over: file) : file
             let disk = NVMeController([try NVMeNamespace(store)])
             let (address, group) = (address, group)
-            host = try SoftwareHost(
-                MachineDescription {
-                    IOMMU(.type1, pageSizes: [.kib4, .mib2])
-                    IOMMUGroup(group) { PCIDevice(disk, at: address) }
-                })
+            let machine = MachineDescription {
+                IOMMU(.type1, pageSizes: [.kib4, .mib2])
+                IOMMUGroup(group) { PCIDevice(disk, at: address) }
+            }
+            host = try SoftwareHost(try faults.added(to: machine))
         } catch let error as BlockStoreError {
             throw CommandFailure.refused("\(error)")
         } catch let error as MachineError {
@@ -244,6 +245,7 @@ struct Demo {
         case .notAttached: "from a device that is attached to nothing"
         case .outOfRange: "beyond the end of all addresses"
         case .notLendable: "whose memory can't be lent"
+        case .remote: "which another process didn't give"
         }
     }
 

@@ -15,12 +15,14 @@ struct DemoCommand: ParsableCommand {
     @Option(help: ArgumentHelp("A disk image; an ext4 image is made where none is given.", valueName: "file"))
     var image: String?
 
+    @OptionGroup var faults: FaultOptions
+
     func run() throws {
         let console = Console()
         let started = Clock.now
         let image = try DemoImage(given: image, console)
         defer { image.remove() }
-        var demo = try Demo(image, console)
+        var demo = try Demo(image, faults, console)
         try demo.run()
         console.line()
         console.heading("Done in \(Human.nanoseconds(Clock.now - started)).")

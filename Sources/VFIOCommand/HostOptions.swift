@@ -28,9 +28,6 @@ struct HostOptions: ParsableArguments {
                 return nil
             }
         }
-
-        /// Whether machines of software can be described for it.
-        var isSoftware: Bool { self == .soft }
     }
 
     enum RouteName: String, ExpressibleByArgument, CaseIterable {
@@ -50,24 +47,7 @@ struct HostOptions: ParsableArguments {
     @Option(help: ArgumentHelp("The software machine, as a JSON file.", valueName: "file"))
     var machine: String?
 
-    @Option(
-        name: .customLong("fault"),
-        help: ArgumentHelp(
-            "What is to go wrong on a software machine, e.g. map-dma=ENOMEM@3; may be given several times.",
-            discussion: """
-                EVENT:CONDITION...=EFFECT@MOMENT, for instance
-                  map-dma=ENOMEM@3                  the third VFIO_IOMMU_MAP_DMA fails
-                  pin:after=16=EFAULT               locking memory fails after 16 pages
-                  irq:0000:01:00.0=drop@10%         every tenth interrupt or so is lost
-                  irq:vector=2=delay=5ms            interrupts of vector 2 come late
-                  dma-write:length=16=flip@/100     every 100th completion is wrong
-                  device:0000:01:00.0=vanish@1000   pulled out at the 1000th access
-                Moments: 3, 3+ (and later), /3 (every third), 10% (by chance, see --seed).
-                """, valueName: "spec"))
-    var faults: [String] = []
-
-    @Option(help: ArgumentHelp("What chance is drawn from in --fault.", valueName: "number"))
-    var seed: UInt64?
+    @OptionGroup var faults: FaultOptions
 
     @Option(
         help: ArgumentHelp(
@@ -84,53 +64,34 @@ struct HostOptions: ParsableArguments {
 
     /// The host that was asked for.
     func makeHost() throws(CommandFailure) -> any Host {
-        if host.map({ !$0.isSoftware }) ?? (machine == nil) {
-            if !faults.isEmpty {
-                throw .wrongUsage("--fault is for software machines: use it with --host soft")
-            }
-            if seed != nil { throw .wrongUsage("--seed is for software machines: use it with --host soft") }
-        }
-        return try Self.makeHost(host, machine, faults, seed: seed, sample: Self.sampleMachine)
+        try Self.makeHost(host, machine, faults, sample: Self.sampleMachine)
     }
 
     /// The host that was asked for.
     /// - Parameters:
-    ///   - faults: what is to go wrong besides what the machine's description says, as text.
-    ///   - seed: what chance is drawn from; nil for what the description says.
+    ///   - faults: what is to go wrong besides what the machine's description says.
     ///   - sample: makes the software machine where none is described.
     static func makeHost(
-        _ host: Kind?, _ machine: String?, _ faults: [String] = [], seed: UInt64? = nil,
+        _ host: Kind?, _ machine: String?, _ faults: FaultOptions,
         sample: () throws(CommandFailure) -> MachineDescription
     ) throws(CommandFailure) -> any Host {
         switch (host, machine) {
         case (.linux, .some), (.user, .some):
             throw .wrongUsage("--machine describes a software machine: use it with --host soft")
-        case (.linux, nil), (nil, nil): return LinuxHost()
+        case (.linux, nil), (nil, nil):
+            try faults.requireNone()
+            return LinuxHost()
         case (.user(let path), nil):
+            try faults.requireNone()
             do throws(ClientFailure) {
                 return try VFIOUserHost(connecting: path)
             } catch {
                 throw .refused("\(path): \(error)")
             }
         case (.soft, .some(let path)), (nil, .some(let path)):
-            return try softwareHost(try adding(faults, seed, to: try MachineFile.read(path)), path)
-        case (.soft, nil): return try softwareHost(try adding(faults, seed, to: try sample()), nil)
+            return try softwareHost(try faults.added(to: try MachineFile.read(path)), path)
+        case (.soft, nil): return try softwareHost(try faults.added(to: try sample()), nil)
         }
-    }
-
-    private static func adding(
-        _ faults: [String], _ seed: UInt64?, to machine: MachineDescription
-    ) throws(CommandFailure) -> MachineDescription {
-        var machine = machine
-        if let seed { machine.faults.seed = seed }
-        for text in faults {
-            do throws(FaultTextError) {
-                machine.faults.rules.append(try FaultRule(text))
-            } catch {
-                throw .wrongUsage("--fault: \(error)")
-            }
-        }
-        return machine
     }
 
     private static func softwareHost(

@@ -35,6 +35,17 @@ struct ByteStore: ~Copyable {
         }
     }
 
+    /// Some of the bytes.
+    ///
+    /// Unsafe: they must not be used longer than the store lives, nor while it is changed.
+    @_lifetime(immortal)
+    @inline(__always)
+    @unsafe func unsafeBytes(at offset: Int, _ count: Int) -> RawSpan {
+        let bytes = unsafe mapping.window.window(at: offset, byteCount: count).unsafeBytes
+        let span = unsafe RawSpan(_unsafeBytes: UnsafeRawBufferPointer(bytes))
+        return unsafe _overrideLifetime(span, copying: ())
+    }
+
     /// Moves bytes within the store; the ranges may overlap.
     mutating func move(_ count: Int, from source: Int, to offset: Int) {
         mapping.window.copy(from: mapping.window, at: source, to: offset, byteCount: count)

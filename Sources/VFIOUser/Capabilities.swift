@@ -12,6 +12,9 @@ public struct Capabilities: Equatable, Sendable {
     public var writesMultiple = false
     /// `twin_socket.supported`: whether it understands a second socket for the server's commands.
     public var supportsTwinSocket = false
+    /// `twin_socket.fd_index`: which of the version's descriptors is the second socket; nil without. Only a
+    /// server says it.
+    public var twinSocketIndex: Int?
     /// `migration`, as it is; nil without.
     public var migration: JSON?
     /// All that isn't known here, as it is.
@@ -54,6 +57,10 @@ public struct Capabilities: Equatable, Sendable {
             if let supported = member.value["supported"] {
                 supportsTwinSocket = try Self.flag(supported, "twin_socket.supported")
             }
+            if let index = member.value["fd_index"] {
+                let place = JSON.Member("twin_socket.fd_index", index)
+                twinSocketIndex = try Self.number(place, 0...1023)
+            }
         case "migration":
             guard case .object = member.value else { throw .value(member.name) }
             migration = member.value
@@ -84,8 +91,11 @@ public struct Capabilities: Equatable, Sendable {
         ]
         if writesMultiple { members.append(JSON.Member("write_multiple", .bool(true))) }
         if supportsTwinSocket {
-            members.append(
-                JSON.Member("twin_socket", .object([JSON.Member("supported", .bool(true))])))
+            var twin = [JSON.Member("supported", .bool(true))]
+            if let twinSocketIndex {
+                twin.append(JSON.Member("fd_index", .integer(Int64(twinSocketIndex))))
+            }
+            members.append(JSON.Member("twin_socket", .object(twin)))
         }
         if let migration { members.append(JSON.Member("migration", migration)) }
         members += others

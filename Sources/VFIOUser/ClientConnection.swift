@@ -57,10 +57,30 @@ struct ClientConnection: ~Copyable {
             throw lose(error)
         }
         let message = try awaitReply(to: command)
-        if message.header.flags.contains(.error) { throw ClientFailure(refusal: message.header) }
-        guard !message.isOversized else { throw .malformed(command) }
-        var passed = reader.takeDescriptors()
-        return try take(reader.body(of: message), &passed)
+        // What came in one piece with the answer shows in no poller any more: nobody else would see it.
+        do throws(ClientFailure) {
+            if message.header.flags.contains(.error) { throw ClientFailure(refusal: message.header) }
+            guard !message.isOversized else { throw .malformed(command) }
+            var passed = reader.takeDescriptors()
+            let result = try take(reader.body(of: message), &passed)
+            serveReceived()
+            return result
+        } catch {
+            serveReceived()
+            throw error
+        }
+    }
+
+    /// Carries out commands that have been received already. Of a connection that ends with that, the next command
+    /// is told.
+    private mutating func serveReceived() {
+        do throws(ClientFailure) {
+            while let message = try nextMessage() {
+                if !message.header.isReply { try serve(message) }
+            }
+        } catch {
+            // Noted in `loss`.
+        }
     }
 
     private mutating func send(_ descriptors: [Int32]) throws(Errno) {

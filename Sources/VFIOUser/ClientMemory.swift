@@ -9,17 +9,20 @@ import VFIOABI
 /// accesses under way to end. No client is ever waited for with the lock held.
 ///
 /// **Memory without a descriptor** is in the map with no permission at all, and with the client's permissions in
-/// its tag: a device that wants it is refused for now (`notLendable`). Reaching it takes messages to the client,
-/// and they may be waited for only where the client doesn't wait for us: a register write must have been answered
-/// first (``Connection`` says where).
+/// its tag: here a device that wants it is refused (`notLendable`). Reaching it takes messages to the client, which
+/// ``ServerSlot`` sends.
 final class ClientMemory: @unchecked Sendable {
     // SAFETY: everything is changed under the write lock only, and by the connection's thread alone.
     private let lock = ReadWriteLock()
     private var map = IOVAMap(mergingAdjacent: false)
+    /// The pages that the device wrote, by the tags of the mappings that they lie in; nil while that isn't logged.
+    private var dirtyLog: DirtyLog?
     /// The client's files in this process, by the number that their mapping has as its tag.
     private var files: [GuardedMapping?] = []
     private var freeFiles: [UInt32] = []
     private let limit: Int
+    /// How many mappings have no descriptor. The connection's thread.
+    private(set) var remoteCount = 0
     /// How many mappings the process had lost when lost ones were last taken out of the map.
     private var knownLostCount: UInt64 = 0
 
@@ -48,6 +51,7 @@ final class ClientMemory: @unchecked Sendable {
             guard memory.isEmpty else { throw .invalid }
             let tag = Self.messageTag | request.flags.rawValue & 3
             try insert(IOVAMapping(range, backing: 0, permissions: [], tag: tag))
+            remoteCount += 1
             return
         }
         guard map.count < limit else { throw .noSpace }
@@ -57,6 +61,12 @@ final class ClientMemory: @unchecked Sendable {
         try lock.withWriteLock { () throws(Errno) in
             let tag = keep(file.mapping)
             let backing = UInt64(file.address)
+            do throws(Errno) {
+                try dirtyLog?.add(range, permissions, tag)
+            } catch {
+                drop(tag)
+                throw error
+            }
             do throws(IOVAMapError) {
                 try map.map(IOVAMapping(range, backing: backing, permissions: permissions, tag: tag))
             } catch {
@@ -119,9 +129,13 @@ final class ClientMemory: @unchecked Sendable {
         return UInt32(files.count - 1)
     }
 
-    /// Ends a mapping, if the tag is one's. The write lock is held.
+    /// A mapping has ended. The write lock is held.
     private func drop(_ tag: UInt32) {
-        guard tag & Self.messageTag == 0 else { return }
+        guard tag & Self.messageTag == 0 else {
+            remoteCount -= 1
+            return
+        }
+        dirtyLog?.remove(tag)
         files[Int(tag)] = nil
         freeFiles.append(tag)
     }
@@ -130,15 +144,16 @@ final class ClientMemory: @unchecked Sendable {
 
     /// `VFIO_USER_DMA_UNMAP`: one mapping, or all mappings that lie wholly in a range.
     /// - Throws: `EINVAL` for flags and ranges that make no sense and where a mapping would be cut; `ENOENT` where
-    ///   nothing is mapped; `EOPNOTSUPP` for a dirty bitmap.
+    ///   nothing is mapped.
     func unmap(_ request: UserDMAUnmap) throws(Errno) {
         if request.flags == .all {
             guard request.address == 0, request.size == 0 else { throw .invalid }
             removeAll()
             return
         }
-        guard !request.flags.contains(.getDirtyBitmap) else { throw .notSupported }
-        guard request.flags.isEmpty, let range = IOVARange(IOVA(request.address), byteCount: request.size)
+        // The bitmap has been taken (`ServedDevice.unmap`).
+        guard request.flags.subtracting(.getDirtyBitmap).isEmpty,
+            let range = IOVARange(IOVA(request.address), byteCount: request.size)
         else { throw .invalid }
         try lock.withWriteLock { () throws(Errno) in
             do throws(IOVAMapError) {
@@ -157,8 +172,10 @@ final class ClientMemory: @unchecked Sendable {
     func removeAll() {
         lock.withWriteLock {
             map.removeAll()
+            remoteCount = 0
             files = []
             freeFiles = []
+            dirtyLog?.removeAll()
         }
     }
 
@@ -175,6 +192,44 @@ final class ClientMemory: @unchecked Sendable {
             }
             for range in lost {
                 if let mapping = map.removeMapping(startingAt: range.first) { drop(mapping.tag) }
+            }
+        }
+    }
+
+    // MARK: dirty pages
+
+    /// Begins to log the pages that the device writes. What is logged already stays.
+    /// - Throws: `EINVAL` where pages of another size are being logged; `ENOSPC` where there would be too many;
+    ///   `ENOMEM`.
+    func startLogging(pageSize: UInt64) throws(Errno) {
+        try lock.withWriteLock { () throws(Errno) in
+            if let dirtyLog {
+                guard dirtyLog.pageSize == pageSize else { throw .invalid }
+                return
+            }
+            let log = DirtyLog(pageSize: pageSize)
+            try map.forEachMapping { (mapping) throws(Errno) in
+                guard mapping.tag & Self.messageTag == 0 else { return }
+                try log.add(mapping.range, mapping.permissions, mapping.tag)
+            }
+            dirtyLog = log
+        }
+    }
+
+    /// Ends logging; what was logged is forgotten.
+    func stopLogging() { lock.withWriteLock { dirtyLog = nil } }
+
+    /// Sets, in `words`, the bits of a range's dirty pages. All bits have to be there.
+    /// - Parameter clears: whether the pages count as clean from now on.
+    /// - Throws: `EINVAL` where nothing is logged.
+    func reportDirty(
+        _ range: IOVARange, pageShift: UInt64, clears: Bool, into words: MemoryWindow
+    ) throws(Errno) {
+        try lock.withWriteLock { () throws(Errno) in
+            guard let dirtyLog else { throw .invalid }
+            map.forEachMapping(overlapping: range) { mapping in
+                dirtyLog.report(
+                    range, of: mapping.tag, pageShift: pageShift, clears: clears, into: words)
             }
         }
     }
@@ -215,6 +270,51 @@ final class ClientMemory: @unchecked Sendable {
         try transfer(iova, byteCount, access) { (piece, _) in body(piece) }
     }
 
+    // MARK: memory of which a part has no descriptor
+
+    /// A piece of memory as one mapping has it.
+    struct Stretch {
+        /// How long it is, up to the end of what was asked for.
+        let byteCount: Int
+        /// Whether it is reached here; the client has to be asked otherwise.
+        let isShared: Bool
+    }
+
+    /// What lies at `done` bytes from the beginning of a range of `byteCount` bytes.
+    func stretch(
+        _ iova: IOVA, _ done: Int, _ byteCount: Int, _ access: DMAAccess
+    ) throws(DMAFault) -> Stretch {
+        guard let range = IOVARange(iova, byteCount: UInt64(byteCount)) else {
+            throw DMAFault(iova: iova, access: access, reason: .outOfRange)
+        }
+        let at = IOVA(iova.rawValue &+ UInt64(done))
+        guard let mapping = lock.withReadLock({ map.mapping(containing: at) }) else {
+            throw DMAFault(iova: at, access: access, reason: .notMapped)
+        }
+        let isShared = mapping.tag & Self.messageTag == 0
+        let permissions =
+            isShared
+            ? mapping.permissions : IOVAPermissions(rawValue: UInt8(truncatingIfNeeded: mapping.tag & 3))
+        guard permissions.contains(access == .read ? .read : .write) else {
+            throw DMAFault(iova: at, access: access, reason: .notPermitted)
+        }
+        let last = min(mapping.range.last.rawValue, range.last.rawValue)
+        return Stretch(byteCount: Int(last - at.rawValue) + 1, isShared: isShared)
+    }
+
+    /// Copies between a device and memory that has a descriptor.
+    func copy(_ iova: IOVA, _ data: MemoryWindow, _ access: DMAAccess) throws(DMAFault) {
+        try transfer(iova, data.byteCount, access) { (piece, offset) in
+            let part = data.window(at: offset, byteCount: piece.byteCount)
+            if access == .read {
+                part.copy(from: piece, at: 0, to: 0, byteCount: piece.byteCount)
+            } else {
+                piece.copy(from: part, at: 0, to: 0, byteCount: piece.byteCount)
+            }
+            return true
+        }
+    }
+
     private func transfer(
         _ iova: IOVA, _ byteCount: Int, _ access: DMAAccess, _ body: (MemoryWindow, Int) -> Bool
     ) throws(DMAFault) {
@@ -227,6 +327,11 @@ final class ClientMemory: @unchecked Sendable {
         do throws(IOVAFault) {
             try lock.withReadLock { () throws(IOVAFault) in
                 try map.forEachWindow(of: range, for: access, body)
+                // Behind the writing: a report that comes between the two would forget the page, and who copies
+                // it then might still see what was there before. The lock keeps reports away anyway.
+                if access == .write, let dirtyLog {
+                    map.forEachMapping(overlapping: range) { dirtyLog.mark(range, in: $0.tag) }
+                }
             }
         } catch {
             switch error {

@@ -14,11 +14,15 @@ public struct Limits: Sendable, Equatable {
     /// The most bytes of the JSON text that comes with a version, 256...65536.
     public var textByteCount: Int
 
+    /// How long the other side is waited for.
+    public var patience: Patience
+
     /// Makes limits; what is out of range is brought into it.
     public init(
         descriptorsPerMessage: Int = 16, transferByteCount: Int = 1 << 20, mappingCount: Int = 65_535,
-        textByteCount: Int = 4096
+        textByteCount: Int = 4096, patience: Patience = Patience()
     ) {
+        self.patience = patience
         self.descriptorsPerMessage = min(max(descriptorsPerMessage, 1), 16)
         self.transferByteCount = min(max(transferByteCount, 4096), 64 << 20)
         self.mappingCount = min(max(mappingCount, 1), 65_535)

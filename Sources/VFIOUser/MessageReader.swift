@@ -11,6 +11,8 @@ public struct Message: Equatable, Sendable {
     public let bodyByteCount: Int
     /// Whether the body was longer than the limit: it was read and thrown away.
     public let isOversized: Bool
+    /// Whether its body lies in a queue instead.
+    var isQueued = false
 }
 
 /// Why a stream of bytes can't be read on: where the next message begins is not known.
@@ -171,6 +173,13 @@ public struct MessageReader: ~Copyable {
     @inline(__always)
     public func body(of message: Message) -> RawSpan {
         store.bytes.extracting(message.bodyStart..<message.bodyStart + message.bodyByteCount)
+    }
+
+    /// The body of a message; see ``ByteStore/unsafeBytes(at:_:)``.
+    @_lifetime(immortal)
+    @inline(__always)
+    @unsafe func unsafeBody(of message: Message) -> RawSpan {
+        unsafe store.unsafeBytes(at: message.bodyStart, message.bodyByteCount)
     }
 
     /// How many descriptors came with the message that ``next()`` returned last.

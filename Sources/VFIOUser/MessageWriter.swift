@@ -22,6 +22,12 @@ public struct MessageWriter: ~Copyable {
         append(header)
     }
 
+    /// Begins anew with bytes that are a whole message.
+    mutating func restart(with message: RawSpan) {
+        byteCount = 0
+        append(message)
+    }
+
     /// Begins the answer to a command.
     @inline(__always)
     public mutating func beginReply(to header: UserMessageHeader) {
@@ -67,6 +73,10 @@ public struct MessageWriter: ~Copyable {
         var part = bytes._mutatingExtracting(at..<at + count)
         try body(&part)
     }
+
+    /// The message; see ``ByteStore/unsafeBytes(at:_:)``.
+    @_lifetime(immortal)
+    @unsafe func unsafeBytes() -> RawSpan { unsafe store.unsafeBytes(at: 0, byteCount) }
 
     /// Fills in how long the message has become.
     @inline(__always)

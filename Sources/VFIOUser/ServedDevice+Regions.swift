@@ -6,10 +6,12 @@ import VFIOABI
 extension ServedDevice {
     /// Whether an access lies in its region, and is not too long.
     @inline(__always)
-    private func check(_ access: UserRegionAccess) throws(Errno) {
+    func check(_ access: UserRegionAccess) throws(Errno) {
         let byteCount =
             access.region < 6 ? plans[Int(access.region)].byteCount : regionByteCount(access.region)
-        guard access.offset <= byteCount, UInt64(access.count) <= byteCount - access.offset, byteCount > 0
+        guard access.offset <= byteCount, UInt64(access.count) <= byteCount - access.offset, byteCount > 0,
+            // Configuration space can be set up while the device is stopped; its registers can't be touched.
+            !isFrozen || access.region >= 6
         else { throw .invalid }
     }
 
@@ -38,22 +40,36 @@ extension ServedDevice {
         }
     }
 
-    /// `VFIO_USER_REGION_WRITE_MULTI`: one after the other, up to the first that is wrong.
-    func writeMultiple(_ records: RawSpan) throws(Errno) {
+    /// Whether `VFIO_USER_REGION_WRITE_MULTI` can be carried out: all of its writes or none.
+    func checkMultiple(_ records: RawSpan) throws(Errno) {
         var at = 0
         while let record = UserRegionWrite(records, at: at) {
             guard record.access.count <= 8 else { throw .invalid }
-            var failure: Errno?
-            record.data.withBytes { bytes in
-                do throws(Errno) {
-                    try write(record.access, bytes.extracting(0..<Int(record.access.count)))
-                } catch {
-                    failure = error
-                }
-            }
-            if let failure { throw failure }
+            try checkWrite(record.access)
             at += UserRegionWrite.byteCount
         }
+    }
+
+    /// `VFIO_USER_REGION_WRITE_MULTI`, checked by ``checkMultiple(_:)``: one after the other.
+    func writeMultiple(_ records: RawSpan) {
+        var at = 0
+        while let record = UserRegionWrite(records, at: at) {
+            record.data.withBytes { bytes in
+                try? write(record.access, bytes.extracting(0..<Int(record.access.count)))
+            }
+            at += UserRegionWrite.byteCount
+        }
+    }
+
+    /// Whether a write lies in a region that can be written.
+    func checkWrite(_ access: UserRegionAccess) throws(Errno) {
+        try check(access)
+        guard access.region < 6 || access.region == PCIRegion.config.rawValue else { throw .invalid }
+    }
+
+    /// Whether a read can be answered while the model carries out a write.
+    func canRead(_ access: UserRegionAccess) -> Bool {
+        access.region >= 6 || model.answersReadsDuringDMA
     }
 
     // Every access is cut into aligned pieces, the widest that the space allows: a register sees its own width.

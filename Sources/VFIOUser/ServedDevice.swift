@@ -17,6 +17,10 @@ import VFIOABI
     let limits: Limits
     /// What an access to each BAR needs to know.
     let plans: InlineArray<6, PCIBARPlan>
+    /// The way to another host.
+    var migration: DeviceMigration
+    /// Whether the device is stopped: its registers aren't there for the client.
+    var isFrozen = false
     /// Unmasks INTx when the client's eventfd asks for it.
     var unmaskSource: UnmaskSource?
 
@@ -34,6 +38,7 @@ import VFIOABI
     init(_ model: any DeviceModel, _ limits: Limits) {
         self.model = model
         self.limits = limits
+        migration = DeviceMigration(model)
         function = model.function
         configuration = function.configuration
         slot = ServerSlot(limits)
@@ -55,13 +60,18 @@ import VFIOABI
         slot.interrupts.clear()
         model.quiesce()
         slot.memory.removeAll()
+        slot.memory.stopLogging()
         model.performReset(.function)
+        endMigration()
     }
 
     /// `VFIO_USER_DEVICE_RESET`.
     func reset() {
         let saved = PCISavedState(configuration)
+        slot.suspendCalls()
         model.performReset(.function)
+        endMigration()
+        slot.resumeCalls()
         saved.restore(to: configuration)
         restoreMessages()
     }
@@ -70,7 +80,10 @@ import VFIOABI
     /// client's interrupts stay set up.
     @inline(never)
     func perform(_ asked: ResetKind) {
+        slot.suspendCalls()
         model.performReset(asked)
+        endMigration()
+        slot.resumeCalls()
         restoreMessages()
     }
 

@@ -172,7 +172,7 @@ import LinuxSystem
         let number = socket.descriptor.number
         var connection: Connection
         do throws(Errno) {
-            connection = try Connection(socket, device)
+            connection = try Connection(socket, device, polls: polls)
         } catch {
             throw Failure(operation: .allocate, path: path, errno: error)
         }
@@ -181,7 +181,7 @@ import LinuxSystem
             return !isStopped
         }
         guard starts else { return .closed }
-        let end = connection.run(polls: polls)
+        let end = connection.run()
         // From here on the number may be closed and stand for something else.
         lock.withLock { self.connection = -1 }
         device.release()
@@ -195,6 +195,8 @@ import LinuxSystem
             isStopped = true
             if connection >= 0 { UnixSocket.shutDown(connection) }
         }
+        // The device may be waiting for the client on a socket of its own.
+        device.slot.hangUp()
         wake.signal()
     }
 }

@@ -69,7 +69,7 @@ struct PCIRegionTests {
         #expect(region.flags == 7 && region.isMSIXMappable && region.sparseAreas.isEmpty)
     }
 
-    @Test("A ROM without its signature has no region, though its BAR reads as all ones")
+    @Test("A ROM without its signature has no region, and can't be read")
     func brokenROM() throws {
         let function = PCIFunction(
             PCIIdentity(vendor: 1, device: 2, classCode: 0), bars: [:], rom: [1, 2, 3])
@@ -77,7 +77,7 @@ struct PCIRegionTests {
         try bench.driver.openDevice()
         let region = try bench.driver.regionInfo(index: 6)
         #expect(region.size == 0 && region.flags == 0)
-        #expect(try bench.read(6, 2040, 100) == [UInt8](repeating: 0xff, count: 8))
+        #expect(errno { try bench.read(6, 2040, 100) } == .noMemory)
     }
 
     @Test("Accesses are split into the widest aligned units")
@@ -146,7 +146,7 @@ struct PCIRegionTests {
         #expect(try bench.read(0, 0x2010, 4) == [0xff, 0xff, 0xff, 0xff])
         #expect(try bench.write(0, 0x2010, [0, 0, 0, 0]) == 4)
         #expect(errno { try bench.read(0, 0x1ffc, 8) } == .inputOutput)
-        #expect(errno { try bench.read(6, 0, 2) } == .inputOutput)
+        #expect(errno { try bench.read(6, 0, 2) } == .noMemory)
         #expect(try bench.read(4, 0, 4).count == 4)
         bench.setConfig(4, 2, 3)
         #expect(try bench.read(0, 0, 4).count == 4)

@@ -25,6 +25,30 @@ struct FaultOptionTests {
         #expect(real.code == 2 && real.errors.contains("--host soft"), "\(real.errors)")
     }
 
+    @Test("makes the answers of a conforming machine different, as a case by case comparison shows")
+    func conform() throws {
+        let cases = ["conform", "--host", "soft", "--filter", "A.3"]
+        #expect(try vfio(cases).code == 0)
+        let bad = try vfio(cases + ["--fault", "check-extension=EIO", "--seed", "5"])
+        #expect(bad.code == 1 && bad.output.contains("EIO"), "\(bad.output) \(bad.errors)")
+        let wrong = try vfio("conform", "--fault", "map-dma=EIO")
+        #expect(wrong.code == 2 && wrong.errors.contains("--host soft"), "\(wrong.errors)")
+        let seed = try vfio("conform", "--host", "linux", "--seed", "5")
+        #expect(seed.code == 2 && seed.errors.contains("--host soft"), "\(seed.errors)")
+    }
+
+    @Test("lets the demo fail where it was told to, and says how")
+    func demo() throws {
+        let scratch = try Scratch()
+        let image = try scratch.image()
+        let bad = try vfio("demo", "--image", image, "--fault", "set-iommu=EPERM@2", "--seed", "5")
+        #expect(bad.code == 1 && bad.errors.contains("EPERM"), "\(bad.errors)")
+        // The second opening failed: what came before it went well.
+        #expect(bad.output.contains("Written") && !bad.output.contains("Opened again"), "\(bad.output)")
+        let wrong = try vfio("demo", "--fault", "set-iommu=WHAT")
+        #expect(wrong.code == 2 && wrong.errors.contains("WHAT"), "\(wrong.errors)")
+    }
+
     @Test("is said in a machine's file as well")
     func file() throws {
         let scratch = try Scratch()

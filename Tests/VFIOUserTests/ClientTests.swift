@@ -242,6 +242,30 @@ struct ClientTests {
         #expect(memory.window.load32(pageSize - 4) == 0, "nothing of a refused write is done")
     }
 
+    @Test("serves a message that came in one piece with an answer")
+    func messageBehindAnswer() throws {
+        let memory = try Mapping(anonymous: pageSize)
+        let mappings = ClientMappings()
+        let range = try #require(IOVARange(IOVA(0x10000), byteCount: UInt64(pageSize)))
+        try mappings.add(
+            IOVAMapping(
+                range, backing: UInt64(memory.window.address.rawValue), permissions: .readWrite))
+        let server = try ScriptedServer { peer in
+            let asked = try peer.receive()
+            let access = UserDMAAccess(address: 0x10000, count: 1)
+            try peer.send(
+                RawClient.message(asked.header.command, id: asked.header.id, flags: .reply)
+                    + RawClient.message(.dmaWrite, RawClient.bytes(access) + [9], id: 77))
+            #expect(try peer.receive().header.id == 77)
+        }
+        let client = try Client(
+            try UnixSocket(connecting: server.path), mappings, Limits(), milliseconds: 10_000)
+        try client.reset()
+        try server.finish()
+        withExtendedLifetime(client) {}
+        #expect(memory.window.load32(0) == 9)
+    }
+
     @Test("serves messages while nobody waits for an answer, where memory has no descriptor")
     func idleMessages() throws {
         let memory = try Mapping(anonymous: pageSize)
@@ -254,14 +278,18 @@ struct ClientTests {
             let asked = try peer.receive()
             #expect(asked.header.command == .dmaMap)
             try peer.send(RawClient.message(.dmaMap, id: asked.header.id, flags: .reply))
-            let done = try peer.request(.dmaWrite, UserDMAAccess(address: 0x10000, count: 1), [5])
-            #expect(done.errno == nil)
+            for value in UInt8(1)...5 {
+                let done = try peer.request(
+                    .dmaWrite, UserDMAAccess(address: 0x10000, count: 1), [value])
+                #expect(done.errno == nil)
+            }
         }
         let client = try Client(
             try UnixSocket(connecting: server.path), mappings, Limits(), milliseconds: 10_000)
         try client.map(
             UserDMAMap(flags: [.read, .write], address: 0x10000, size: UInt64(pageSize)), descriptor: -1)
         try server.finish()
+        withExtendedLifetime(client) {}
         #expect(memory.window.load32(0) == 5)
     }
 }

@@ -23,6 +23,8 @@ private final class BusyDevice: DeviceModel, @unchecked Sendable {
     func readRegister(bar: Int, offset: UInt64, width: Int) -> UInt64 { writes.load() }
 
     func writeRegister(bar: Int, offset: UInt64, width: Int, value: UInt64) {
+        // Takes its time.
+        if offset == 0x10 { Clock.sleep(nanoseconds: 50_000_000) }
         guard offset == 0, thread == nil else { return }
         stop.store(0)
         let dma = DMA(function)
@@ -103,5 +105,61 @@ struct ConcurrencyTests {
         server.stop()
         _ = consume thread
         #expect(interrupts > 0)
+    }
+
+    @Test(
+        "works in memory that takes messages, beside requests, resets and other maps; and ends with its client"
+    )
+    func messages() throws {
+        let path = "/tmp/vfio-user-messages-\(Clock.now).sock"
+        let device = BusyDevice()
+        let server = try Server(device, at: path)
+        let thread = try WorkerThread { try? server.run() }
+        for turn in 0..<setting("VFIO_USER_CHURN", 5) {
+            let client = try RawClient.connect(path)
+            let memory = RemoteMemory(at: 0, byteCount: 0x8000)
+            client.memory = memory
+            try client.negotiate()
+            try client.enable()
+            #expect(try client.map(0, 0x8000) == nil)
+            try client.write32(.bar0, 0, 1)
+            for _ in 0..<100 {
+                let before = device.writes.load()
+                while device.writes.load() < before &+ 1 { _ = try client.read32(.bar0, 0) }
+                if turn % 2 == 0 { try client.request(.deviceReset) }
+                try client.write32(.bar0, 8, 1)
+                #expect(try client.unmap(0, 0x8000) == nil)
+                #expect(try client.map(0, 0x8000) == nil)
+            }
+            #expect(memory.accesses.count > 100)
+        }
+        server.stop()
+        _ = consume thread
+    }
+
+    @Test("isn't waited for by a reset: what it wants of the client has failed then")
+    func reset() throws {
+        let path = "/tmp/vfio-user-reset-\(Clock.now).sock"
+        let device = BusyDevice()
+        let server = try Server(device, at: path)
+        let thread = try WorkerThread { try? server.run() }
+        let client = try RawClient.connect(path)
+        try client.negotiate()
+        try client.enable()
+        #expect(try client.map(0, 0x8000) == nil)
+        try client.write32(.bar0, 0, 1)
+        let question = try client.receive()
+        #expect(question.header.command == .dmaWrite)
+        // The client has its answer although it doesn't give one, also where the device's thread receives what comes
+        // while a register write is carried out.
+        let access = UserRegionAccess(offset: 0x10, region: 0, count: 4)
+        try client.send(
+            RawClient.message(.regionWrite, RawClient.bytes(access) + [0, 0, 0, 0], flags: .noReply))
+        Clock.sleep(nanoseconds: 10_000_000)
+        try client.send(RawClient.message(.deviceReset, id: 9))
+        while try client.receive().header.command != .deviceReset {}
+        client.hangUp()
+        server.stop()
+        _ = consume thread
     }
 }

@@ -69,7 +69,7 @@ struct ConversationTests {
         #expect(
             try client.request(.deviceFeature, DeviceFeature(argsz: 8, flags: FeatureFlags(.migration, .get)))
                 .errno
-                == .notSupported)
+                == .noSuchRequest)
         #expect(try client.request(.regionWrite, [UInt8](repeating: 0, count: 2 << 20)).errno == .tooBig)
         try client.send(RawClient.message(.deviceGetInfo, [], flags: UserMessageFlags(rawValue: 5)))
         #expect(try client.receive().errno == .invalid)

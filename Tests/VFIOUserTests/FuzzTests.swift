@@ -4,8 +4,8 @@ import Testing
 import VFIOABI
 import VFIOUser
 
-/// Random and mutated bytes. `VFIO_USER_FUZZ` says how many thousand messages the decoders get (20 unless told),
-/// `VFIO_USER_CONVERSATIONS` how many hundred conversations are had (2 unless told), `VFIO_USER_SEED` repeats a run.
+/// Random and mutated bytes. `VFIO_FUZZ_COUNT` says how many messages, texts or conversations each test has,
+/// `VFIO_FUZZ_SECONDS` how long each lasts instead, `VFIO_USER_SEED` repeats a run.
 @Suite("A hostile client")
 struct FuzzTests {
     private let commands: [UserCommand] = (0...20).map { UserCommand(rawValue: $0) }
@@ -96,8 +96,8 @@ struct FuzzTests {
     func decoders() throws {
         var random = Generator.seeded("decoders")
         let limits = Limits(transferByteCount: 4096)
-        var done = 0
-        while done < setting("VFIO_USER_FUZZ", 20) * 1000 {
+        var budget = FuzzBudget("messages", 20_000)
+        while budget.goes {
             var reader = try MessageReader(limit: limits.messageByteCount)
             var bytes: [UInt8] = []
             let count = 1 + random.below(50)
@@ -105,7 +105,7 @@ struct FuzzTests {
             if random.below(20) == 0 {
                 bytes = (0..<500).map { _ in UInt8(truncatingIfNeeded: random.next()) }
             }
-            done += count
+            budget.spend(count)
             var taken = 0
             // What comes out is counted against what went in: nothing is invented.
             var given = 0
@@ -118,12 +118,15 @@ struct FuzzTests {
                         guard let message = try reader.next() else { break }
                         let body = reader.body(of: message)
                         given += 16 + body.byteCount
-                        #expect(given <= taken)
-                        #expect(message.isOversized || body.byteCount + 16 == Int(message.header.messageSize))
+                        let fits =
+                            message.isOversized || body.byteCount + 16 == Int(message.header.messageSize)
+                        if given > taken || !fits { Issue.record("a message that wasn't sent") }
                         guard let request = try? ClientRequest(message.header.command, body, limits) else {
                             continue
                         }
-                        if request != .deviceReset { #expect(request.payloadOffset <= body.byteCount) }
+                        if request != .deviceReset && request.payloadOffset > body.byteCount {
+                            Issue.record("\(request) has no room for itself")
+                        }
                     } catch {
                         break feeding
                     }
@@ -140,7 +143,9 @@ struct FuzzTests {
             "nul", "null", " ",
             "\u{0}", "é", "\"capabilities\"", "\"max_msg_fds\"", "99999999999999999999",
         ]
-        for _ in 0..<setting("VFIO_USER_FUZZ", 20) * 1000 {
+        var budget = FuzzBudget("texts", 20_000)
+        while budget.goes {
+            budget.spend(1)
             var text: [UInt8] = Array(#"{"capabilities":{"max_msg_fds":8,"x":[1,2,{"y":null}]}}"#.utf8)
             if random.below(2) == 0 {
                 text = []
@@ -159,11 +164,21 @@ struct FuzzTests {
         let socket = try UnixSocket(connecting: path)
         var bytes: [UInt8] = []
         if random.below(16) > 0 {
-            bytes = RawClient.message(.version, RawClient.bytes(UserVersion()) + RawClient.hello)
+            bytes = RawClient.message(
+                .version, RawClient.bytes(UserVersion()) + hellos[random.below(hellos.count)])
+        }
+        // Mostly the device may reach memory, of which a part takes messages.
+        if random.below(4) > 0 {
+            let access = UserRegionAccess(offset: 4, region: PCIRegion.config.rawValue, count: 2)
+            bytes += RawClient.message(.regionWrite, RawClient.bytes(access) + [7, 0], flags: .noReply)
+            bytes += RawClient.message(
+                .dmaMap, RawClient.bytes(UserDMAMap(flags: [.read, .write], address: 0, size: 0x4000)),
+                flags: .noReply)
         }
         var descriptors: [Int32] = []
+        var peer = Peer()
         for _ in 0..<random.below(40) {
-            bytes += message(&random)
+            bytes += random.below(3) == 0 ? trigger(&random) : message(&random)
             switch random.below(6) {
             case 0: descriptors = [Int32](repeating: event, count: 1 + random.below(12))
             case 1: descriptors = [file]
@@ -172,12 +187,64 @@ struct FuzzTests {
             if random.below(3) == 0 {
                 // A server that has hung up is fine.
                 guard (try? send(socket, bytes, descriptors)) != nil else { return }
-                bytes = []
+                bytes = peer.answers(socket, &random)
                 descriptors = []
-                drain(socket)
             }
         }
         _ = try? send(socket, bytes, descriptors)
+    }
+
+    private let hellos: [[UInt8]] = [
+        RawClient.hello, RawClient.hello, Array(#"{"capabilities":{"max_data_xfer_size":5}}"#.utf8) + [0],
+        Array(#"{"capabilities":{"twin_socket":{"supported":true}}}"#.utf8) + [0],
+    ]
+
+    /// A write that has the device do something.
+    private func trigger(_ random: inout Generator) -> [UInt8] {
+        let offset = 0x100 + UInt64(random.below(8)) * 8
+        let access = UserRegionAccess(offset: offset, region: 0, count: 8)
+        return RawClient.message(
+            .regionWrite, RawClient.bytes(access) + RawClient.bytes(UInt64(random.below(0x3000))),
+            id: UInt16(random.below(4)), flags: random.below(2) == 0 ? .noReply : [])
+    }
+
+    /// The side of a client that listens: carries commands of the server out, more or less.
+    private struct Peer {
+        private var pending: [UInt8] = []
+
+        /// Reads what is there, so that the server never waits for room.
+        /// - Returns: what is said to it.
+        mutating func answers(_ socket: borrowing UnixSocket, _ random: inout Generator) -> [UInt8] {
+            var room = [UInt8](repeating: 0, count: 65_536)
+            var passed = PassedDescriptors()
+            while true {
+                var span = room.mutableSpan
+                var bytes = span.mutableBytes
+                guard
+                    let got = try? socket.receiveMessage(into: &bytes, waits: false, descriptors: &passed)
+                        .byteCount, got > 0
+                else { break }
+                pending += room[..<got]
+            }
+            var answers: [UInt8] = []
+            while let header = UserMessageHeader(pending.span.bytes), header.messageSize >= 16,
+                pending.count >= Int(header.messageSize)
+            {
+                let message = Array(pending[..<Int(header.messageSize)])
+                pending.removeFirst(message.count)
+                guard header.isCommand, random.below(8) > 0 else { continue }
+                var answer = Array(message[..<min(message.count, 32)])
+                answer[8] = random.below(8) == 0 ? 0x21 : 1
+                let access = UserDMAAccess(message.span.bytes, at: 16)
+                if header.command == .dmaRead, let access, access.count < 1 << 20 {
+                    answer += [UInt8](repeating: 0x5a, count: Int(access.count))
+                }
+                answer.replaceSubrange(4..<8, with: RawClient.bytes(UInt32(answer.count)))
+                if random.below(8) == 0 { answer[random.below(answer.count)] ^= 1 << UInt8(random.below(8)) }
+                answers += answer
+            }
+            return answers
+        }
     }
 
     private func send(_ socket: borrowing UnixSocket, _ bytes: [UInt8], _ descriptors: [Int32]) throws {
@@ -188,31 +255,24 @@ struct FuzzTests {
         }
     }
 
-    /// Reads answers without looking at them, so that the server never waits for room.
-    private func drain(_ socket: borrowing UnixSocket) {
-        var room = [UInt8](repeating: 0, count: 65_536)
-        var passed = PassedDescriptors()
-        while true {
-            var span = room.mutableSpan
-            var bytes = span.mutableBytes
-            guard
-                let got = try? socket.receiveMessage(into: &bytes, waits: false, descriptors: &passed)
-                    .byteCount,
-                got > 0
-            else { return }
-        }
-    }
-
     @Test("has conversations that end no server, and leave nothing behind")
     func conversations() throws {
         var random = Generator.seeded("conversations")
         let path = "/tmp/vfio-user-fuzz-\(Clock.now).sock"
-        let device = try TestDevice()
-        let server = try Server(device, at: path)
+        let device = try TestDevice(
+            answersReadsDuringDMA: random.below(2) == 0,
+            doorbells: [DoorbellRegister(bar: 0, offset: 0x40, width: 4, value: .latest)])
+        let patience = Patience(
+            handshakeMilliseconds: 1000, answerMilliseconds: 50, stalledMilliseconds: 2)
+        let server = try Server(device, at: path, limits: Limits(patience: patience))
         let thread = try WorkerThread { try? server.run() }
         let canary = try Canary()
         let file = try MemoryFile.create("fuzz", byteCount: 1 << 20)
-        for turn in 0..<setting("VFIO_USER_CONVERSATIONS", 2) * 100 {
+        var budget = FuzzBudget("conversations", 200)
+        var turn = 0
+        while budget.goes {
+            budget.spend(1)
+            turn += 1
             try talk(&random, path, turn % 3 == 0 ? canary.number : file.number, canary.number)
         }
         // It still works.

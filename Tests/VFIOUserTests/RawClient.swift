@@ -1,5 +1,3 @@
-import DeviceModel
-import Glibc
 import LinuxSystem
 import VFIOABI
 import VFIOUser
@@ -7,6 +5,8 @@ import VFIOUser
 /// Speaks vfio-user byte by byte, and believes nothing: what it sends and receives are bytes.
 final class RawClient {
     private let socket: UnixSocket
+    /// Memory that the server is given by messages, also while an answer is waited for; nil where it must not ask.
+    var memory: RemoteMemory?
     private var nextID: UInt16 = 0xfff0
 
     init(_ socket: consuming UnixSocket) { self.socket = socket }
@@ -71,6 +71,25 @@ final class RawClient {
         return Reply(header: header, body: body, descriptors: descriptors)
     }
 
+    /// The next reply; commands that come before it are carried out.
+    func receiveReply() throws -> Reply {
+        while true {
+            let message = try receive()
+            guard message.header.isCommand, let memory else { return message }
+            try send(memory.answer(message))
+        }
+    }
+
+    /// Carries out one command of the server.
+    func serve() throws {
+        let message = try receive()
+        guard message.header.isCommand, let memory else { throw Errno.noMessage }
+        try send(memory.answer(message))
+    }
+
+    /// Ends the connection.
+    func hangUp() { socket.shutDown() }
+
     /// Whether the server has closed the connection.
     func isClosed() -> Bool {
         do {
@@ -106,7 +125,7 @@ final class RawClient {
         let id = nextID
         try send(
             Self.message(command, body, id: id), descriptors: descriptors, pieces: pieces)
-        let reply = try receive()
+        let reply = try receiveReply()
         guard reply.header.id == id, reply.header.command == command, reply.header.isReply else {
             throw Errno.noMessage
         }
@@ -192,115 +211,5 @@ final class RawClient {
 
     func unmap(_ address: UInt64, _ size: UInt64, _ flags: UserDMAUnmapFlags = []) throws -> Errno? {
         try request(.dmaUnmap, UserDMAUnmap(flags: flags, address: address, size: size)).errno
-    }
-}
-
-/// A device behind a server on a thread of its own, and a client that is connected to it.
-final class Rig {
-    let device: TestDevice
-    private(set) var client: RawClient?
-    private var thread: WorkerThread?
-    private let result = Result()
-
-    /// What the server's thread leaves.
-    private final class Result: @unchecked Sendable {
-        let lock = Lock()
-        var end: ConnectionEnd?
-    }
-
-    init(_ device: TestDevice? = nil, limits: Limits = Limits(), negotiates: Bool = true) throws {
-        let device = if let device { device } else { try TestDevice() }
-        self.device = device
-        let server = try Server(connected: device, limits: limits)
-        var numbers: (Int32, Int32) = (-1, -1)
-        try UnixSocket.withPair { (a, b) throws(Errno) in
-            numbers.0 = try Descriptor(duplicating: a.descriptor.number).release()
-            numbers.1 = try Descriptor(duplicating: b.descriptor.number).release()
-        }
-        client = RawClient(UnixSocket(owning: Descriptor(owning: numbers.0)))
-        let number = numbers.1
-        let result = result
-        thread = try WorkerThread {
-            let socket = UnixSocket(owning: Descriptor(owning: number))
-            let end = try? server.serve(socket)
-            result.lock.withLock { result.end = end }
-        }
-        if negotiates { try client?.negotiate() }
-    }
-
-    /// Closes the client's side and waits for the server to notice.
-    /// - Returns: how the connection ended.
-    @discardableResult
-    func finish() -> ConnectionEnd? {
-        client = nil
-        thread = nil
-        return result.lock.withLock { result.end }
-    }
-
-    deinit { finish() }
-
-    /// The connected client.
-    var connected: RawClient {
-        guard let client else { fatalError("the rig was finished") }
-        return client
-    }
-}
-
-/// A descriptor to be sent, of which it shows whether all copies are closed again.
-final class Canary {
-    private let here: Descriptor
-    private var there: Descriptor?
-
-    init() throws {
-        var numbers: (Int32, Int32) = (-1, -1)
-        try UnixSocket.withPair { (a, b) throws(Errno) in
-            numbers.0 = try Descriptor(duplicating: a.descriptor.number).release()
-            numbers.1 = try Descriptor(duplicating: b.descriptor.number).release()
-        }
-        here = Descriptor(owning: numbers.0)
-        there = Descriptor(owning: numbers.1)
-    }
-
-    /// The number to send.
-    var number: Int32 { there?.number ?? -1 }
-
-    /// Closes our own copy and looks whether it was the last one.
-    func isClosedEverywhere() -> Bool {
-        there = nil
-        guard let poller = try? Poller() else { return false }
-        var events: [Poller.Event] = []
-        try? poller.add(here.number, .readable, tag: 0)
-        _ = try? poller.wait(into: &events, milliseconds: 0)
-        return events.first?.interest.contains(.hungUp) == true
-    }
-}
-
-/// A number from the environment.
-func setting(_ name: String, _ standard: Int) -> Int {
-    // SAFETY: the environment isn't changed while tests run.
-    guard let text = unsafe getenv(name), let value = Int(unsafe String(cString: text)) else {
-        return standard
-    }
-    return value
-}
-
-/// SplitMix64: the same seed gives the same run.
-struct Generator: RandomNumberGenerator {
-    var state: UInt64
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-        return z ^ (z >> 31)
-    }
-
-    mutating func below(_ limit: Int) -> Int { Int(next() % UInt64(max(limit, 1))) }
-
-    /// A generator whose seed is given by `VFIO_USER_SEED`, or new; it is printed.
-    static func seeded(_ test: String) -> Generator {
-        let seed = UInt64(bitPattern: Int64(setting("VFIO_USER_SEED", Int(truncatingIfNeeded: Clock.now))))
-        print("\(test): VFIO_USER_SEED=\(Int64(bitPattern: seed))")
-        return Generator(state: seed)
     }
 }

@@ -23,6 +23,10 @@ final class TestDevice: DeviceModel, @unchecked Sendable {
         static let store: UInt64 = 0x118
         /// What was loaded.
         static let data: UInt64 = 0x120
+        /// Reads so many bytes at the address and writes them behind those.
+        static let copy: UInt64 = 0x128
+        /// Read: what `load` does, in the read.
+        static let loadNow: UInt64 = 0x130
     }
 
     let function: PCIFunction
@@ -45,6 +49,8 @@ final class TestDevice: DeviceModel, @unchecked Sendable {
     var quiesceCount: Int { lock.withLock { record.quiesceCount } }
     var faults: [DMAFault] { lock.withLock { record.faults } }
     private var address: UInt64 = 0
+    let answersReadsDuringDMA: Bool
+    let doorbells: [DoorbellRegister]
     private var data: UInt64 = 0
 
     /// A file in memory and where it is mapped.
@@ -58,7 +64,11 @@ final class TestDevice: DeviceModel, @unchecked Sendable {
         }
     }
 
-    init(vectors: Int = 70) throws(Errno) {
+    init(vectors: Int = 70, answersReadsDuringDMA: Bool = false, doorbells: [DoorbellRegister] = [])
+        throws(Errno)
+    {
+        self.doorbells = doorbells
+        self.answersReadsDuringDMA = answersReadsDuringDMA
         // Two pages that lie in the file where they lie in the BAR.
         memory = try MappedFile(byteCount: 0x10000)
         function = PCIFunction(
@@ -83,6 +93,7 @@ final class TestDevice: DeviceModel, @unchecked Sendable {
     func readRegister(bar: Int, offset: UInt64, width: Int) -> UInt64 {
         note("read \(bar):\(offset) \(width)")
         if bar == 0 && offset == Trigger.data { return data }
+        if bar == 0 && offset == Trigger.loadNow { load() }
         return registers[UInt64(bar) << 32 | offset] ?? 0
     }
 
@@ -94,13 +105,8 @@ final class TestDevice: DeviceModel, @unchecked Sendable {
         case Trigger.vector: function.signal(vector: Int(truncatingIfNeeded: value & 0xffff))
         case Trigger.line: function.setLine(value & 1 != 0)
         case Trigger.address: address = value
-        case Trigger.load:
-            do throws(DMAFault) {
-                data = try function.dma.load(UInt64(0), from: IOVA(address))
-            } catch {
-                lock.withLock { record.faults.append(error) }
-                data = .max
-            }
+        case Trigger.load: load()
+        case Trigger.copy: copy(Int(truncatingIfNeeded: value & 0xff_ffff))
         case Trigger.store:
             do throws(DMAFault) {
                 try function.dma.store(value, to: IOVA(address))
@@ -108,6 +114,27 @@ final class TestDevice: DeviceModel, @unchecked Sendable {
                 lock.withLock { record.faults.append(error) }
             }
         default: break
+        }
+    }
+
+    private func load() {
+        do throws(DMAFault) {
+            data = try function.dma.load(UInt64(0), from: IOVA(address))
+        } catch {
+            lock.withLock { record.faults.append(error) }
+            data = .max
+        }
+    }
+
+    private func copy(_ count: Int) {
+        var bytes = [UInt8](repeating: 0, count: count)
+        do throws(DMAFault) {
+            var span = bytes.mutableSpan
+            var room = span.mutableBytes
+            try function.dma.read(IOVA(address), into: &room)
+            try function.dma.write(bytes.span.bytes, to: IOVA(address &+ UInt64(count)))
+        } catch {
+            lock.withLock { record.faults.append(error) }
         }
     }
 

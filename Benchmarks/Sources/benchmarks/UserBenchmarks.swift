@@ -1,5 +1,6 @@
 import DeviceModel
 import Glibc
+import IOVASpace
 import LinuxSystem
 import SoftwareDevices
 import VFIOABI
@@ -50,6 +51,30 @@ private final class Peer {
         _ = unsafe Glibc.send(number, bytes, count, Int32(MSG_NOSIGNAL))
     }
 
+    /// Hands a file over as the device's memory from 0 on.
+    func map(_ file: Int32, _ byteCount: UInt64) throws(Errno) {
+        let body = UserDMAMap(flags: [.read, .write], size: byteCount)
+        let request = message(.dmaMap, body)
+        // SAFETY: a UInt8 has no padding; the answer has 16 bytes.
+        _ = try socket.send(unsafe request.span.bytes, descriptors: [file])
+        var room = InlineArray<16, UInt8>(repeating: 0)
+        var span = room.mutableSpan
+        unsafe span.withUnsafeMutableBufferPointer {
+            unsafe receiveAll(UnsafeMutableRawPointer($0.baseAddress.unsafelyUnwrapped), 16)
+        }
+    }
+
+    /// Receives so many bytes, in as many pieces as they come.
+    func receiveAll(_ bytes: UnsafeMutableRawPointer, _ count: Int) {
+        var done = 0
+        while done < count {
+            // SAFETY: the caller has room for so many bytes there.
+            let got = unsafe recv(number, bytes.advanced(by: done), count - done, 0)
+            if got <= 0 { return }
+            done += got
+        }
+    }
+
     /// Receives so many bytes, which were sent in one piece.
     @inline(__always)
     func receive(_ bytes: UnsafeMutableRawPointer, _ count: Int) {
@@ -81,15 +106,17 @@ private func echo(_ number: Int32, _ request: Int, _ reply: Int, polls: Bool) {
     socket.shutDown()
 }
 
+/// A structure's bytes.
+private func bytes(_ value: some ABIValue) -> [UInt8] {
+    value.withBytes { span in
+        (0..<span.byteCount).map { UInt8(truncatingIfNeeded: span.loadUnit(1, at: $0)) }
+    }
+}
+
 /// One command of a client, as bytes.
 private func message(
     _ command: UserCommand, _ body: some ABIValue, _ more: [UInt8] = [], flags: UserMessageFlags = []
 ) -> [UInt8] {
-    func bytes(_ value: some ABIValue) -> [UInt8] {
-        value.withBytes { span in
-            (0..<span.byteCount).map { UInt8(truncatingIfNeeded: span.loadUnit(1, at: $0)) }
-        }
-    }
     let size = 16 + MemoryLayout.size(ofValue: body) + more.count
     return bytes(UserMessageHeader(id: 1, command: command, messageSize: UInt32(size), flags: flags))
         + bytes(body) + more
@@ -222,6 +249,85 @@ private func measureUser(_ options: Options) throws {
         "Nanoseconds per operation; ratios of minimums to the bare exchange of as many bytes in this run.\n")
     table.print()
     try measureMaps(options)
+    try measureDirtyReports(options)
+}
+
+/// A device that says of all memory in 16 GiB at once that it wrote it.
+private final class Writer: DeviceModel, @unchecked Sendable {
+    let function = PCIFunction(
+        PCIIdentity(vendor: 0x1234, device: 1, classCode: 0xff_0000),
+        bars: [0: BAR(.memory32, byteCount: 4096)])
+    func readRegister(bar: Int, offset: UInt64, width: Int) -> UInt64 { 0 }
+    func writeRegister(bar: Int, offset: UInt64, width: Int, value: UInt64) {
+        // Lent memory counts as written, so nothing has to be touched.
+        try? function.dma.withMemory(IOVA(0), byteCount: Int(value) << 30, for: .write) { _ in false }
+    }
+    func reset(_ kind: ResetKind) {}
+}
+
+/// Reports of dirty pages, bitmap and all, as the client waits for them; the copy is one of as many bytes.
+private func measureDirtyReports(_ options: Options) throws {
+    var table = Table([
+        "report of dirty 4 KiB pages", "µs (minimum)", "µs (median)", "µs for a copy of the bits", "ratio",
+    ])
+    for gibibytes in [1, 16] {
+        let file = try MemoryFile.create("guest", byteCount: UInt64(gibibytes) << 30)
+        let server = try Server(connected: Writer())
+        let peer = try Peer(polls: false, processors: 2) { number in
+            _ = try? server.serve(UnixSocket(owning: Descriptor(owning: number)))
+        }
+        negotiated(peer)
+        try peer.map(file.number, UInt64(gibibytes) << 30)
+        exchange(
+            peer, message(.regionWrite, UserRegionAccess(offset: 4, region: 7, count: 4), [7, 0, 0, 0]),
+            reply: 32)
+        let start = FeatureFlags(.dmaLoggingStart, .set)
+        exchange(
+            peer,
+            message(
+                .deviceFeature, DeviceFeature(argsz: 24, flags: start),
+                bytes(UserDMALoggingControl(pageSize: 4096))),
+            reply: 40)
+        let bitmap = gibibytes << 15
+        let report = message(
+            .deviceFeature,
+            DeviceFeature(argsz: UInt32(32 + bitmap), flags: FeatureFlags(.dmaLoggingReport, .get)),
+            bytes(UserDMALoggingReport(iova: 0, length: UInt64(gibibytes) << 30, pageSize: 4096)))
+        let access = UserRegionAccess(offset: 0, region: 0, count: 4)
+        let dirtying = message(.regionWrite, access, [UInt8(gibibytes), 0, 0, 0])
+        var room = [UInt8](repeating: 0, count: bitmap + 48)
+        let source = [UInt8](repeating: 1, count: bitmap)
+        let copy = measure(operations: 1, repeats: options.repeats * 10) {
+            // SAFETY: the room is longer than the source.
+            unsafe room.withUnsafeMutableBytes { room in
+                unsafe source.withUnsafeBytes { unsafe room.copyMemory(from: $0) }
+            }
+        }
+        for isDirty in [false, true] {
+            var samples: [Double] = []
+            for _ in 0..<options.repeats * 10 {
+                if isDirty { exchange(peer, dirtying, reply: 32) }
+                let begin = now()
+                // SAFETY: the room has the whole answer's length.
+                unsafe report.withUnsafeBytes { unsafe peer.send($0.baseAddress.unsafelyUnwrapped, $0.count) }
+                unsafe room.withUnsafeMutableBytes {
+                    unsafe peer.receiveAll($0.baseAddress.unsafelyUnwrapped, bitmap + 48)
+                }
+                samples.append(Double(now() - begin))
+            }
+            guard room[48] == (isDirty ? 0xff : 0), room[bitmap + 47] == room[48] else {
+                print("the report is wrong")
+                return
+            }
+            let timing = Timing(samples)
+            table.add([
+                "\(gibibytes) GiB, \(isDirty ? "fully dirty" : "clean")", fixed(timing.minimum / 1000),
+                fixed(timing.median / 1000), fixed(copy.minimum / 1000),
+                fixed(timing.minimum / copy.minimum, 2),
+            ])
+        }
+    }
+    table.print()
 }
 
 /// Mapping and unmapping with other mappings present.

@@ -89,7 +89,31 @@ let virtualFunctionCases: [Case] = [
         t.expect(try device.load(UInt16.self, at: configuration) == physical.vendor, "reading goes on")
         t.expect(try t.virtualFunctions(of: physical).count, equals: 1, "how many there are")
     },
-    Case("D.6", "a virtual function has ids, no line, and a Memory Space Enable of its own", on: .all) { t in
+    Case("D.6", "the capability of virtual functions tells of them, and can't be changed", on: .all) { t in
+        let (physical, _) = try t.makeVirtualFunctions(1)
+        guard let device = try t.door(to: physical).open(token).device else {
+            throw Halt.broken("the physical function can't be opened")
+        }
+        var at: UInt64 = 0x100
+        while try device.configuration(UInt32.self, at) & 0xffff != 0x10 {
+            at = UInt64(try device.configuration(UInt32.self, at) >> 20)
+            guard at >= 0x100 else { throw Halt.broken("the capability can't be found") }
+        }
+        t.expect(try device.configuration(UInt16.self, at + 0x10), equals: 1, "NumVFs")
+        t.expect(try device.configuration(UInt16.self, at + 8) & 9, equals: 9, "VF Enable, VF MSE")
+        var bar = try device.configuration(UInt64.self, at + 0x24)
+        if bar & 6 != 4 { bar &= 0xffff_ffff }
+        t.expect(bar & ~0xf != 0, "VF BAR 0 has an address")
+        for (offset, name): (UInt64, String) in [(8, "Control"), (0x10, "NumVFs"), (0x26, "VF BAR 0")] {
+            let old = try device.configuration(UInt16.self, at + offset)
+            t.expect(device.configure(at + offset, ~old), .value(2), "writing \(name)")
+            t.expect(try device.configuration(UInt16.self, at + offset) == old, "\(name) stays")
+        }
+    },
+    Case(
+        "D.6", "a virtual function has ids, no line, no addresses, and a Memory Space Enable of its own",
+        on: .all
+    ) { t in
         let (physical, virtual) = try t.makeVirtualFunctions(1)
         t.expect(try t.door(to: physical).trying(token), .descriptor, "a token is chosen")
         guard let device = try t.door(to: virtual[0]).open(token).device else {
@@ -100,7 +124,12 @@ let virtualFunctionCases: [Case] = [
         t.expect(try device.load(UInt16.self, at: at + 2) == virtual[0].device, "Device ID")
         t.expect(try device.load(UInt8.self, at: at + 0x3d), equals: 0, "Interrupt Pin")
         t.expect(try device.load(UInt16.self, at: at + 4) & 2, equals: 2, "Memory Space Enable at first")
-        t.expect(try device.load(UInt32.self, at: at + 0x10) & ~0xf != 0, "BAR 0 has an address")
+        let (bars, info) = (at + 0x10, device.regionInfo(0).info)
+        t.expect(info.size > 0, "BAR 0 is there")
+        t.expect(try device.load(UInt32.self, at: bars) & ~0xf, equals: 0, "BAR 0's address at first")
+        device.store(~0 as UInt32, at: bars)
+        let size = UInt32(truncatingIfNeeded: info.size)
+        t.expect(try device.load(UInt32.self, at: bars) & ~0xf == 0 &- size, "BAR 0's length, asked for")
         device.store(UInt16(0), at: at + 4)
         t.expect(try device.load(UInt16.self, at: at + 4) & 2, equals: 0, "Memory Space Enable, cleared")
         device.store(UInt16(2), at: at + 4)
