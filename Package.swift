@@ -119,8 +119,8 @@ let package = Package(
         tests(
             "VFIOUserTests",
             on: [
-                "VFIOUser", "SoftwareDevices", "NVMeController", "NVMe", "DeviceModel", "VFIOABI",
-                "LinuxSystem", "IOVASpace",
+                "VFIOUser", "VFIO", "NVMeDriver", "VFIOHost", "SoftwareDevices", "NVMeController", "NVMe",
+                "DeviceModel", "VFIOABI", "LinuxSystem", "IOVASpace",
             ]),
         tests("SoftwareDevicesTests", on: ["SoftwareDevices", "DeviceModel", "LinuxSystem", "IOVASpace"]),
         tests(

@@ -331,6 +331,12 @@ CLINUX long clinux_receive_message(int fd, void *bytes, size_t n, int waits, int
     if (clinux_control_truncated(&m)) ++*surplus;
     return r;
 }
+// How long sending and receiving wait; then they return -EAGAIN. 0 waits for ever.
+CLINUX long clinux_socket_timeout(int fd, uint64_t milliseconds) {
+    struct timeval t = {(time_t)(milliseconds / 1000), (suseconds_t)(milliseconds % 1000 * 1000)};
+    if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof t) < 0) return -(long)errno;
+    return clinux_result(setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &t, sizeof t));
+}
 CLINUX long clinux_shutdown(int fd) { return clinux_result(shutdown(fd, SHUT_RDWR)); }
 
 // The process.

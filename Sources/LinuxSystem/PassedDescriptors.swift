@@ -159,6 +159,13 @@ extension UnixSocket {
         try send(bytes, descriptors: [passed])
     }
 
+    /// Lets sending and receiving that have to wait fail with `EAGAIN` after some time.
+    /// - Parameter milliseconds: how long to wait; 0 waits for ever.
+    public func setTimeout(milliseconds: Int) throws(Errno) {
+        let number = descriptor.number
+        _ = try checked { clinux_socket_timeout(number, UInt64(max(0, milliseconds))) }
+    }
+
     /// Ends the connection for both sides without closing the descriptor: whoever waits in it wakes.
     public func shutDown() { _ = clinux_shutdown(descriptor.number) }
 

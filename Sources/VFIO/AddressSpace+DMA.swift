@@ -31,14 +31,14 @@ extension AddressSpace {
         let backing: OwnedMapping
         do throws(Errno) {
             if overflow { throw .noMemory }
-            backing = OwnedMapping(try Mapping(anonymous: needed, pages: pages))
+            backing = try OwnedMapping(byteCount: needed, pages: pages, of: host)
         } catch {
             throw Diagnosis.allocation(operation, error, pages, byteCount: needed)
         }
-        let start = backing.mapping.window.address.rawValue
+        let start = backing.window.address.rawValue
         let skipped = Int(
             bitPattern: (UInt(bitPattern: unit) &- start % UInt(bitPattern: unit)) % UInt(bitPattern: unit))
-        let window = backing.mapping.window.window(at: skipped, byteCount: rounded)
+        let window = backing.window.window(at: skipped, byteCount: rounded)
         if !access.contains(.write) {
             // Kernels before 6.2 pin the shared page of zeros where memory that devices only read was never
             // written; what the owner writes later goes to another page, which devices don't see.

@@ -1,5 +1,6 @@
 import IOVASpace
 import LinuxSystem
+import VFIOHost
 
 /// Page-aligned memory, zeroed at first, that the devices of an ``AddressSpace`` can reach.
 ///
@@ -54,10 +55,18 @@ public struct DMAMapping: ~Copyable, Sendable {
     public consuming func release() throws(VFIOError) { try range.release() }
 }
 
-/// A mapping of this process that is freed when the last reference goes.
+/// Memory of the host's that is freed when the last reference goes.
 final class OwnedMapping: Sendable {
-    let mapping: Mapping
-    init(_ mapping: consuming Mapping) { self.mapping = mapping }
+    let window: MemoryWindow
+    private let host: any Host
+
+    /// - Throws: what the host has for memory that it can't give.
+    init(byteCount: Int, pages: Mapping.PageKind, of host: any Host) throws(Errno) {
+        self.host = host
+        window = try host.allocateMemory(byteCount: byteCount, pages: pages)
+    }
+
+    deinit { host.freeMemory(window) }
 }
 
 /// A range that an address space has mapped; unmapped by ``release()``, or when it goes.

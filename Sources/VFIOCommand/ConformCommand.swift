@@ -18,8 +18,9 @@ struct ConformCommand: ParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "Who answers: this machine's kernel, or a VFIO kernel inside this process.",
-            discussion: "The default is linux, and soft where --machine is given.", valueName: "linux|soft"))
+            "Who answers: this machine's kernel, a VFIO kernel inside this process, or a vfio-user server.",
+            discussion: "The default is linux, and soft where --machine is given.",
+            valueName: "linux|soft|user:socket"))
     var host: HostOptions.Kind?
 
     @Option(help: ArgumentHelp("The software machine, as a JSON file.", valueName: "file"))

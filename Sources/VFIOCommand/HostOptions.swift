@@ -6,12 +6,28 @@ import SoftwareDevices
 import SoftwareHost
 import VFIO
 import VFIOHost
+import VFIOUser
 
 /// Who answers, and which way in is taken: options that most verbs have.
 struct HostOptions: ParsableArguments {
-    enum Kind: String, ExpressibleByArgument, CaseIterable {
+    enum Kind: ExpressibleByArgument, Equatable {
         case linux
         case soft
+        /// A server that speaks vfio-user, by its socket's path.
+        case user(String)
+
+        init?(argument: String) {
+            let socket = "user:"
+            if argument == "linux" {
+                self = .linux
+            } else if argument == "soft" {
+                self = .soft
+            } else if argument.hasPrefix(socket), argument.count > socket.count {
+                self = .user(String(argument.dropFirst(socket.count)))
+            } else {
+                return nil
+            }
+        }
     }
 
     enum RouteName: String, ExpressibleByArgument, CaseIterable {
@@ -22,8 +38,10 @@ struct HostOptions: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
-            "Who answers: this machine's kernel, or a VFIO kernel inside this process.",
-            discussion: "The default is linux, and soft where --machine is given.", valueName: "linux|soft"))
+            "Who answers: this machine's kernel, a VFIO kernel inside this process, or a vfio-user server.",
+            discussion: """
+                The default is linux, and soft where --machine is given. A server's device is 0000:00:00.0.
+                """, valueName: "linux|soft|user:socket"))
     var host: Kind?
 
     @Option(help: ArgumentHelp("The software machine, as a JSON file.", valueName: "file"))
@@ -58,12 +76,19 @@ struct HostOptions: ParsableArguments {
         sample: () throws(CommandFailure) -> MachineDescription
     ) throws(CommandFailure) -> any Host {
         switch (host, machine) {
-        case (.linux, .some):
+        case (.linux, .some), (.user, .some):
             throw .wrongUsage("--machine describes a software machine: use it with --host soft")
         case (.linux, nil), (nil, nil):
             try faults.requireNone()
             return LinuxHost()
-        case (_, .some(let path)):
+        case (.user(let path), nil):
+            try faults.requireNone()
+            do throws(ClientFailure) {
+                return try VFIOUserHost(connecting: path)
+            } catch {
+                throw .refused("\(path): \(error)")
+            }
+        case (.soft, .some(let path)), (nil, .some(let path)):
             return try softwareHost(try faults.added(to: try MachineFile.read(path)), path)
         case (.soft, nil): return try softwareHost(try faults.added(to: try sample()), nil)
         }

@@ -50,8 +50,34 @@ public protocol Host: AnyObject, Sendable {
     /// Ends a mapping. No access through its window may follow.
     func unmap(_ window: MemoryWindow)
 
+    /// Zeroed memory of this process for DMA, in the form that suits the host: one whose devices live in another
+    /// process needs memory that can be shared. Memory from elsewhere can be mapped for DMA too.
+    /// - Parameters:
+    ///   - byteCount: rounded up to whole pages.
+    ///   - pages: what kind of pages back it.
+    /// - Returns: the memory, whole pages; to be given back with ``freeMemory(_:)``.
+    /// - Throws: `EINVAL` for a length that isn't positive; `ENOMEM`.
+    func allocateMemory(byteCount: Int, pages: Mapping.PageKind) throws(Errno) -> MemoryWindow
+
+    /// Frees memory of ``allocateMemory(byteCount:pages:)``. No access through its window may follow, and no device
+    /// may reach it any more.
+    func freeMemory(_ window: MemoryWindow)
+
     /// What there is: devices, groups, drivers, names. On Linux, what sysfs tells.
     func inventory() throws(InventoryError) -> Inventory
+}
+
+extension Host {
+    /// Memory of this process alone, which is all that a host in this process or in its kernel needs.
+    public func allocateMemory(byteCount: Int, pages: Mapping.PageKind) throws(Errno) -> MemoryWindow {
+        try Mapping(anonymous: byteCount, pages: pages).release()
+    }
+
+    /// Frees memory of this process alone.
+    public func freeMemory(_ window: MemoryWindow) {
+        // SAFETY: a whole mapping, given away by the function above.
+        _ = unsafe Mapping(owning: window)
+    }
 }
 
 /// The kinds of hosts.
