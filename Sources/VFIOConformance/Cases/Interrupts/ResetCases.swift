@@ -89,21 +89,6 @@ let resetCases: [Case] = [
         t.expect(event.isSilent(), "silence")
         t.expect(device.disable(.intx), .success, "disabling")
     },
-    Case("D.9", "mappings of BARs survive RESET", on: .all) { t in
-        let (setup, offset) = try t.setUpMappable()
-        let device = setup.device
-        var info = DeviceInfo()
-        try t.require(device.request(.deviceGetInfo, &info), "GET_INFO")
-        guard info.flags.contains(.reset) else { throw t.skip("the device can't be reset") }
-        device.store(UInt16(2), at: Place.command)
-        let (answer, window) = device.map(at: offset, byteCount: pageSize)
-        t.expect(answer, .success, "mapping a BAR")
-        guard let window else { return }
-        let version = window.load32(8)
-        t.expect(device.request(.deviceReset), .success, "RESET")
-        t.expect(window.load32(8) == version, "a register reads the same through the mapping")
-        device.unmap(window)
-    },
     Case("D.9", "what is mapped for DMA survives RESET") { t in
         let setup = try t.setUp(t.nvme)
         let memory = try t.memory(pages: 2)
