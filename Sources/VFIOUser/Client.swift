@@ -33,7 +33,7 @@ public final class Client: Sendable {
         connecting path: String, limits: Limits = Limits(), milliseconds: Int = usualPatience
     ) throws(ClientFailure) {
         let socket: UnixSocket
-        do throws(Errno) { socket = try UnixSocket(connecting: path) } catch { throw .lost(error) }
+        do throws(Errno) { socket = try UnixSocket(connecting: path) } catch { throw .unreachable(error) }
         try self.init(socket, limits: limits, milliseconds: milliseconds)
     }
 

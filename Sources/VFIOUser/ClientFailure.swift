@@ -5,6 +5,8 @@ import VFIOABI
 public enum ClientFailure: Error, Equatable, Sendable, CustomStringConvertible {
     /// The server refused it, with an errno. Where it names none that exists, that is `EINVAL`.
     case refused(Errno)
+    /// No connection could be made.
+    case unreachable(Errno)
     /// The connection ended before the answer came: what became of the command isn't known. Every command after it
     /// fails in the same way.
     case lost(Errno)
@@ -21,7 +23,7 @@ public enum ClientFailure: Error, Equatable, Sendable, CustomStringConvertible {
     /// couldn't be made), `ETIMEDOUT`; `EIO` for nonsense; `ENOTTY`-like mistakes keep the server's word.
     public var errno: Errno {
         switch self {
-        case .refused(let errno), .lost(let errno): errno
+        case .refused(let errno), .unreachable(let errno), .lost(let errno): errno
         case .timedOut: .timedOut
         case .malformed, .version: .inputOutput
         case .tooMuch: .tooBig
@@ -32,6 +34,7 @@ public enum ClientFailure: Error, Equatable, Sendable, CustomStringConvertible {
     public var description: String {
         switch self {
         case .refused(let errno): "the server refused it: \(errno)"
+        case .unreachable(let errno): "no server can be reached: \(errno)"
         case .lost(let errno): "the connection to the server is lost: \(errno)"
         case .timedOut: "the server didn't answer in time"
         case .malformed(let command): "the server's answer to command \(command.rawValue) makes no sense"

@@ -48,7 +48,7 @@ public final class VFIOUserHost: Host, @unchecked Sendable {
         connecting path: String, limits: Limits = Limits(), milliseconds: Int = Client.usualPatience
     ) throws(ClientFailure) {
         let socket: UnixSocket
-        do throws(Errno) { socket = try UnixSocket(connecting: path) } catch { throw .lost(error) }
+        do throws(Errno) { socket = try UnixSocket(connecting: path) } catch { throw .unreachable(error) }
         device = try RemoteDevice(socket, path: path, limits, milliseconds: milliseconds)
     }
 

@@ -138,7 +138,9 @@ struct ClientTests {
         #expect(throws: ClientFailure.lost(.connectionReset)) { try client.reset() }
         #expect(client.isLost)
         #expect(throws: ClientFailure.lost(.connectionReset)) { try client.reset() }
-        #expect(throws: ClientFailure.lost(.noSuchEntry)) { _ = try Client(connecting: unusedSocketPath()) }
+        #expect(throws: ClientFailure.unreachable(.noSuchEntry)) {
+            _ = try Client(connecting: unusedSocketPath())
+        }
     }
 
     @Test("reads a refusal that has data behind it to its end")
