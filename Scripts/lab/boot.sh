@@ -50,6 +50,9 @@ make_initramfs() {
 # Behind the bridge sit two devices that share an IOMMU group. The second disk can have virtual functions; network
 # adapter and display are what has ports, ROMs and error reporting.
 #
+# no_timer_check: at its start a kernel waits for ten interrupts of its timer, in a moment that on a busy host may
+# bring none; with interrupt remapping it panics then.
+#
 # clearcpuid=cx16: QEMU 7.2 leaves garbage in EFLAGS when an interrupt follows CMPXCHG16B, which Linux 6.12's
 # allocator uses all the time: one boot in seven ended in a double fault. The kernel does without it;
 # programs (the Swift runtime's tasks) still find it.
@@ -61,7 +64,7 @@ boot() {
         -nodefaults -no-user-config -display none -no-reboot -serial stdio -monitor none \
         -kernel "$kernel_image" -initrd "$initramfs" \
         -append "console=ttyS0 panic=-1 quiet loglevel=4 mitigations=off nokaslr tsc=reliable \
-random.trust_cpu=on clearcpuid=cx16 intel_iommu=on lab.modes=${modes// /,}" \
+random.trust_cpu=on no_timer_check clearcpuid=cx16 intel_iommu=on lab.modes=${modes// /,}" \
         "${iommu[@]}" \
         -drive "file=$disk,if=none,id=nv,format=raw,file.locking=off" \
         -device nvme,drive=nv,serial=SWIFTVFIO0,addr=3 -device edu,addr=4 \

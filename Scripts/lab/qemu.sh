@@ -64,7 +64,7 @@ boot_user() {
         -nodefaults -no-user-config -display none -no-reboot -serial stdio -monitor none \
         -kernel "$kernel_image" -initrd "$initramfs" \
         -append "console=ttyS0 panic=-1 quiet loglevel=4 mitigations=off nokaslr tsc=reliable \
-random.trust_cpu=on clearcpuid=cx16 intel_iommu=on lab.modes=${mode/vfio/group}" \
+random.trust_cpu=on no_timer_check clearcpuid=cx16 intel_iommu=on lab.modes=${mode/vfio/group}" \
         "${iommu[@]}" "${devices[@]}" </dev/null >"$transcript.raw" 2>"$transcript.err" || status=$?
     tr -d '\r' <"$transcript.raw" >"$transcript"
     if [[ -s $transcript.err ]]; then
