@@ -143,21 +143,35 @@ final class ClientMemory: @unchecked Sendable {
     // MARK: unmapping
 
     /// `VFIO_USER_DMA_UNMAP`: one mapping, or all mappings that lie wholly in a range.
-    /// - Throws: `EINVAL` for flags and ranges that make no sense and where a mapping would be cut; `ENOENT` where
-    ///   nothing is mapped.
-    func unmap(_ request: UserDMAUnmap) throws(Errno) {
+    ///
+    /// Dirty pages are told in the same step: what a thread of the device writes before it is told, and afterwards
+    /// it finds nothing to write to.
+    /// - Parameter dirty: where the bits of the range's dirty pages go, all of which have to be there; nil where
+    ///   nobody asks for them.
+    /// - Throws: `EINVAL` for flags and ranges that make no sense, where a mapping would be cut, and where dirty pages
+    ///   are asked for and nothing is logged; `ENOENT` where nothing is mapped. Then the pages are as dirty as before.
+    func unmap(
+        _ request: UserDMAUnmap, dirty: (range: DirtyRange, words: MemoryWindow)? = nil
+    ) throws(Errno) {
         if request.flags == .all {
             guard request.address == 0, request.size == 0 else { throw .invalid }
             removeAll()
             return
         }
-        // The bitmap has been taken (`ServedDevice.unmap`).
         guard request.flags.subtracting(.getDirtyBitmap).isEmpty,
             let range = IOVARange(IOVA(request.address), byteCount: request.size)
         else { throw .invalid }
         try lock.withWriteLock { () throws(Errno) in
+            if dirty != nil && dirtyLog == nil { throw .invalid }
             do throws(IOVAMapError) {
-                let removal = try map.unmap(in: range, cutting: .refuse) { mapping in drop(mapping.tag) }
+                let removal = try map.unmap(in: range, cutting: .refuse) { mapping in
+                    if let dirty {
+                        dirtyLog?.report(
+                            dirty.range.addresses, of: mapping.tag, pageShift: dirty.range.pageShift,
+                            clears: false, into: dirty.words)
+                    }
+                    drop(mapping.tag)
+                }
                 if removal.mappingCount == 0 { throw IOVAMapError.notMapped(range) }
             } catch {
                 switch error {
@@ -219,17 +233,17 @@ final class ClientMemory: @unchecked Sendable {
     /// Ends logging; what was logged is forgotten.
     func stopLogging() { lock.withWriteLock { dirtyLog = nil } }
 
-    /// Sets, in `words`, the bits of a range's dirty pages. All bits have to be there.
-    /// - Parameter clears: whether the pages count as clean from now on.
+    /// Sets, in `words`, the bits of a range's dirty pages, which count as clean from now on. All bits have to be
+    /// there.
     /// - Throws: `EINVAL` where nothing is logged.
     func reportDirty(
-        _ range: IOVARange, pageShift: UInt64, clears: Bool, into words: MemoryWindow
+        _ range: IOVARange, pageShift: UInt64, into words: MemoryWindow
     ) throws(Errno) {
         try lock.withWriteLock { () throws(Errno) in
             guard let dirtyLog else { throw .invalid }
             map.forEachMapping(overlapping: range) { mapping in
                 dirtyLog.report(
-                    range, of: mapping.tag, pageShift: pageShift, clears: clears, into: words)
+                    range, of: mapping.tag, pageShift: pageShift, clears: true, into: words)
             }
         }
     }

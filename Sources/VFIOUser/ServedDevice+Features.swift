@@ -96,7 +96,10 @@ extension ServedDevice {
         guard let asked = UserDMALoggingReport(payload) else { throw .invalid }
         let range = try DirtyRange(asked.iova, asked.length, pageSize: asked.pageSize)
         try answer(request, asked, &reply, more: range.byteCount)
-        try append(range, clears: true, &reply)
+        let memory = slot.memory
+        try append(range, &reply) { (words) throws(Errno) in
+            try memory.reportDirty(range.addresses, pageShift: range.pageShift, into: words)
+        }
     }
 
     /// `VFIO_USER_DMA_UNMAP`, with the dirty pages of what is unmapped if that is asked for.
@@ -110,14 +113,18 @@ extension ServedDevice {
                 reply.room >= UserDirtyBitmap.byteCount + range.byteCount
             else { throw .invalid }
             reply.append(UserDirtyBitmap(pageSize: bitmap.pageSize, size: UInt64(range.byteCount)))
-            // An unmapping that is refused leaves the pages dirty.
-            try append(range, clears: false, &reply)
+            let memory = slot.memory
+            return try append(range, &reply) { (words) throws(Errno) in
+                try memory.unmap(request, dirty: (range, words))
+            }
         }
         try slot.memory.unmap(request)
     }
 
-    private func append(_ range: DirtyRange, clears: Bool, _ reply: inout MessageWriter) throws(Errno) {
-        let memory = slot.memory
+    /// Appends the bits of a range, all clear at first.
+    private func append(
+        _ range: DirtyRange, _ reply: inout MessageWriter, _ fill: (MemoryWindow) throws(Errno) -> Void
+    ) throws(Errno) {
         try reply.append(range.byteCount) { (bytes) throws(Errno) in
             var failure: Errno?
             // SAFETY: the window is the span's own memory and isn't used after it.
@@ -126,8 +133,7 @@ extension ServedDevice {
                 let words = unsafe MemoryWindow(unsafeAddress: address, byteCount: buffer.count)
                 words.zero(at: 0, byteCount: buffer.count)
                 do throws(Errno) {
-                    try memory.reportDirty(
-                        range.addresses, pageShift: range.pageShift, clears: clears, into: words)
+                    try fill(words)
                 } catch {
                     failure = error
                 }
