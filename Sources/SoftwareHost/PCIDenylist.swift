@@ -5,10 +5,10 @@ import VFIOHost
 
 extension PCIIdentity {
     /// Whether the function is a bridge between PCI buses, whose header isn't an endpoint's: no user may have one.
-    public var isBridge: Bool { classCode >> 8 == 0x0604 }
+    var isBridge: Bool { classCode >> 8 == 0x0604 }
 
     /// Whether the device is on vfio-pci's denylist: a user could harm the machine with it.
-    public var isDenied: Bool {
+    var isDenied: Bool {
         guard vendor == 0x8086 else { return false }
         switch device {
         // QuickAssist C3000, C620 and DH8950, and their virtual functions.

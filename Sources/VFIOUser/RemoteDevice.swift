@@ -72,7 +72,7 @@ final class RemoteDevice: @unchecked Sendable {
         guard let path else { throw .connectionReset }
         do throws(ClientFailure) {
             let socket: UnixSocket
-            do throws(Errno) { socket = try UnixSocket(connecting: path) } catch { throw .lost(error) }
+            do throws(Errno) { socket = try UnixSocket(connecting: path) } catch { throw .unreachable(error) }
             let new = try Client(socket, mappings, limits, milliseconds: milliseconds)
             guard try RemoteDescription(new) == description else { throw .refused(.noDevice) }
             let found = try RemoteRegion.all(of: new, description)
