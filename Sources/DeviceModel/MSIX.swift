@@ -10,6 +10,7 @@ public final class MSIX {
     public let table: (bar: Int, offset: UInt64)
     /// The BAR and offset of the pending bits, 64 vectors in 8 bytes.
     public let pending: (bar: Int, offset: UInt64)
+    private let pendingWordCount: Int
 
     // All guarded by the function's interrupt lock.
     private var words: [UInt32]
@@ -30,7 +31,8 @@ public final class MSIX {
         self.table = table
         self.pending = pending
         words = [UInt32](repeating: 0, count: 4 * vectorCount)
-        pendingBits = [UInt64](repeating: 0, count: (vectorCount + 63) / 64)
+        pendingWordCount = (vectorCount + 63) / 64
+        pendingBits = [UInt64](repeating: 0, count: pendingWordCount)
         reset()
     }
 
@@ -115,7 +117,7 @@ public final class MSIX {
     /// Takes over a table and pending bits; nothing is delivered.
     /// - Precondition: as many as there are.
     func load(words: [UInt32], pendingBits bits: [UInt64]) {
-        precondition(words.count == 4 * vectorCount && bits.count == pendingBits.count, "not this table")
+        precondition(words.count == 4 * vectorCount && bits.count == pendingWordCount, "not this table")
         lock.withLock {
             for index in words.indices { put(index, words[index], ~0) }
             for vector in 0..<vectorCount {
@@ -143,7 +145,7 @@ public final class MSIX {
             }
             return (value >> UInt64(8 * (at % 4))) & (UInt64.max >> UInt64(64 - 8 * width))
         }
-        if let at = inside(pending, 8 * pendingBits.count, bar, offset) {
+        if let at = inside(pending, 8 * pendingWordCount, bar, offset) {
             let bits = lock.withLock { pendingBits[at / 8] }
             return (bits >> UInt64(8 * (at % 8))) & (UInt64.max >> UInt64(64 - 8 * width))
         }
@@ -168,7 +170,7 @@ public final class MSIX {
             deliverIfPending(at / 16)
             return true
         }
-        return inside(pending, 8 * pendingBits.count, bar, offset) != nil
+        return inside(pending, 8 * pendingWordCount, bar, offset) != nil
     }
 
     private func put(_ index: Int, _ value: UInt32, _ mask: UInt32) {
