@@ -33,6 +33,10 @@ final class ClientMemory: @unchecked Sendable {
 
     deinit { removeAll() }
 
+    /// Whether mapping and unmapping would wait for no access that is under way: one of the calling thread's own
+    /// would never end.
+    var canChangeNow: Bool { lock.isFree }
+
     /// How many mappings there are.
     var count: Int { lock.withReadLock { map.count } }
 
