@@ -18,6 +18,9 @@ struct Placement {
     /// On one processor, where a message takes two switches of threads.
     static let together = Placement(name: "same processor", near: 1, far: 1, polls: 0)
 
+    /// What a client of the library's takes, and how it waits.
+    var limits: Limits { Limits(patience: Patience(answerPolls: polls)) }
+
     /// Those that the machine has processors for.
     static var all: [Placement] {
         defer { try? WorkerThread.bindCaller(toProcessors: .max) }

@@ -52,10 +52,10 @@ private func measureAccesses(_ options: Options) throws {
 /// Both sides: the library's client and its server.
 private func measureOwnClient(_ options: Options) throws {
     var table = ComparisonTable("both sides are the library's", reference: "the same bytes")
-    for placement in Placement.all where placement.polls == 0 {
+    for placement in Placement.all {
         try WorkerThread.bindCaller(toProcessors: placement.near)
         let running = try RunningServer(Educational(), placement)
-        let client = try Client(running.takeSocket())
+        let client = try Client(running.takeSocket(), limits: placement.limits)
         let bare = try SocketPeer.echo(readRequest.count, 36, placement)
         var value: UInt32 = 0
         let reading = try Comparison(turns: options.turns, operations: 500) { count in

@@ -32,7 +32,8 @@ private func measureDisk(_ options: Options) throws {
         try WorkerThread.bindCaller(toProcessors: placement.near)
         let running = try RunningServer(try makeDisk(), placement)
         let remote = try Controller(
-            opening: "\(VFIOUserHost.deviceAddress)", on: try VFIOUserHost(running.takeSocket()))
+            opening: "\(VFIOUserHost.deviceAddress)",
+            on: try VFIOUserHost(running.takeSocket(), limits: placement.limits))
         // A doorbell's message, which the driver has to wait for.
         let bare = try SocketPeer.echo(36, 32, placement)
         let doorbell = [UInt8](repeating: 0, count: 36)

@@ -119,7 +119,7 @@ final class RemoteTransfers {
 
     init(isRead: Bool, byteCount: Int = 4096, _ placement: Placement = .together) throws {
         running = try RunningServer(try Mover(byteCount: byteCount), placement)
-        let host = try VFIOUserHost(running.takeSocket())
+        let host = try VFIOUserHost(running.takeSocket(), limits: placement.limits)
         device = try Device(opening: VFIOUserHost.deviceAddress, on: host)
         try device.setMemoryEnabled(true)
         try device.setBusMaster(true)
@@ -167,7 +167,7 @@ func measureDMAMessages(_ options: Options) throws {
 
 func measureOwnClientsMemory(_ options: Options) throws {
     var table = ComparisonTable("both sides are the library's", reference: "the same bytes")
-    for placement in Placement.all where placement.polls == 0 {
+    for placement in Placement.all {
         try WorkerThread.bindCaller(toProcessors: placement.near)
         for (name, byteCount) in sizes {
             for isRead in [true, false] {
