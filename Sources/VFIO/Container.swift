@@ -55,14 +55,14 @@ public struct Container: ~Copyable, Sendable {
         return request.size
     }
 
-    /// Ends the mappings in a range and takes its dirty bits in the same step, so that nothing a device writes is
-    /// lost: `VFIO_IOMMU_UNMAP_DMA` with `VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP`. Tracking has to be on.
+    /// Ends the mappings in a range and takes its dirty bits in the same step: `VFIO_IOMMU_UNMAP_DMA` with
+    /// `VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP`.
     /// - Parameters:
     ///   - pageSize: the IOMMU's smallest page size.
-    ///   - words: as for ``dirtyBits(of:pageSize:into:)``.
+    ///   - words: gets one bit for each page, as with ``dirtyBits(of:pageSize:into:)``.
     /// - Returns: how many bytes were unmapped.
     public func unmap(
-        _ range: IOVARange, pageSize: UInt64, dirty words: inout [UInt64]
+        _ range: IOVARange, pageSize: UInt64, dirtyBits words: inout [UInt64]
     ) throws(Errno) -> UInt64 {
         var span = words.mutableSpan
         // SAFETY: the host writes at most the number of bytes given into the array's own memory during the call.

@@ -13,6 +13,8 @@ struct ClientConnection: ~Copyable {
     /// Why nothing can be sent any more.
     private(set) var loss: Errno?
     private let milliseconds: Int
+    /// How often to look for an answer before waiting for it.
+    private let polls: Int
 
     /// - Parameter milliseconds: how long to wait for an answer.
     /// - Throws: `ENOMEM`.
@@ -28,6 +30,7 @@ struct ClientConnection: ~Copyable {
         self.requests = requests
         self.socket = socket
         self.milliseconds = milliseconds
+        polls = limits.patience.answerPolls
     }
 
     /// The longest command that is sent, in bytes. libvfio-user takes a body with one recv(2), which is cut where the
@@ -107,7 +110,7 @@ struct ClientConnection: ~Copyable {
                 }
             }
             do throws(Errno) {
-                if try reader.receive(from: socket) == 0 { throw .connectionReset }
+                if try reader.receive(from: socket, polls: polls) == 0 { throw .connectionReset }
             } catch .again {
                 throw .timedOut
             } catch {

@@ -147,16 +147,16 @@ struct HostDirtyPagesTests {
             try container.map(memory.address, to: range, [.read, .write])
             var words: [UInt64] = [1 << 40]
             #expect(throws: Errno.invalid) {
-                _ = try container.unmap(range, pageSize: 4096, dirty: &words)
+                _ = try container.unmap(range, pageSize: 4096, dirtyBits: &words)
             }
             try container.setDirtyTracking(true)
             try write(0x10000 + 5 * 4096 - 4, 0, TestDevice.Trigger.address)
             try write(1, 0, TestDevice.Trigger.store)
             #expect(throws: Errno.invalid) {
-                _ = try container.unmap(range, pageSize: 8192, dirty: &words)
+                _ = try container.unmap(range, pageSize: 8192, dirtyBits: &words)
             }
             #expect(words == [1 << 40])
-            #expect(try container.unmap(range, pageSize: 4096, dirty: &words) == range.byteCount)
+            #expect(try container.unmap(range, pageSize: 4096, dirtyBits: &words) == range.byteCount)
             #expect(words == [1 << 40 | 0b11_0000], "bits that were set stay set")
             try container.setDirtyTracking(false)
         }
