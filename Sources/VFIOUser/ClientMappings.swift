@@ -125,10 +125,9 @@ final class ClientMappings: @unchecked Sendable {
             }
             guard let log else { return }
             var span = words.mutableSpan
-            // SAFETY: the window is the array's own memory and isn't used after the call.
-            unsafe span.withUnsafeMutableBytes { buffer in
-                let address = HostAddress(rawValue: UInt(bitPattern: buffer.baseAddress))
-                let window = unsafe MemoryWindow(unsafeAddress: address, byteCount: buffer.count)
+            // SAFETY: any bytes are words.
+            var bytes = unsafe span.mutableBytes
+            MemoryWindow.withWindow(on: &bytes) { window in
                 log.report(
                     part, of: mapping.tag, pageShift: UInt64(pageSize.trailingZeroBitCount), clears: true,
                     into: window)
