@@ -58,7 +58,7 @@ struct Serving {
                     try WorkerThread {
                         do throws(Server.Failure) {
                             try server.run { end in
-                                Console.complain("\(name): \(Self.words(end))")
+                                Console.complain("\(name): \(end)")
                                 return true
                             }
                         } catch {
@@ -117,19 +117,6 @@ struct Serving {
             } catch {
                 throw .refused("\(device.name): what was written can't be flushed: \(error)")
             }
-        }
-    }
-
-    /// How a connection ended, in words.
-    private static func words(_ end: ConnectionEnd) -> String {
-        switch end {
-        case .closed: "the client has gone"
-        case .refused: "a client was refused: its first message was no version that is spoken here"
-        case .framing(let error): "a client was cut off: \(error)"
-        case .failed(let errno): "a client was lost: \(errno)"
-        case .silent: "a client was cut off: it never said its version"
-        case .unanswered: "a client was cut off: it didn't answer a request for DMA in time"
-        case .flooded: "a client was cut off: it sent too much while it owed an answer"
         }
     }
 }
