@@ -488,6 +488,9 @@ CLINUX uint64_t clinux_atomic_add(uintptr_t p, uint64_t v) {
 CLINUX void clinux_atomic_or(uintptr_t p, uint64_t v) {
     __atomic_fetch_or((uint64_t *)p, v, __ATOMIC_ACQ_REL);
 }
+CLINUX uint64_t clinux_atomic_clear(uintptr_t p, uint64_t v) {
+    return __atomic_fetch_and((uint64_t *)p, ~v, __ATOMIC_ACQ_REL);
+}
 
 // The same without any order: for statistics and switches.
 CLINUX uint64_t clinux_relaxed_load(uintptr_t p) {
