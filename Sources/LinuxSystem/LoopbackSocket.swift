@@ -14,7 +14,7 @@ public struct LoopbackSocket: ~Copyable, Sendable {
     /// Listens.
     /// - Parameter port: the port; 0 lets the system choose one, which ``port()`` tells.
     /// - Throws: `EADDRINUSE`; `EACCES` for a port that only root may have.
-    public init(listening port: UInt16, backlog: Int32 = 16) throws(Errno) {
+    public init(listening port: UInt16, backlog: Int32 = 512) throws(Errno) {
         let socket = try Self.make(waits: false)
         let number = socket.number
         _ = try checked { clinux_loopback_bind(number, port) }
