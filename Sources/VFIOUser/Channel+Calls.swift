@@ -49,6 +49,7 @@ extension Channel {
                 calls[place].id = nextID
                 calls[place].command = command
                 calls[place].access = access
+                calls[place].sentAt = device.monitor.isWatching ? Clock.now : 0
                 calls[place].target = data
                 return place
             }
@@ -174,12 +175,25 @@ extension Channel {
 
     /// Hands an answer to whoever waits for it; nobody may any more.
     func deliver(_ message: Message, _ body: RawSpan) {
+        if device.monitor.isWatching { note(answer: message, body) }
         lock.withLock {
             for index in 0..<16 where calls[index].isWaiting && calls[index].id == message.header.id {
                 calls[index].take(message.header, body, isOversized: message.isOversized)
                 changed.wakeAll()
             }
         }
+    }
+
+    /// An answer has come, and somebody wants to know of messages.
+    @inline(never)
+    private func note(answer message: Message, _ body: RawSpan) {
+        let sentAt = lock.withLock { () -> UInt64 in
+            for index in 0..<16 where calls[index].isWaiting && calls[index].id == message.header.id {
+                return calls[index].sentAt
+            }
+            return 0
+        }
+        _ = device.monitor.noteReceived(message, body, descriptorCount: 0, since: sentAt)
     }
 
     /// Takes in what has come; waits until a moment where nothing has. The receiver's.
@@ -233,11 +247,14 @@ extension Channel {
     private func sort() throws(FramingError) -> Bool {
         var isAny = false
         // SAFETY: the receiver's part is this thread's.
-        while let message = try unsafe inbox.pointee.reader.next() {
+        while var message = try unsafe inbox.pointee.reader.next() {
             isAny = true
             if message.header.isReply {
                 unsafe deliver(message, unsafeBody(of: message))
-            } else if unsafe !inbox.pointee.putAside(message) {
+                continue
+            }
+            if device.monitor.isWatching { note(&message) }
+            if unsafe !inbox.pointee.putAside(message) {
                 end(.flooded)
                 break
             }
@@ -270,7 +287,11 @@ extension Channel {
             isWriting = true
             if message.header.flags.contains(.noReply) { continue }
             readWriter.finish()
-            do throws(Errno) { try send(unsafe readWriter.unsafeBytes()) } catch { end(.failed(error)) }
+            do throws(Errno) {
+                try send(unsafe readWriter.unsafeBytes(), since: message.receivedAt)
+            } catch {
+                end(.failed(error))
+            }
         }
         return unsafe inbox.pointee.queue.unansweredCount > 0
     }

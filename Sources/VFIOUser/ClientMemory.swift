@@ -29,9 +29,18 @@ final class ClientMemory: @unchecked Sendable {
     /// The tag's bit that tells memory without a descriptor from a file's number.
     private static let messageTag: UInt32 = 1 << 31
 
-    init(limit: Int) { self.limit = limit }
+    /// Is told how much is mapped.
+    private let monitor: ServerMonitor
+
+    init(limit: Int, _ monitor: ServerMonitor) {
+        self.limit = limit
+        self.monitor = monitor
+    }
 
     deinit { removeAll() }
+
+    /// The map has changed. The write lock is held.
+    private func hasChanged() { monitor.noteMappings(map.count, byteCount: map.byteCount) }
 
     /// How many mappings there are.
     var count: Int { lock.withReadLock { map.count } }
@@ -73,6 +82,7 @@ final class ClientMemory: @unchecked Sendable {
                 drop(tag)
                 throw .invalid
             }
+            hasChanged()
         }
     }
 
@@ -87,6 +97,7 @@ final class ClientMemory: @unchecked Sendable {
                 default: throw .invalid
                 }
             }
+            hasChanged()
         }
     }
 
@@ -179,6 +190,7 @@ final class ClientMemory: @unchecked Sendable {
                 default: throw .invalid
                 }
             }
+            hasChanged()
         }
     }
 
@@ -186,6 +198,7 @@ final class ClientMemory: @unchecked Sendable {
     func removeAll() {
         lock.withWriteLock {
             map.removeAll()
+            hasChanged()
             remoteCount = 0
             files = []
             freeFiles = []
@@ -207,6 +220,7 @@ final class ClientMemory: @unchecked Sendable {
             for range in lost {
                 if let mapping = map.removeMapping(startingAt: range.first) { drop(mapping.tag) }
             }
+            hasChanged()
         }
     }
 

@@ -7,6 +7,7 @@ struct CommandQueue: ~Copyable {
     private struct Record: BitwiseCopyable {
         var header = UserMessageHeader()
         var byteCount: UInt32 = 0
+        var receivedAt: UInt64 = 0
         var isOversized = false
         var descriptorCount: UInt8 = 0
         var descriptors = InlineArray<16, Int32>(repeating: -1)
@@ -61,6 +62,7 @@ struct CommandQueue: ~Copyable {
         var descriptors = descriptors
         var record = Record()
         record.header = message.header
+        record.receivedAt = message.receivedAt
         record.byteCount = UInt32(truncatingIfNeeded: body.byteCount)
         record.isOversized = message.isOversized
         let size = Self.stride(record)
@@ -97,7 +99,8 @@ struct CommandQueue: ~Copyable {
         guard let record = load(front) else { return nil }
         return Message(
             header: record.header, bodyStart: front + MemoryLayout<Record>.stride,
-            bodyByteCount: Int(record.byteCount), isOversized: record.isOversized, isQueued: true)
+            bodyByteCount: Int(record.byteCount), isOversized: record.isOversized, isQueued: true,
+            receivedAt: record.receivedAt)
     }
 
     /// Takes out the command that came first. Its body stays where it is until one is added.

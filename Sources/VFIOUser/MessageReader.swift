@@ -13,6 +13,8 @@ public struct Message: Equatable, Sendable {
     public let isOversized: Bool
     /// Whether its body lies in a queue instead.
     var isQueued = false
+    /// When it came, where anybody wants to know; 0 otherwise.
+    var receivedAt: UInt64 = 0
 }
 
 /// Why a stream of bytes can't be read on: where the next message begins is not known.
