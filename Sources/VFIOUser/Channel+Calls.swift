@@ -218,6 +218,8 @@ extension Channel {
     /// - Returns: whether bytes have come.
     private func receive(until limit: UInt64) throws(Errno) -> Bool {
         var left = polls
+        // The client has only just been asked: a look at the socket would be in vain.
+        if polls == 0, !(try waitReadable(until: limit)) { return false }
         while true {
             do throws(Errno) {
                 // SAFETY: the receiver's part is this thread's.
@@ -234,12 +236,15 @@ extension Channel {
                     spinHint()
                     continue
                 }
-                let now = Clock.now
-                guard now < limit,
-                    try socket.waitReadable(milliseconds: Int((limit - now) / 1_000_000) + 1)
-                else { return false }
+                guard Clock.now < limit, try waitReadable(until: limit) else { return false }
             }
         }
+    }
+
+    /// Waits for bytes; only looks for them once the moment has passed.
+    private func waitReadable(until limit: UInt64) throws(Errno) -> Bool {
+        let now = Clock.now
+        return try socket.waitReadable(milliseconds: now < limit ? Int((limit - now) / 1_000_000) + 1 : 0)
     }
 
     /// Hands out the answers that have come and puts the commands aside.
