@@ -62,7 +62,6 @@ CLINUX long clinux_dup_above(int fd, int lowest) {
     return clinux_result(fcntl(fd, F_DUPFD_CLOEXEC, lowest));
 }
 CLINUX long clinux_get_flags(int fd) { return clinux_result(fcntl(fd, F_GETFL)); }
-CLINUX long clinux_set_flags(int fd, int flags) { return clinux_result(fcntl(fd, F_SETFL, flags)); }
 CLINUX long clinux_read(int fd, void *to, size_t n) { return clinux_result(read(fd, to, n)); }
 CLINUX long clinux_write(int fd, const void *from, size_t n) { return clinux_result(write(fd, from, n)); }
 CLINUX long clinux_pread(int fd, void *to, size_t n, uint64_t at) {
@@ -74,7 +73,6 @@ CLINUX long clinux_pwrite(int fd, const void *from, size_t n, uint64_t at) {
 CLINUX long clinux_ioctl(int fd, unsigned long request, uintptr_t argument) {
     return clinux_result(ioctl(fd, request, argument));
 }
-CLINUX long clinux_fsync(int fd) { return clinux_result(fsync(fd)); }
 CLINUX long clinux_fdatasync(int fd) { return clinux_result(fdatasync(fd)); }
 CLINUX long clinux_ftruncate(int fd, uint64_t n) { return clinux_result(ftruncate(fd, (off_t)n)); }
 CLINUX long clinux_fallocate(int fd, int mode, uint64_t at, uint64_t n) {
@@ -142,7 +140,6 @@ CLINUX long clinux_own_memory_write(uintptr_t to, const void *from, size_t n) {
 // Waiting.
 CLINUX long clinux_eventfd(unsigned initial, int flags) { return clinux_result(eventfd(initial, flags)); }
 CLINUX int clinux_eventfd_flags(void) { return EFD_CLOEXEC | EFD_NONBLOCK; }
-CLINUX int clinux_eventfd_semaphore(void) { return EFD_SEMAPHORE; }
 // Takes an eventfd's value without waiting, also where the descriptor would wait.
 CLINUX long clinux_eventfd_take_now(int fd, uint64_t *out) {
     struct iovec v = {out, sizeof *out};
@@ -190,7 +187,6 @@ CLINUX long clinux_unix_pair(int type, int out[2]) {
     return clinux_result(socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, out));
 }
 CLINUX int clinux_sock_stream(void) { return SOCK_STREAM; }
-CLINUX int clinux_sock_seqpacket(void) { return SOCK_SEQPACKET; }
 CLINUX long clinux_unix_address(struct sockaddr_un *a, const char *path, size_t n) {
     if (n == 0 || n >= sizeof a->sun_path) return -(long)ENAMETOOLONG;
     memset(a, 0, sizeof *a);
@@ -606,6 +602,7 @@ CLINUX void clinux_rwlock_init(pthread_rwlock_t *m) {
 CLINUX void clinux_rwlock_destroy(pthread_rwlock_t *m) { pthread_rwlock_destroy(m); }
 CLINUX void clinux_rwlock_read(pthread_rwlock_t *m) { pthread_rwlock_rdlock(m); }
 CLINUX void clinux_rwlock_write(pthread_rwlock_t *m) { pthread_rwlock_wrlock(m); }
+CLINUX int clinux_rwlock_try_write(pthread_rwlock_t *m) { return pthread_rwlock_trywrlock(m) == 0; }
 CLINUX void clinux_rwlock_unlock(pthread_rwlock_t *m) { pthread_rwlock_unlock(m); }
 
 // Memory that somebody else may take away: mappings of files that others can cut short. A touch beyond the file's

@@ -150,7 +150,7 @@ extension Channel {
 
     /// Answers what can be answered now; if the client waits for something else, we don't wait for it much longer.
     private func hurry(_ limit: inout UInt64, _ deadline: UInt64) {
-        guard answerReads(), limit == deadline else { return }
+        guard answerMeanwhile(), limit == deadline else { return }
         limit = min(deadline, Clock.moment(inMilliseconds: patience.stalledMilliseconds))
     }
 
@@ -265,39 +265,5 @@ extension Channel {
             }
         }
         return isAny
-    }
-
-    // MARK: reads in the middle of a write
-
-    /// Answers the reads among the commands that were put aside, up to the first that can't be answered now: a
-    /// client that waits for one may carry out nothing of ours before. The owner's, with the receiver's part.
-    /// - Returns: whether the client waits for an answer that can't be given now.
-    private func answerReads() -> Bool {
-        // SAFETY: the receiver's part is this thread's; what the model does meanwhile can't make it another's.
-        while let message = unsafe inbox.pointee.queue.first, message.header.isCommand, !message.isOversized,
-            message.header.command == .regionRead,
-            let access = unsafe UserRegionAccess(unsafeBody(of: message)),
-            device.canRead(access)
-        {
-            _ = unsafe inbox.pointee.dropFirst()
-            // A read that lies in the model must not begin DMA of its own here.
-            isWriting = false
-            readWriter.beginReply(to: message.header)
-            do throws(Errno) {
-                guard access.count <= device.limits.transferByteCount else { throw .invalid }
-                try device.read(access, &readWriter)
-            } catch {
-                readWriter.refuse(message.header, error)
-            }
-            isWriting = true
-            if message.header.flags.contains(.noReply) { continue }
-            readWriter.finish()
-            do throws(Errno) {
-                try send(unsafe readWriter.unsafeBytes(), since: message.receivedAt)
-            } catch {
-                end(.failed(error))
-            }
-        }
-        return unsafe inbox.pointee.queue.unansweredCount > 0
     }
 }

@@ -8,8 +8,8 @@ import VFIOABI
 /// nothing here waits for the client while the client waits for us. The device may want memory that takes messages
 /// to the client: in a register write it gets it, because the write is answered before the first such message goes
 /// out. While the device waits for it, answers go to whoever waits for their id, and commands are put aside until
-/// the write is done, except reads that the device answers at any time. In a register read the device can't wait,
-/// and is refused.
+/// the write is done, except what can be answered in the middle of it (see ``Channel/answerMeanwhile()``). In a
+/// register read the device can't wait, and is refused.
 ///
 /// **Twin socket.** A client that says that it understands a second socket for our commands gets one, and is
 /// believed to serve it whatever it waits for on the first: then nothing of the above is needed.
@@ -306,13 +306,8 @@ struct Connection: ~Copyable {
             try device.checkMultiple(payload)
             device.writeMultiple(payload)
             writer.append(request)
-        case .deviceInfo: device.describeDevice(&writer)
-        case .regionInfo(let request): return try device.describeRegion(request, &writer)
-        case .irqInfo(let request): try device.describeInterrupt(request, &writer)
-        case .setIRQs(let request): try device.setInterrupts(request, payload, &descriptors)
-        case .dmaMap(let request): try device.slot.memory.map(request, descriptors.takeFirst())
-        case .dmaUnmap(let request):
-            try device.unmap(request, payload, &writer)
+        case .deviceInfo, .regionInfo, .irqInfo, .setIRQs, .dmaMap, .dmaUnmap:
+            return try device.carryOutBesideModel(request, payload, &descriptors, &writer)
         case .deviceReset: device.reset()
         case .deviceFeature(let request): try device.carryOut(request, payload, &writer)
         case .migrationDataRead(let request):

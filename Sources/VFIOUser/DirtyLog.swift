@@ -57,6 +57,9 @@ final class DirtyLog: @unchecked Sendable {
         byteCount += bytes
     }
 
+    /// Whether there are bits for a mapping.
+    func has(_ tag: UInt32) -> Bool { Int(tag) < pages.count && pages[Int(tag)] != nil }
+
     /// Forgets a mapping.
     func remove(_ tag: UInt32) {
         guard Int(tag) < pages.count, let old = pages[Int(tag)] else { return }

@@ -46,12 +46,9 @@ final class ServerSlot: PCISlot, @unchecked Sendable {
             try memory.read(at: iova, into: &bytes)
         } catch {
             guard error.reason == .notLendable else { throw error }
-            let count = bytes.byteCount
-            let address = unsafe bytes.withUnsafeMutableBytes { UInt(bitPattern: $0.baseAddress) }
-            // SAFETY: the span's own memory, for the time of the call.
-            let window = unsafe MemoryWindow(
-                unsafeAddress: HostAddress(rawValue: address), byteCount: count)
-            try ask(iova, window, .read)
+            try MemoryWindow.withWindow(on: &bytes) { (window) throws(DMAFault) in
+                try ask(iova, window, .read)
+            }
         }
     }
 
@@ -60,11 +57,9 @@ final class ServerSlot: PCISlot, @unchecked Sendable {
             try memory.write(bytes, at: iova)
         } catch {
             guard error.reason == .notLendable else { throw error }
-            let address = unsafe bytes.withUnsafeBytes { UInt(bitPattern: $0.baseAddress) }
-            // SAFETY: the span's own memory, for the time of the call; it is only read.
-            let window = unsafe MemoryWindow(
-                unsafeAddress: HostAddress(rawValue: address), byteCount: bytes.byteCount)
-            try ask(iova, window, .write)
+            try MemoryWindow.withReadOnlyWindow(on: bytes) { (window) throws(DMAFault) in
+                try ask(iova, window, .write)
+            }
         }
     }
 
