@@ -12,6 +12,9 @@ public protocol GuestIOMMU: AnyObject, Sendable {
     /// - Returns: what lies there; without permissions where nothing does.
     func translate(_ offset: UInt64, for access: DMAPermissions, index: Int) -> IOMMUEntry
 
+    /// The address space that translations lead to: the guest's system memory.
+    var target: GuestAddressSpace { get }
+
     /// Those who are told what changes.
     var notifiers: IOMMUNotifiers { get }
 

@@ -49,7 +49,7 @@ public final class VIOMMU: GuestIOMMU, @unchecked Sendable {
     var isSynchronizing = false
     /// What was invalidated by those who were being told of something.
     var waiting: [IOVARange] = []
-    private var faultLog: VIOMMUFaultLog
+    private var faultLog: VIOMMULog<VIOMMUFault>
     private var hasBeenUsed = false
 
     /// A vIOMMU that lets nothing through until the guest gives it a table.
@@ -68,7 +68,7 @@ public final class VIOMMU: GuestIOMMU, @unchecked Sendable {
         self.configuration = configuration
         lock = target.memory.lock
         pageSizes = configuration.pageSizes
-        faultLog = VIOMMUFaultLog(capacity: configuration.faultLimit)
+        faultLog = VIOMMULog(capacity: configuration.faultLimit)
     }
 
     // MARK: the guest's driver
@@ -117,13 +117,7 @@ public final class VIOMMU: GuestIOMMU, @unchecked Sendable {
     }
 
     /// What went wrong since this was last called. The driver's, to find its mistakes and its devices' ones.
-    public func takeFaults() -> VIOMMUFaultLog {
-        lock.withLock {
-            let log = faultLog
-            faultLog.clear()
-            return log
-        }
-    }
+    public func takeFaults() -> VIOMMULog<VIOMMUFault> { lock.withLock { faultLog.take() } }
 
     func log(_ fault: VIOMMUFault) { faultLog.append(fault) }
 

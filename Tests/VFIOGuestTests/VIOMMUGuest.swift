@@ -7,7 +7,7 @@ import VFIO
 /// A guest with RAM from 0 and a driver for a vIOMMU: it writes tables, and says nothing by itself.
 final class VIOMMUGuest {
     static let ramByteCount = 32 << 20
-    let memory = GuestMemory()
+    let memory: GuestMemory
     let block: RAMBlock
     let ram: MemoryRegion
     let root: MemoryRegion
@@ -15,12 +15,21 @@ final class VIOMMUGuest {
     let table = GuestAddress(0x10_0000)
     private var nextTable: UInt64 = 0x10_1000
 
-    init() throws {
+    /// A guest of its own.
+    convenience init() throws {
+        let memory = GuestMemory()
+        let root = try MemoryRegion("system", .container, byteCount: 1 << 64, in: memory)
+        try self.init(memory, root, GuestAddressSpace("system memory", showing: root))
+    }
+
+    /// The guest in a machine that has nothing yet.
+    init(_ memory: GuestMemory, _ root: MemoryRegion, _ space: GuestAddressSpace) throws {
+        self.memory = memory
+        self.root = root
+        self.space = space
         block = try RAMBlock("ram", byteCount: Self.ramByteCount)
         ram = try MemoryRegion(ram: block, in: memory)
-        root = try MemoryRegion("system", .container, byteCount: 1 << 64, in: memory)
         try root.add(ram, at: 0)
-        space = GuestAddressSpace("system memory", showing: root)
     }
 
     func load(_ address: GuestAddress) -> UInt64 { block.window.load64(Int(address.rawValue)) }

@@ -116,7 +116,7 @@ struct VIOMMUTests {
         #expect(observer.take() == [.unmapped(0x5000, 4096)])
         #expect(throws: VFIOError.self) { try iommu.setTable(GuestAddress(0x123)) }
         let faults = iommu.takeFaults()
-        #expect(faults.faults == [VIOMMUFault(.blocked, at: IOVA(0x5000))])
+        #expect(faults.entries == [VIOMMUFault(.blocked, at: IOVA(0x5000))])
     }
 
     @Test("who doesn't follow hears of the whole range that was invalidated, and of nothing that is mapped")
@@ -272,7 +272,7 @@ struct VIOMMUTests {
         guest.map(0x20_0000, to: 0, level: 2)
         invalidate(0, 1 << 30)
         #expect(observer.take() == [.mapped(0x20_0000, 2 << 20, to: 0)])
-        #expect(iommu.takeFaults().faults == [VIOMMUFault(.pageSize(4096), at: IOVA(0x5000), level: 1)])
+        #expect(iommu.takeFaults().entries == [VIOMMUFault(.pageSize(4096), at: IOVA(0x5000), level: 1)])
         let small = try guest.vIOMMU { $0.pageSizes = .kib4 }
         #expect(code(VIOMMUPageSizes(rawValue: 0x1_0000), small) == .notSupported)
     }
@@ -286,7 +286,7 @@ struct VIOMMUTests {
         invalidate(0, 5 * 4096, iommu)
         #expect(observer.pages.keys.sorted() == [0, 4096, 8192])
         #expect(
-            iommu.takeFaults().faults == [
+            iommu.takeFaults().entries == [
                 VIOMMUFault(.tooManyMappings, at: IOVA(0x3000)),
                 VIOMMUFault(.tooManyMappings, at: IOVA(0x4000)),
             ])
@@ -311,7 +311,7 @@ struct VIOMMUTests {
         guest.store(guest.place(of: 0, level: 2), VIOMMUPageTableEntry.table(table).rawValue)
         iommu.invalidate(.all)
         #expect(observer.pages.isEmpty)
-        #expect(iommu.takeFaults().faults.map(\.reason) == [.walkTooLong])
+        #expect(iommu.takeFaults().entries.map(\.reason) == [.walkTooLong])
         #expect(observer.mistakes.isEmpty)
     }
 
@@ -322,9 +322,9 @@ struct VIOMMUTests {
         for page in 0..<UInt64(4) { _ = iommu.translate(page * 4096, for: .read) }
         _ = iommu.translate(0, for: [])
         let log = iommu.takeFaults()
-        #expect(log.faults.map(\.iova.rawValue) == [0, 4096])
+        #expect(log.entries.map(\.iova.rawValue) == [0, 4096])
         #expect(log.hasOverflowed)
-        #expect(iommu.takeFaults().faults.isEmpty)
+        #expect(iommu.takeFaults().entries.isEmpty)
         #expect(!iommu.takeFaults().hasOverflowed)
     }
 
