@@ -40,8 +40,11 @@ public final class VIOMMU: GuestIOMMU, @unchecked Sendable {
     public let target: GuestAddressSpace
     let configuration: Configuration
     let lock: RecursiveLock
-    // All below is guarded by the lock.
-    private(set) var table: VIOMMUPageTable?
+    /// Guards what accesses of devices touch, on whatever thread: the table and the log.
+    private let accessLock = Lock()
+    private var current: VIOMMUPageTable?
+    private var faultLog: VIOMMULog<VIOMMUFault>
+    // All below is guarded by the memory map's lock.
     var pageSizes: VIOMMUPageSizes
     /// What those who follow have been told to be mapped: every page as the tables had it, backed by its guest-physical
     /// address. Empty while nobody follows.
@@ -49,7 +52,6 @@ public final class VIOMMU: GuestIOMMU, @unchecked Sendable {
     var isSynchronizing = false
     /// What was invalidated by those who were being told of something.
     var waiting: [IOVARange] = []
-    private var faultLog: VIOMMULog<VIOMMUFault>
     private var hasBeenUsed = false
 
     /// A vIOMMU that lets nothing through until the guest gives it a table.
@@ -87,10 +89,10 @@ public final class VIOMMU: GuestIOMMU, @unchecked Sendable {
                         operation: "use the page table at \(root)", object: "the vIOMMU", code: .misaligned,
                         cause: "it isn't a multiple of 4 KiB of \(configuration.addressBits) bits")
                 }
-                table = new
+                accessLock.withLock { current = new }
                 hasBeenUsed = true
             } else {
-                table = nil
+                accessLock.withLock { current = nil }
             }
             invalidate(VIOMMUPageTable.inputRange)
         }
@@ -117,9 +119,12 @@ public final class VIOMMU: GuestIOMMU, @unchecked Sendable {
     }
 
     /// What went wrong since this was last called. The driver's, to find its mistakes and its devices' ones.
-    public func takeFaults() -> VIOMMULog<VIOMMUFault> { lock.withLock { faultLog.take() } }
+    public func takeFaults() -> VIOMMULog<VIOMMUFault> { accessLock.withLock { faultLog.take() } }
 
-    func log(_ fault: VIOMMUFault) { faultLog.append(fault) }
+    func log(_ fault: VIOMMUFault) { accessLock.withLock { faultLog.append(fault) } }
+
+    /// The table in force; nil if nothing is let through.
+    var table: VIOMMUPageTable? { accessLock.withLock { current } }
 
     // MARK: GuestIOMMU
 
@@ -127,12 +132,11 @@ public final class VIOMMU: GuestIOMMU, @unchecked Sendable {
     public func translate(_ offset: UInt64, for access: DMAPermissions, index: Int) -> IOMMUEntry {
         let iova = IOVA(offset)
         do throws(VIOMMUFault) {
-            let table = lock.withLock { self.table }
             guard let table else { throw VIOMMUFault(.blocked, at: iova) }
             var words = GuestAddressSpaceWords(target)
             return entry(try table.page(at: iova, for: access, in: &words))
         } catch {
-            if !access.isEmpty { lock.withLock { log(error) } }
+            if !access.isEmpty { log(error) }
             let page = offset & ~4095
             return entry(IOVARange(page, through: page + 4095), GuestAddress(0), [])
         }
