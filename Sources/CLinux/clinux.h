@@ -11,6 +11,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -207,6 +208,44 @@ CLINUX long clinux_listen(int fd, int backlog) { return clinux_result(listen(fd,
 CLINUX long clinux_accept(int fd) {
     return clinux_result(syscall(SYS_accept4, fd, (void *)0, (void *)0, SOCK_CLOEXEC));
 }
+// TCP on 127.0.0.1.
+CLINUX long clinux_tcp_socket(int waits) {
+    return clinux_result(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | (waits ? 0 : SOCK_NONBLOCK), 0));
+}
+CLINUX struct sockaddr_in clinux_loopback_address(uint16_t port) {
+    struct sockaddr_in a;
+    memset(&a, 0, sizeof a);
+    a.sin_family = AF_INET;
+    a.sin_port = htons(port);
+    a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    return a;
+}
+CLINUX long clinux_loopback_bind(int fd, uint16_t port) {
+    struct sockaddr_in a = clinux_loopback_address(port);
+    int one = 1;
+    // A port is free again as soon as its server has ended.
+    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) < 0) return -(long)errno;
+    return clinux_result(bind(fd, (struct sockaddr *)&a, sizeof a));
+}
+CLINUX long clinux_loopback_connect(int fd, uint16_t port) {
+    struct sockaddr_in a = clinux_loopback_address(port);
+    return clinux_result(connect(fd, (struct sockaddr *)&a, sizeof a));
+}
+CLINUX long clinux_socket_port(int fd) {
+    struct sockaddr_in a;
+    socklen_t n = sizeof a;
+    memset(&a, 0, sizeof a);
+    if (getsockname(fd, (struct sockaddr *)&a, &n) < 0) return -(long)errno;
+    return ntohs(a.sin_port);
+}
+CLINUX long clinux_receive(int fd, void *bytes, size_t n, int waits) {
+    return clinux_result(recv(fd, bytes, n, waits ? 0 : MSG_DONTWAIT));
+}
+CLINUX long clinux_send_now(int fd, const void *bytes, size_t n) {
+    return clinux_result(send(fd, bytes, n, MSG_NOSIGNAL | MSG_DONTWAIT));
+}
+CLINUX long clinux_shutdown_sending(int fd) { return clinux_result(shutdown(fd, SHUT_WR)); }
+
 CLINUX long clinux_sendmsg(int fd, const struct msghdr *m) {
     return clinux_result(sendmsg(fd, m, MSG_NOSIGNAL));
 }
@@ -279,6 +318,7 @@ CLINUX long clinux_receive_descriptors(int fd, void *bytes, size_t n, int *fds, 
 CLINUX long clinux_send(int fd, const void *bytes, size_t n) {
     return clinux_result(send(fd, bytes, n, MSG_NOSIGNAL));
 }
+// Receives bytes alone; descriptors that come with them are closed by the kernel. Quicker than recvmsg(2).
 // Two stretches of bytes as one.
 CLINUX long clinux_send_two(int fd, const void *first, size_t n, const void *second, size_t k) {
     struct iovec v[2] = {{(void *)first, n}, {(void *)second, k}};
@@ -447,6 +487,29 @@ CLINUX void clinux_atomic_or(uintptr_t p, uint64_t v) {
 }
 CLINUX uint64_t clinux_atomic_clear(uintptr_t p, uint64_t v) {
     return __atomic_fetch_and((uint64_t *)p, ~v, __ATOMIC_ACQ_REL);
+}
+
+// The same without any order: for statistics and switches.
+CLINUX uint64_t clinux_relaxed_load(uintptr_t p) {
+    return __atomic_load_n((const uint64_t *)p, __ATOMIC_RELAXED);
+}
+CLINUX void clinux_relaxed_store(uintptr_t p, uint64_t v) {
+    __atomic_store_n((uint64_t *)p, v, __ATOMIC_RELAXED);
+}
+CLINUX void clinux_relaxed_add(uintptr_t p, uint64_t v) {
+    __atomic_fetch_add((uint64_t *)p, v, __ATOMIC_RELAXED);
+}
+CLINUX void clinux_relaxed_or(uintptr_t p, uint64_t v) {
+    __atomic_fetch_or((uint64_t *)p, v, __ATOMIC_RELAXED);
+}
+CLINUX void clinux_relaxed_clear(uintptr_t p, uint64_t v) {
+    __atomic_fetch_and((uint64_t *)p, ~v, __ATOMIC_RELAXED);
+}
+CLINUX void clinux_relaxed_raise(uintptr_t p, uint64_t v) {
+    uint64_t now = __atomic_load_n((const uint64_t *)p, __ATOMIC_RELAXED);
+    while (now < v && !__atomic_compare_exchange_n((uint64_t *)p, &now, v, 1, __ATOMIC_RELAXED,
+                                                   __ATOMIC_RELAXED)) {
+    }
 }
 
 // Order between memory that a device reads or writes and the device's registers. On x86-64 the processor

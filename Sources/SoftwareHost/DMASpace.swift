@@ -14,12 +14,16 @@ final class DMASpace: DMAAddressSpace, @unchecked Sendable {
     // SAFETY: `map` is changed under the write lock and by one owner only, faults are changed under `faultLock`.
     private let lock = ReadWriteLock()
     /// The mappings; `backing` is an address of this process. To be read by the owner with its lock held.
-    private(set) var map = IOVAMap(mergingAdjacent: false)
+    private(set) var map: IOVAMap
     private let faultLock = Lock()
     private var faults = DMAFaultCount()
     private let log: DMAFaultLog
 
-    init(log: DMAFaultLog) { self.log = log }
+    /// - Parameter mergingAdjacent: whether mappings that continue each other become one.
+    init(log: DMAFaultLog, mergingAdjacent: Bool = false) {
+        self.log = log
+        map = IOVAMap(mergingAdjacent: mergingAdjacent)
+    }
 
     /// Changes the mappings, alone.
     func change<R, E: Error>(_ body: (inout IOVAMap) throws(E) -> R) throws(E) -> R {

@@ -80,7 +80,7 @@ extension Channel {
         readWriter.finish()
         do throws(Errno) {
             // SAFETY: this thread's.
-            try send(unsafe readWriter.unsafeBytes(), passing: passing)
+            try send(unsafe readWriter.unsafeBytes(), passing: passing, since: message.receivedAt)
         } catch {
             end(.failed(error))
         }

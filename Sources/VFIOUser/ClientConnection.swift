@@ -99,6 +99,8 @@ struct ClientConnection: ~Copyable {
 
     private mutating func awaitReply(to command: UserCommand) throws(ClientFailure) -> Message {
         let deadline = Clock.moment(inMilliseconds: milliseconds)
+        // No server sends any with its own commands.
+        let takesDescriptors = command != .regionRead && command != .regionWrite
         while true {
             while let message = try nextMessage() {
                 if message.header.isReply {
@@ -110,7 +112,9 @@ struct ClientConnection: ~Copyable {
                 }
             }
             do throws(Errno) {
-                if try reader.receive(from: socket, polls: polls) == 0 { throw .connectionReset }
+                let count = try reader.receive(
+                    from: socket, polls: polls, takesDescriptors: takesDescriptors)
+                if count == 0 { throw .connectionReset }
             } catch .again {
                 throw .timedOut
             } catch {

@@ -29,9 +29,18 @@ final class ClientMemory: @unchecked Sendable {
     /// The tag's bit that tells memory without a descriptor from a file's number.
     private static let messageTag: UInt32 = 1 << 31
 
-    init(limit: Int) { self.limit = limit }
+    /// Is told how much is mapped.
+    private let monitor: ServerMonitor
+
+    init(limit: Int, _ monitor: ServerMonitor) {
+        self.limit = limit
+        self.monitor = monitor
+    }
 
     deinit { removeAll() }
+
+    /// The map has changed. The write lock is held.
+    private func hasChanged() { monitor.noteMappings(map.count, byteCount: map.byteCount) }
 
     /// Whether mapping and unmapping would wait for no access that is under way: one of the calling thread's own
     /// would never end.
@@ -77,6 +86,7 @@ final class ClientMemory: @unchecked Sendable {
                 drop(tag)
                 throw .invalid
             }
+            hasChanged()
         }
     }
 
@@ -91,6 +101,7 @@ final class ClientMemory: @unchecked Sendable {
                 default: throw .invalid
                 }
             }
+            hasChanged()
         }
     }
 
@@ -183,6 +194,7 @@ final class ClientMemory: @unchecked Sendable {
                 default: throw .invalid
                 }
             }
+            hasChanged()
         }
     }
 
@@ -190,6 +202,7 @@ final class ClientMemory: @unchecked Sendable {
     func removeAll() {
         lock.withWriteLock {
             map.removeAll()
+            hasChanged()
             remoteCount = 0
             files = []
             freeFiles = []
@@ -211,6 +224,7 @@ final class ClientMemory: @unchecked Sendable {
             for range in lost {
                 if let mapping = map.removeMapping(startingAt: range.first) { drop(mapping.tag) }
             }
+            hasChanged()
         }
     }
 

@@ -7,6 +7,7 @@ struct CommandQueue: ~Copyable {
     private struct Record: BitwiseCopyable {
         var header = UserMessageHeader()
         var byteCount: UInt32 = 0
+        var receivedAt: UInt64 = 0
         var isOversized = false
         /// Whether it was taken out before those that came earlier.
         var isTaken = false
@@ -63,6 +64,7 @@ struct CommandQueue: ~Copyable {
         var descriptors = descriptors
         var record = Record()
         record.header = message.header
+        record.receivedAt = message.receivedAt
         record.byteCount = UInt32(truncatingIfNeeded: body.byteCount)
         record.isOversized = message.isOversized
         let size = Self.stride(record)
@@ -117,7 +119,8 @@ struct CommandQueue: ~Copyable {
         guard let record = load(place), !record.isTaken else { return nil }
         return Message(
             header: record.header, bodyStart: place + MemoryLayout<Record>.stride,
-            bodyByteCount: Int(record.byteCount), isOversized: record.isOversized, isQueued: true)
+            bodyByteCount: Int(record.byteCount), isOversized: record.isOversized, isQueued: true,
+            receivedAt: record.receivedAt)
     }
 
     /// Takes out the command that came first. Its body stays where it is until one is added.

@@ -77,7 +77,8 @@ struct Connection: ~Copyable {
             }
             do throws(FramingError) {
                 // SAFETY: the receiver's part is ours.
-                while let message = try unsafe channel.inbox.pointee.next() {
+                while var message = try unsafe channel.inbox.pointee.next() {
+                    if device.monitor.isWatching { note(&message) }
                     do throws(Stop) {
                         try process(message)
                     } catch {
@@ -92,6 +93,14 @@ struct Connection: ~Copyable {
                 return .framing(error)
             }
         }
+    }
+
+    /// A message has come, and somebody wants to know of messages. What was put aside has been noted then, and
+    /// answers to what we asked are when they are delivered.
+    @inline(never)
+    private func note(_ message: inout Message) {
+        guard !message.isQueued, !isNegotiated || !message.header.isReply else { return }
+        channel.note(&message)
     }
 
     /// Waits for bytes of the first message.
@@ -143,16 +152,16 @@ struct Connection: ~Copyable {
         if header.flags.contains(.noReply) { return }
         do throws(Errno) {
             writer.finish()
-            if passing == Self.severalDescriptors { return try sendSeveral() }
-            try channel.send(writer.bytes, passing: passing)
+            if passing == Self.severalDescriptors { return try sendSeveral(since: message.receivedAt) }
+            try channel.send(writer.bytes, passing: passing, since: message.receivedAt)
         } catch {
             throw .failed(error)
         }
     }
 
     @inline(never)
-    private mutating func sendSeveral() throws(Errno) {
-        try channel.send(writer.bytes, passing: several)
+    private mutating func sendSeveral(since: UInt64) throws(Errno) {
+        try channel.send(writer.bytes, passing: several, since: since)
         several = []
     }
 
@@ -233,7 +242,7 @@ struct Connection: ~Copyable {
         channel.hold(payload)
         if !message.header.flags.contains(.noReply) {
             writer.finish()
-            channel.stage(writer.bytes)
+            channel.stage(writer.bytes, since: message.receivedAt)
         }
         channel.beginWrite()
         // SAFETY: kept until the next write begins.
@@ -344,7 +353,7 @@ struct Connection: ~Copyable {
         }
         do throws(Errno) {
             writer.finish()
-            try channel.send(writer.bytes, passing: theirs?.number ?? -1)
+            try channel.send(writer.bytes, passing: theirs?.number ?? -1, since: message.receivedAt)
         } catch {
             throw .failed(error)
         }

@@ -9,6 +9,8 @@ final class ServerSlot: PCISlot, @unchecked Sendable {
     // SAFETY: `current` and `transferLimit` are guarded by the lock, the rest is constant.
     /// Where interrupts go.
     let interrupts = PCIInterrupts()
+    /// What is counted and traced.
+    let monitor: ServerMonitor
     /// Where DMA goes.
     let memory: ClientMemory
     private let lock = Lock()
@@ -16,7 +18,10 @@ final class ServerSlot: PCISlot, @unchecked Sendable {
     private var current: Channel?
     private var transferLimit = 0
 
-    init(_ limits: Limits) { memory = ClientMemory(limit: limits.mappingCount) }
+    init(_ limits: Limits) {
+        monitor = ServerMonitor(interrupts)
+        memory = ClientMemory(limit: limits.mappingCount, monitor)
+    }
 
     /// There is a client; or there is none any more (nil).
     /// - Parameter transferLimit: the most bytes of data that a message may have.
