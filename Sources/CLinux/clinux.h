@@ -238,9 +238,6 @@ CLINUX long clinux_socket_port(int fd) {
     if (getsockname(fd, (struct sockaddr *)&a, &n) < 0) return -(long)errno;
     return ntohs(a.sin_port);
 }
-CLINUX long clinux_receive(int fd, void *bytes, size_t n, int waits) {
-    return clinux_result(recv(fd, bytes, n, waits ? 0 : MSG_DONTWAIT));
-}
 CLINUX long clinux_send_now(int fd, const void *bytes, size_t n) {
     return clinux_result(send(fd, bytes, n, MSG_NOSIGNAL | MSG_DONTWAIT));
 }
@@ -319,6 +316,9 @@ CLINUX long clinux_send(int fd, const void *bytes, size_t n) {
     return clinux_result(send(fd, bytes, n, MSG_NOSIGNAL));
 }
 // Receives bytes alone; descriptors that come with them are closed by the kernel. Quicker than recvmsg(2).
+CLINUX long clinux_receive(int fd, void *bytes, size_t n, int waits) {
+    return clinux_result(recv(fd, bytes, n, waits ? 0 : MSG_DONTWAIT));
+}
 // Two stretches of bytes as one.
 CLINUX long clinux_send_two(int fd, const void *first, size_t n, const void *second, size_t k) {
     struct iovec v[2] = {{(void *)first, n}, {(void *)second, k}};
