@@ -238,9 +238,6 @@ CLINUX long clinux_socket_port(int fd) {
     if (getsockname(fd, (struct sockaddr *)&a, &n) < 0) return -(long)errno;
     return ntohs(a.sin_port);
 }
-CLINUX long clinux_receive(int fd, void *bytes, size_t n, int waits) {
-    return clinux_result(recv(fd, bytes, n, waits ? 0 : MSG_DONTWAIT));
-}
 CLINUX long clinux_send_now(int fd, const void *bytes, size_t n) {
     return clinux_result(send(fd, bytes, n, MSG_NOSIGNAL | MSG_DONTWAIT));
 }
