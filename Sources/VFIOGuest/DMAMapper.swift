@@ -151,7 +151,7 @@ public final class DMAMapper: MemoryListener, @unchecked Sendable {
                 entries[key]?.outcome = .followed(follower)
                 return
             }
-            if let manager = section.region.discardManager {
+            if let manager = section.region.discards {
                 let follower = try RAMDiscardFollower(
                     section, range, unit: window.smallestPage, manager, for: self)
                 entries[key]?.outcome = .followed(follower)

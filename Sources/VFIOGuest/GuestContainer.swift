@@ -63,7 +63,8 @@ public final class GuestContainer: @unchecked Sendable {
 
     /// How the IOMMU gets the guest's RAM.
     private var discardKind: RAMDiscardPolicy.IOMMU {
-        switch iommu.route?.kind {
+        if iommu.host.kind == .vfioUser { return .server }
+        return switch iommu.route?.kind {
         case .cdev: .iommufd
         case .unprotected: .container(.noIOMMU)
         default: .container(.type1v2)

@@ -143,6 +143,7 @@ public final class MemoryBlocks: RAMDiscardSource, @unchecked Sendable {
                 throw .beyondRequest(plugged: pluggedBytes + range.byteCount, requested: requestedBytes)
             }
             releaseStuck()
+            zeroStuck(blocks)
             do throws(RAMDiscardError) {
                 if isPreallocating { try allocate(range) }
                 try manager?.populate(range, by: self)
@@ -279,6 +280,17 @@ public final class MemoryBlocks: RAMDiscardSource, @unchecked Sendable {
         guard stuckReason != nil else { return }
         stuck.remove(blocks)
         if stuck.count == 0 { stuckReason = nil }
+    }
+
+    /// Makes pages that couldn't be given back read as if they had been.
+    private func zeroStuck(_ blocks: Range<Int>) {
+        guard stuckReason != nil else { return }
+        var start = blocks.lowerBound
+        while let run = stuck.firstRun(isMember: true, in: start..<blocks.upperBound) {
+            let range = bytes(of: run)
+            memory.window.zero(at: Int(range.lowerBound), byteCount: Int(range.byteCount))
+            start = run.upperBound
+        }
     }
 
     /// Tries again to give back what couldn't be.

@@ -238,12 +238,17 @@ struct MemoryBlocksTests {
     func stuck() throws {
         let bench = try Bench()
         try bench.blocks.plug(Bench.range(0..<3))
+        try bench.window.store64(Int(Bench.block), 7)
         // Locked pages can't be taken out of a file.
         try bench.window.window(at: 0, byteCount: Int(Bench.block)).setLocked(true)
         try bench.blocks.unplug(Bench.range(0..<2))
         #expect(bench.blocks.unreleased?.byteCount == 2 * Bench.block)
         #expect(bench.blocks.unreleased?.reason == .invalid)
         #expect(bench.blocks.pluggedByteCount == Bench.block)
+        // Used again, it holds nothing of what it held, and isn't missed any more.
+        try bench.blocks.plug(Bench.range(1..<2))
+        #expect(try bench.window.load64(Int(Bench.block)) == 0)
+        #expect(bench.blocks.unreleased?.byteCount == Bench.block)
         try bench.window.window(at: 0, byteCount: Int(Bench.block)).setLocked(false)
         try bench.blocks.unplug(Bench.range(2..<3))
         #expect(bench.blocks.unreleased == nil)
