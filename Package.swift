@@ -88,7 +88,7 @@ let package = Package(
         // software host by a test.
         .target(
             name: "LabScenarios",
-            dependencies: ["VFIO", "VFIOHost", "VFIOABI", "LinuxSystem", "IOVASpace"],
+            dependencies: ["VFIOGuest", "VFIO", "VFIOHost", "VFIOABI", "LinuxSystem", "IOVASpace"],
             path: "Tests/LabScenarios", swiftSettings: house),
         .executableTarget(
             name: "KernelLabProbe", dependencies: ["LabScenarios", "VFIO", "VFIOHost", "LinuxSystem"],

@@ -151,6 +151,12 @@ public final class DMAMapper: MemoryListener, @unchecked Sendable {
                 entries[key]?.outcome = .followed(follower)
                 return
             }
+            if let manager = section.region.discards {
+                let follower = try RAMDiscardFollower(
+                    section, range, unit: window.smallestPage, manager, for: self)
+                entries[key]?.outcome = .followed(follower)
+                return
+            }
             guard section.region.block != nil else {
                 throw Self.error(section, "nobody here follows the mappings of such a region")
             }

@@ -9,14 +9,20 @@ import VFIOABI
 /// (`ECONNRESET`); the next request then looks for a server at the same path. The device itself begins anew.
 final class RemoteDevice: @unchecked Sendable {
     // SAFETY: everything that changes is used with `lock` held.
-    private let lock = Lock()
+    let lock = Lock()
     private let path: String?
     private let limits: Limits
     private let milliseconds: Int
-    private var client: Client?
+    private(set) var client: Client?
     private var regions: [RemoteRegion]
     private var interrupts = RemoteInterrupts()
     private var windows: [RemoteWindow] = []
+    /// How pages that the device writes are being logged; nil while they aren't.
+    var logging: RemoteLogging?
+    /// The migration data that goes out or comes in; nil while none does.
+    var migrationData: RemoteMigrationData?
+    /// Tells the program when its server has gone.
+    private let notice = LossNotice()
     /// What the device is; a server that comes back must have the same.
     let description: RemoteDescription
     /// What the server's device may reach.
@@ -27,7 +33,7 @@ final class RemoteDevice: @unchecked Sendable {
     init(_ socket: consuming UnixSocket, path: String?, _ limits: Limits, milliseconds: Int)
         throws(ClientFailure)
     {
-        let client = try Client(socket, mappings, limits, milliseconds: milliseconds)
+        let client = try Client(socket, mappings, limits, notice: notice, milliseconds: milliseconds)
         description = try RemoteDescription(client)
         regions = try RemoteRegion.all(of: client, description)
         self.client = client
@@ -51,7 +57,7 @@ final class RemoteDevice: @unchecked Sendable {
     }
 
     /// Runs commands that change what must be set up again: nobody connects meanwhile.
-    private func change<R>(_ body: (Client) throws(ClientFailure) -> R) throws(Errno) -> R {
+    func change<R>(_ body: (Client) throws(ClientFailure) -> R) throws(Errno) -> R {
         let client = try connection()
         do throws(ClientFailure) {
             return try body(client)
@@ -61,23 +67,29 @@ final class RemoteDevice: @unchecked Sendable {
         }
     }
 
-    private func forget(_ lost: Client) {
-        if client === lost { client = nil }
+    func forget(_ lost: Client) {
+        guard client === lost else { return }
+        client = nil
+        // The device begins anew: what was under way is nobody's, and what it wrote nobody knows.
+        endMigrationData()
+        mappings.suspectAll()
     }
 
     /// The connection; a new one where the last is known to be lost.
     /// - Throws: the errno of connect(2); `ENODEV` where the server at the path has another device now.
-    private func connection() throws(Errno) -> Client {
+    func connection() throws(Errno) -> Client {
         if let client { return client }
         guard let path else { throw .connectionReset }
         do throws(ClientFailure) {
             let socket: UnixSocket
             do throws(Errno) { socket = try UnixSocket(connecting: path) } catch { throw .unreachable(error) }
-            let new = try Client(socket, mappings, limits, milliseconds: milliseconds)
+            let new = try Client(socket, mappings, limits, notice: notice, milliseconds: milliseconds)
             guard try RemoteDescription(new) == description else { throw .refused(.noDevice) }
             let found = try RemoteRegion.all(of: new, description)
             for mapping in mappings.all { try send(mapping, to: new) }
+            try logging?.restore(new)
             try interrupts.restore(new)
+            if interrupts.errorEvent != nil { new.watch() }
             for window in windows { try window.show(found[window.region]) }
             regions = found
             client = new
@@ -117,19 +129,27 @@ final class RemoteDevice: @unchecked Sendable {
     /// Takes memory from the device. A server that is lost doesn't reach it any more.
     func unmap(_ mapping: IOVAMapping) throws(Errno) {
         try lock.withLock { () throws(Errno) in
-            if let client {
-                do throws(ClientFailure) {
-                    try client.unmap(
-                        UserDMAUnmap(
-                            address: mapping.range.first.rawValue, size: mapping.range.byteCount))
-                } catch .lost {
-                    forget(client)
-                } catch {
-                    throw error.errno
-                }
-            }
+            try release(mapping)
             mappings.remove(mapping)
         }
+    }
+
+    /// Tells the server that it doesn't reach memory any more. The lock is held.
+    func release(_ mapping: IOVAMapping) throws(Errno) {
+        guard let client else { return }
+        do throws(ClientFailure) {
+            try client.unmap(
+                UserDMAUnmap(address: mapping.range.first.rawValue, size: mapping.range.byteCount))
+        } catch .lost {
+            forget(client)
+        } catch {
+            throw error.errno
+        }
+    }
+
+    /// Whether the server maps the memory itself.
+    func isShared(_ mapping: IOVAMapping) -> Bool {
+        shared.place(of: mapping.backing, byteCount: mapping.range.byteCount) != nil
     }
 
     /// Takes all memory from the device. One that doesn't let go of it loses its connection.
@@ -137,13 +157,21 @@ final class RemoteDevice: @unchecked Sendable {
         for mapping in mappings.all where (try? unmap(mapping)) == nil {
             lock.withLock {
                 client?.close()
-                client = nil
+                if let client { forget(client) }
             }
             mappings.remove(mapping)
         }
     }
 
-    // MARK: interrupts and the end of a use
+    // MARK: reset, interrupts and the end of a use
+
+    /// Resets the device. It isn't migrated any more.
+    func reset() throws(Errno) {
+        try lock.withLock { () throws(Errno) in
+            try change { (client) throws(ClientFailure) in try client.reset() }
+            endMigrationData()
+        }
+    }
 
     /// Carries out a checked SET_IRQS.
     func setInterrupts(_ request: RemoteInterruptRequest) throws(Errno) {
@@ -152,6 +180,8 @@ final class RemoteDevice: @unchecked Sendable {
             try changed.check(request)
             try change { (client) throws(ClientFailure) in try changed.carryOut(request, client) }
             interrupts = changed
+            notice.set(changed.errorEvent)
+            if changed.errorEvent != nil { client?.watch() }
         }
     }
 
@@ -160,6 +190,9 @@ final class RemoteDevice: @unchecked Sendable {
         lock.withLock {
             let old = interrupts
             interrupts = RemoteInterrupts()
+            notice.set(nil)
+            endMigrationData()
+            if logging?.user == .device { try? endLogging() }
             guard let client else { return }
             for index in old.indicesInUse {
                 try? client.setInterrupts(

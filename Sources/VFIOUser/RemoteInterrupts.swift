@@ -20,6 +20,7 @@ struct RemoteInterruptRequest {
 final class RemoteEvent: Sendable {
     private let event: EventDescriptor
     var number: Int32 { event.number }
+    func signal() { event.signal() }
 
     /// - Throws: `EBADF`; `EINVAL` for a descriptor that isn't an eventfd's.
     init(_ number: Int32) throws(Errno) { event = try EventDescriptor(duplicating: number) }
@@ -33,6 +34,9 @@ struct RemoteInterrupts {
     private var triggers: [UInt32: [RemoteEvent?]] = [:]
     /// The eventfd that unmasks INTx.
     private var unmask: RemoteEvent?
+
+    /// The eventfd for errors.
+    var errorEvent: RemoteEvent? { triggers[PCIInterrupt.err.rawValue]?.first ?? nil }
 
     /// The indices that something is set up for.
     var indicesInUse: [UInt32] { triggers.keys.sorted() }
