@@ -94,7 +94,7 @@ struct VIOMMURejectionTests {
     func notPopulated() throws {
         let region = try MemoryRegion(ram: block(), in: guest.memory)
         let blocks = try MemoryBlocks(
-            in: region, blockByteCount: 0x4000, requestedByteCount: 0x1_0000, policy: RAMDiscardPolicy())
+            in: region, blockByteCount: 0x4000, requestedByteCount: 0x1_0000)
         try guest.root.add(region, at: high)
         try blocks.plug(0x4000..<0xc000)
         let follower = try #require(device.followers.first)
