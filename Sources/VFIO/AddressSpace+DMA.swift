@@ -121,9 +121,15 @@ extension AddressSpace {
             guard let backend, let info else { throw Diagnosis.noDevice(operation) }
             let range: IOVARange
             if let iova {
+                // Where there are windows, each has a page size of its own.
+                let unit = info.unit(at: iova)
+                guard (UInt64(window.address.rawValue) | UInt64(byteCount)) % unit == 0 else {
+                    throw Diagnosis.misaligned(operation, window, unit: unit)
+                }
                 range = try check(iova, UInt64(byteCount), below: limit, unit: unit, operation)
             } else {
-                range = try findGap(UInt64(byteCount), below: limit, unit: unit, UInt64(page), operation)
+                let places = info.places(for: UInt64(window.address.rawValue), UInt64(byteCount))
+                range = try findGap(UInt64(byteCount), below: limit, in: places, UInt64(page), operation)
             }
             do throws(Errno) {
                 try backend.map(window.address, to: range, access)
@@ -187,9 +193,10 @@ extension AddressSpace {
 
     /// Finds a free range: never at 0, aligned so that the IOMMU can use huge pages where the length allows.
     private func findGap(
-        _ byteCount: UInt64, below limit: IOVA?, unit: UInt64, _ page: UInt64, _ operation: String
+        _ byteCount: UInt64, below limit: IOVA?, in places: (ranges: [IOVARange], unit: UInt64),
+        _ page: UInt64, _ operation: String
     ) throws(VFIOError) -> IOVARange {
-        let usable = info?.usableRanges ?? []
+        let (usable, unit) = places
         let last = (limit?.rawValue ?? 0) &- 1
         // "Below 0" allows nothing; no limit allows all.
         let isNothingAllowed = limit?.rawValue == 0

@@ -12,6 +12,8 @@ final class ContainerBackend: IOMMUBackend {
     /// The groups in use, by number. They stay until the container goes, so that mappings do.
     private var groups: [Int: OpenGroup] = [:]
     private var canUnmapAll = false
+    /// The windows, where the IOMMU has them.
+    private(set) var tce: TCEBackend?
 
     /// An open group with one or more owners.
     private final class OpenGroup {
@@ -54,6 +56,7 @@ final class ContainerBackend: IOMMUBackend {
         // Until here the group goes again with `open`, and leaves the container as it was.
         let device = try openDevice(record, in: open)
         groups[number] = open
+        tce?.groupCount = groups.count
         return device
     }
 
@@ -74,23 +77,52 @@ final class ContainerBackend: IOMMUBackend {
         }
     }
 
-    /// Prefers version 2 of type 1, whose unmapping never takes more than it is asked for.
     private func setIOMMU(_ number: Int) throws(VFIOError) {
+        tce = nil
+        let isVersion2: Bool?
         do throws(Errno) {
-            if isUnprotected {
-                try container.setIOMMU(.noIOMMU)
-                return
-            }
-            if try container.supports(.type1v2) {
-                try container.setIOMMU(.type1v2)
-            } else {
-                // Also where neither is said to be there: the refusal then says which errno it is.
-                try container.setIOMMU(.type1)
-            }
-            canUnmapAll = try container.supports(.unmapAll)
+            isVersion2 = try chooseIOMMU()
         } catch {
             throw Diagnosis.setIOMMU(number, error, unprotected: isUnprotected)
         }
+        guard let isVersion2 else { return }
+        do throws(Errno) {
+            tce = try TCEBackend(container.handle.borrowed, isVersion2: isVersion2)
+        } catch {
+            throw Diagnosis.enable(number, error)
+        }
+    }
+
+    /// Prefers version 2 of type 1, whose unmapping never takes more than it is asked for. On a POWER machine it is version
+    /// 2 of sPAPR's windows, if it can be had: a kernel tells of it even where the hardware hasn't got it.
+    /// - Returns: for windows, whether it is version 2; nil for all others.
+    private func chooseIOMMU() throws(Errno) -> Bool? {
+        if isUnprotected {
+            try container.setIOMMU(.noIOMMU)
+            return nil
+        }
+        if try container.supports(.type1v2) {
+            try container.setIOMMU(.type1v2)
+        } else if try container.supports(.type1) {
+            try container.setIOMMU(.type1)
+        } else if try container.supports(.spaprTCEv2) {
+            do throws(Errno) {
+                try container.setIOMMU(.spaprTCEv2)
+                return true
+            } catch {
+                guard try container.supports(.spaprTCE) else { throw error }
+                try container.setIOMMU(.spaprTCE)
+                return false
+            }
+        } else if try container.supports(.spaprTCE) {
+            try container.setIOMMU(.spaprTCE)
+            return false
+        } else {
+            // None is said to be there: the refusal then says which errno it is.
+            try container.setIOMMU(.type1)
+        }
+        canUnmapAll = try container.supports(.unmapAll)
+        return nil
     }
 
     private func openDevice(_ record: DeviceRecord, in open: OpenGroup) throws(VFIOError) -> Handle {
@@ -101,13 +133,20 @@ final class ContainerBackend: IOMMUBackend {
         }
     }
 
-    func info() throws(Errno) -> IOMMUInfo { try container.info() }
+    func info() throws(Errno) -> IOMMUInfo {
+        if let tce { return tce.info }
+        return try container.info()
+    }
 
     func map(_ memory: HostAddress, to range: IOVARange, _ permissions: DMAPermissions) throws(Errno) {
+        if let tce { return try tce.map(memory, to: range, permissions) }
         try container.map(memory, to: range, permissions)
     }
 
-    func unmap(_ range: IOVARange) throws(Errno) -> UInt64 { try container.unmap(range) }
+    func unmap(_ range: IOVARange) throws(Errno) -> UInt64 {
+        if let tce { return try tce.unmap(range) }
+        return try container.unmap(range)
+    }
 
     func unmap(
         _ range: IOVARange, pageSize: UInt64, dirtyBits words: inout [UInt64]

@@ -62,10 +62,10 @@ extension Device {
         in range: IOVARange, pageSize: UInt64 = UInt64(LinuxSystem.pageSize)
     ) throws(VFIOError) -> DirtyPages {
         let operation = "take the pages of \(range) that it wrote"
-        guard pageSize.nonzeroBitCount == 1 else {
+        guard pageSize.nonzeroBitCount == 1, pageSize >= 4096 else {
             throw VFIOError(
                 operation: operation, object: name, code: .misaligned,
-                cause: "\(pageSize) bytes aren't the size of a page")
+                cause: "\(pageSize) bytes aren't the size of a page: a power of two, 4096 or more")
         }
         let pages = range.lastOffset / pageSize + 1
         guard range.lastOffset < .max, pages <= 1 << 31 else {

@@ -15,6 +15,10 @@ public struct IOMMUInfo: Sendable, Equatable {
     /// The longest dirty bitmap that can be asked for, in bytes.
     public var longestDirtyBitmap: UInt64
 
+    /// The DMA windows that the ranges are, each with a page size of its own; empty where the IOMMU has none (and
+    /// every range the same page sizes).
+    public var windows: [TCEWindow] = []
+
     /// Describes an IOMMU.
     public init(
         pageSizes: UInt64, usableRanges: [IOVARange], mappingsLeft: UInt32? = nil, dirtyPageSizes: UInt64 = 0,
@@ -38,6 +42,9 @@ public struct IOMMUInfo: Sendable, Equatable {
 /// Used under its address space's lock. When it goes, it gives everything back in the kernel's order.
 protocol IOMMUBackend: AnyObject {
     var route: Route { get }
+
+    /// The DMA windows, where the IOMMU has them.
+    var tce: TCEBackend? { get }
 
     /// Opens a device and joins it to the address space. On an error nothing of it stays behind.
     func open(_ record: DeviceRecord, _ inventory: Inventory) throws(VFIOError) -> Handle
@@ -68,4 +75,8 @@ protocol IOMMUBackend: AnyObject {
 
     /// Takes the dirty bits of a range, one for each page; bit 0 of the first word is the range's first page.
     func dirtyBits(of range: IOVARange, pageSize: UInt64, into words: inout [UInt64]) throws(Errno)
+}
+
+extension IOMMUBackend {
+    var tce: TCEBackend? { nil }
 }

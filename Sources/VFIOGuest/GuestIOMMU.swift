@@ -9,7 +9,7 @@ public protocol GuestIOMMU: AnyObject, Sendable {
     ///   - offset: an address within the region.
     ///   - access: what is to be done there; none to only look.
     ///   - index: which kind of access it is, less than ``indexCount``.
-    /// - Returns: what lies there; without permissions where nothing does.
+    /// - Returns: what lies there; without permissions where nothing does, and then about a block in which nothing does.
     func translate(_ offset: UInt64, for access: DMAPermissions, index: Int) -> IOMMUEntry
 
     /// The address space that translations lead to: the guest's system memory.
@@ -87,15 +87,16 @@ extension GuestIOMMU {
         }
     }
 
-    /// Asks for the translation of one page after the other: takes as long as the notifier's range has pages.
+    /// Asks for one translation after the other. Takes as long as there are blocks in the notifier's range, mapped ones
+    /// and empty ones: an IOMMU whose region is large says in one entry of all that is empty, or replays by itself.
     public func replay(to notifier: IOMMUNotifier) {
         var offset = notifier.range.lowerBound & ~(smallestPage - 1)
         while true {
             let entry = translate(offset, for: [], index: notifier.index)
             if !entry.permissions.isEmpty { notifier.tell(.map, entry) }
-            // An entry says how far it goes, unless it maps nothing.
+            // An entry that isn't about what was asked says nothing about how far it goes.
             let (last, overflow) = entry.iova.addingReportingOverflow(entry.lastOffset)
-            let isUsable = !entry.permissions.isEmpty && !overflow && last >= offset
+            let isUsable = entry.iova <= offset && !overflow && last >= offset
             let end = isUsable ? last : offset | (smallestPage - 1)
             guard end < notifier.range.upperBound else { return }
             offset = end + 1

@@ -115,6 +115,12 @@ import VFIOABI
             message, unsafe unsafeBody(of: message), descriptorCount: count)
     }
 
+    /// An answer was sent whose command was noted. Out of the way of those that weren't.
+    @inline(never)
+    private func noteSent(_ message: RawSpan, _ descriptorCount: Int, _ since: UInt64) {
+        device.monitor.noteSent(message, descriptorCount: descriptorCount, since: since)
+    }
+
     // MARK: sending
 
     /// Sends a whole message, with a descriptor if there is one (-1 for none).
@@ -123,9 +129,7 @@ import VFIOABI
     func send(_ message: RawSpan, passing passed: Int32 = -1, since: UInt64) throws(Errno) {
         try sendLock.withLock { () throws(Errno) in
             try socket.sendAll(message, passing: passed, milliseconds: patience.answerMilliseconds)
-            if since != 0 {
-                device.monitor.noteSent(message, descriptorCount: passed >= 0 ? 1 : 0, since: since)
-            }
+            if since != 0 { noteSent(message, passed >= 0 ? 1 : 0, since) }
         }
     }
 
@@ -135,9 +139,7 @@ import VFIOABI
             let done = try socket.send(message, descriptors: passed)
             try socket.sendAll(
                 message.extracting(done..<message.byteCount), milliseconds: patience.answerMilliseconds)
-            if since != 0 {
-                device.monitor.noteSent(message, descriptorCount: passed.count, since: since)
-            }
+            if since != 0 { noteSent(message, passed.count, since) }
         }
     }
 
@@ -171,9 +173,7 @@ import VFIOABI
         // SAFETY: changed with `sendLock` only, which we hold.
         let message = unsafe staged.unsafeBytes()
         try socket.sendAll(message, milliseconds: patience.answerMilliseconds)
-        if stagedSince != 0 {
-            device.monitor.noteSent(message, descriptorCount: 0, since: stagedSince)
-        }
+        if stagedSince != 0 { noteSent(message, 0, stagedSince) }
     }
 
     // MARK: the owner's part

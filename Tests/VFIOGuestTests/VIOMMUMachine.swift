@@ -56,6 +56,8 @@ final class ScriptedIOMMU: GuestIOMMU, @unchecked Sendable {
     var page: UInt64 = 4096
     var kinds = 1
     var asked: [UInt64] = []
+    /// Answers with an entry that isn't about the address.
+    var isAstray = false
 
     init(_ target: GuestAddressSpace) { self.target = target }
 
@@ -65,8 +67,13 @@ final class ScriptedIOMMU: GuestIOMMU, @unchecked Sendable {
 
     func translate(_ offset: UInt64, for access: DMAPermissions, index: Int) -> IOMMUEntry {
         asked.append(offset)
-        return entries.first { $0.iova <= offset && offset <= $0.iova &+ $0.lastOffset }
-            ?? entry(offset & ~(page - 1), page, to: 0, [])
+        if isAstray { return entry(0x10_0000, 0x1000, to: 0, []) }
+        if let known = entries.first(where: { $0.iova <= offset && offset - $0.iova <= $0.lastOffset }) {
+            return known
+        }
+        // Empty up to the next one.
+        let next = entries.map(\.iova).filter { $0 > offset }.min() ?? 0
+        return entry(offset, next &- offset, to: 0, [])
     }
 
     func entry(
