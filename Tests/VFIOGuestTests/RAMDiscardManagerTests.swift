@@ -301,4 +301,46 @@ struct RAMDiscardManagerTests {
                 + ["b-\(0x1000..<0x2000)"])
         listeners[1].whileTold = {}
     }
+
+    @Test("answers as byte after byte would, whatever its sources say", arguments: 0..<4)
+    func random(round: Int) throws {
+        var random = discardSeed("sources at random, round \(round)")
+        let unit: UInt64 = 0x800
+        let count = 32
+        for _ in 0..<60 {
+            var model = [Bool](repeating: true, count: count)
+            let manager = try manager()
+            for _ in 0..<1 + random.below(3) {
+                let bits = (0..<count).map { _ in random.below(4) > 0 }
+                var parts: [Range<UInt64>] = []
+                for (index, bit) in bits.enumerated() where bit {
+                    let part = UInt64(index) * unit..<UInt64(index + 1) * unit
+                    if let last = parts.last, last.upperBound == part.lowerBound {
+                        parts[parts.count - 1] = last.lowerBound..<part.upperBound
+                    } else {
+                        parts.append(part)
+                    }
+                }
+                try manager.join(Parts(unit, parts))
+                for index in 0..<count { model[index] = model[index] && bits[index] }
+            }
+            for _ in 0..<20 {
+                let first = UInt64(random.below(count * Int(unit)))
+                let last = first + UInt64(random.below(count * Int(unit) - Int(first)))
+                let range = first..<last + 1
+                let states = (Int(first / unit)...Int(last / unit)).map { model[$0] }
+                #expect(manager.isPopulated(range) == states.allSatisfy { $0 })
+                let there = populated(manager, range)
+                let missing = discarded(manager, range)
+                // Together they are the range, in turns; each begins and ends where the state changes.
+                let all = (there + missing).sorted { $0.lowerBound < $1.lowerBound }
+                #expect(all.first?.lowerBound == first && all.last?.upperBound == last + 1)
+                #expect(zip(all, all.dropFirst()).allSatisfy { $0.upperBound == $1.lowerBound })
+                #expect(there.allSatisfy { part in model[Int(part.lowerBound / unit)] })
+                #expect(missing.allSatisfy { part in !model[Int(part.lowerBound / unit)] })
+                let changes = zip(states, states.dropFirst()).count { $0 != $1 }
+                #expect(all.count == changes + 1)
+            }
+        }
+    }
 }
