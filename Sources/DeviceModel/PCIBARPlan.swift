@@ -39,6 +39,17 @@ public struct PCIBARPlan: Sendable {
         }
     }
 
+    /// Describes a BAR of which nothing but its shape is known: all of it but the MSI-X table is the device's.
+    /// - Parameter table: where the MSI-X table lies; nil for a BAR without it.
+    package init(byteCount: UInt64, isMemory: Bool, table: Range<UInt64>?) {
+        self.byteCount = byteCount
+        self.isMemory = isMemory
+        widest = isMemory ? 8 : 4
+        guard let table else { return }
+        tableStart = table.lowerBound
+        tableEnd = table.upperBound
+    }
+
     private mutating func cover(_ start: UInt64, _ byteCount: UInt64) {
         specialStart = min(specialStart, start)
         specialEnd = max(specialEnd, start + byteCount)

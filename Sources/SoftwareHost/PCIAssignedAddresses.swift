@@ -92,14 +92,3 @@ struct PCIAssignedAddresses: Equatable, Sendable {
         return 0
     }
 }
-
-extension BAR {
-    /// The low bits of the register, which tell what the BAR is (PCI 3.0, 6.2.5.1).
-    var typeBits: UInt32 {
-        switch kind {
-        case .io: 1
-        case .memory32: isPrefetchable ? 8 : 0
-        case .memory64: isPrefetchable ? 12 : 4
-        }
-    }
-}

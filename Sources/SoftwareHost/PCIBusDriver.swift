@@ -265,12 +265,13 @@ final class PCIBusDriver: BusDriver, @unchecked Sendable {
         let argument = HostAddress(rawValue: argument)
         switch Request(rawValue: UInt(request)) {
         case .deviceGetInfo: return try describeDevice(argument)
-        case .deviceGetIRQInfo: return try describeInterrupt(argument)
+        case .deviceGetIRQInfo: try describeInterrupt(argument)
         case .deviceSetIRQs: return try setInterrupts(argument)
         case .deviceReset: return try resetOnRequest()
-        case .deviceIOEventFD: return try setEventWrite(argument)
+        case .deviceIOEventFD: try setEventWrite(argument)
         default: throw .noSuchRequest
         }
+        return 0
     }
 
     /// `VFIO_DEVICE_GET_INFO` (kernel.md D.2).
