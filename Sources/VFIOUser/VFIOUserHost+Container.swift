@@ -77,10 +77,22 @@ extension VFIOUserHost {
         for (offset, byte) in wanted.enumerated() {
             guard try UserMemory.load(UInt8(0), from: address + offset) == byte else { throw .noDevice }
         }
-        return try install { () throws(Errno) -> UserFile in
+        try lock.withLock { () throws(Errno) in
             guard let container = group.container, container.type != nil else { throw .invalid }
             group.deviceFileCount += 1
-            return .device(UserDeviceFile(group))
+        }
+        do throws(Errno) {
+            try pci.open()
+        } catch {
+            lock.withLock { group.deviceFileCount -= 1 }
+            leaveIfUnused(group)
+            throw error
+        }
+        do throws(Errno) {
+            return try install { () throws(Errno) -> UserFile in .device(UserDeviceFile(group)) }
+        } catch {
+            endUse(of: group)
+            throw error
         }
     }
 
