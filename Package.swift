@@ -35,6 +35,7 @@ let package = Package(
         .library(name: "DeviceModel", targets: ["DeviceModel"]),
         .library(name: "VFIOConformance", targets: ["VFIOConformance"]),
         .library(name: "IOVASpace", targets: ["IOVASpace"]),
+        .library(name: "VFIOGuest", targets: ["VFIOGuest", "VFIO"]),
         .library(name: "VFIOUser", targets: ["VFIOUser", "DeviceModel", "SoftwareDevices", "LinuxSystem"]),
     ],
     dependencies: [
@@ -62,7 +63,8 @@ let package = Package(
         target("VFIOUser", on: ["VFIOHost", "DeviceModel", "VFIOABI", "LinuxSystem", "IOVASpace"]),
         target("NVMeController", on: ["DeviceModel", "NVMe", "LinuxSystem", "IOVASpace"]),
         target("SoftwareDevices", on: ["DeviceModel", "LinuxSystem", "IOVASpace"]),
-        // Floor 4: drivers.
+        // Floor 4: drivers, and guests.
+        target("VFIOGuest", on: ["VFIO", "VFIOHost", "VFIOABI", "LinuxSystem", "IOVASpace"]),
         target("NVMeDriver", on: ["VFIO", "VFIOHost", "NVMe", "LinuxSystem", "IOVASpace"]),
         target("VFIOConformance", on: ["VFIOHost", "VFIOABI", "LinuxSystem"]),
         // Floor 5: the command.
@@ -121,6 +123,12 @@ let package = Package(
             on: [
                 "VFIOUser", "VFIO", "NVMeDriver", "VFIOHost", "SoftwareDevices", "NVMeController", "NVMe",
                 "DeviceModel", "VFIOABI", "LinuxSystem", "IOVASpace",
+            ]),
+        tests(
+            "VFIOGuestTests",
+            on: [
+                "VFIOGuest", "SoftwareHost", "SoftwareDevices", "VFIO", "VFIOHost", "DeviceModel", "VFIOABI",
+                "LinuxSystem", "IOVASpace",
             ]),
         tests("SoftwareDevicesTests", on: ["SoftwareDevices", "DeviceModel", "LinuxSystem", "IOVASpace"]),
         tests(

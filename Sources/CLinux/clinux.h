@@ -449,6 +449,9 @@ CLINUX uint64_t clinux_atomic_add(uintptr_t p, uint64_t v) {
 CLINUX void clinux_atomic_or(uintptr_t p, uint64_t v) {
     __atomic_fetch_or((uint64_t *)p, v, __ATOMIC_ACQ_REL);
 }
+CLINUX uint64_t clinux_atomic_clear(uintptr_t p, uint64_t v) {
+    return __atomic_fetch_and((uint64_t *)p, ~v, __ATOMIC_ACQ_REL);
+}
 
 // Order between memory that a device reads or writes and the device's registers. On x86-64 the processor
 // keeps these orders by itself and the fence only binds the compiler; arm64 needs `dmb` for the outer domain.

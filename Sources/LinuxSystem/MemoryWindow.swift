@@ -76,6 +76,11 @@ import CLinux
     @inlinable @inline(__always) public func setBits64(_ offset: Int, _ bits: UInt64) {
         clinux_atomic_or(place(offset, 8), bits)
     }
+    /// Clears bits of an aligned 64-bit word that other threads may be changing too.
+    /// - Returns: the word as it was.
+    @inlinable @inline(__always) public func clearBits64(_ offset: Int, _ bits: UInt64) -> UInt64 {
+        clinux_atomic_clear(place(offset, 8), bits)
+    }
     /// Stores 64 bits as two accesses of 32, the low half first.
     @inlinable @inline(__always) public func store64LowHigh(_ offset: Int, _ value: UInt64) {
         store32(offset, UInt32(truncatingIfNeeded: value))
