@@ -114,7 +114,9 @@ final class PCIBusDriver: BusDriver, @unchecked Sendable {
         self.hasDynamicVectors = hasDynamicVectors
         function = model.function
         configuration = function.configuration
-        assigned = PCIAssignedAddresses(function, at: address)
+        assigned = PCIAssignedAddresses(
+            function.bars, romByteCount: function.romByteCount, function.virtualFunctions, bus: address.bus,
+            deviceFunction: address.deviceFunction)
         slot = PCIDriverSlot(interrupts: interrupts, faults: faults)
         var plans = InlineArray<6, PCIBARPlan>(repeating: PCIBARPlan())
         for index in 0..<6 { plans[index] = PCIBARPlan(index, of: function) }

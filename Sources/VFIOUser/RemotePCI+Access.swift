@@ -51,7 +51,8 @@ extension RemotePCI {
         guard place.region.rawValue < UInt32(regions.count) else { throw .invalid }
         let size = regions[Int(place.region.rawValue)].size
         guard place.offset < size else { throw .invalid }
-        return Int(min(UInt64(byteCount), size - place.offset))
+        let count = Int(min(UInt64(byteCount), size - place.offset))
+        return place.region == .vga ? try LegacyVGA.reach(place.offset, count) : count
     }
 
     private func readOther(

@@ -99,9 +99,21 @@ final class RemotePCI: @unchecked Sendable {
         let registers = try remote.registers(0..<byteCount)
         baseline = PCISavedState(registers)
         view = PCIConfigurationView(registers)
+        showAddresses()
         connectionNumber = remote.connectionNumber
         try readPowerState()
         updateMemory()
+    }
+
+    /// The user finds addresses as firmware would have given them; the server's registers stay as they are.
+    private func showAddresses() {
+        typealias Register = PCIConfiguration.Register
+        for index in 0..<6 {
+            view.set(
+                shape.assigned.register(index, of: shape.bars), at: Register.bar0 + 4 * index, width: 4)
+        }
+        let enable = view.value(at: Register.rom, width: 4) & 1
+        view.set(UInt32(truncatingIfNeeded: shape.assigned.rom) | enable, at: Register.rom, width: 4)
     }
 
     private func end() {

@@ -1,10 +1,11 @@
 import DeviceModel
 import VFIOABI
+import VFIOHost
 
 /// What a server's function is to its user: what doesn't change as long as it is the same function.
 struct RemoteShape {
     /// What the six Base Address Registers decode.
-    private(set) var bars: [BAR?] = [nil, nil, nil, nil, nil, nil]
+    let bars: [BAR?]
     /// What an access to each BAR needs to know.
     private(set) var plans = InlineArray<6, PCIBARPlan>(repeating: PCIBARPlan())
     /// How much the expansion ROM's BAR decodes.
@@ -15,6 +16,8 @@ struct RemoteShape {
     let hasExpressReset: Bool
     /// Whether the bit of Advanced Features does.
     let hasAdvancedReset: Bool
+    /// The addresses that its BARs would have on a bus. Nothing decodes them, and the server isn't told.
+    let assigned: PCIAssignedAddresses
     /// COMMAND's bits for the kinds of BARs that it has.
     private(set) var decodedSpaces: UInt16 = 0
 
@@ -29,14 +32,20 @@ struct RemoteShape {
         hasAdvancedReset = advanced.map { registers.value(at: $0 + 3, width: 1) & 3 == 3 } ?? false
         romByteCount = Self.decoded(description.regions[Int(PCIRegion.rom.rawValue)].size, atLeast: 2048)
         if romByteCount > 0 { decodedSpaces |= Command.memory }
+        var bars: [BAR?] = [nil, nil, nil, nil, nil, nil]
         let msix = registers.place(ofCapability: ID.msix)
-        var index = 0
-        while index < 6 {
+        var isUpperHalf = false
+        for index in 0..<6 {
+            // A BAR of 64 bits takes two places.
+            if isUpperHalf {
+                isUpperHalf = false
+                continue
+            }
             let size = description.regions[index].size
             let register = registers.value(at: PCIConfiguration.Register.bar0 + 4 * index, width: 4)
             let isWide = register & 7 == 4 && index < 5
             let isPort = register & 1 != 0
-            defer { index += isWide ? 2 : 1 }
+            isUpperHalf = isWide
             guard size > 0 else { continue }
             let kind: BAR.Kind = isPort ? .io : isWide ? .memory64 : .memory32
             let byteCount = Self.decoded(size, atLeast: isPort ? 4 : 16)
@@ -53,6 +62,10 @@ struct RemoteShape {
             plans[index] = PCIBARPlan(byteCount: size, isMemory: !isPort, table: table)
             decodedSpaces |= isPort ? Command.io : Command.memory
         }
+        self.bars = bars
+        let place = VFIOUserHost.deviceAddress
+        assigned = PCIAssignedAddresses(
+            bars, romByteCount: romByteCount, nil, bus: place.bus, deviceFunction: place.deviceFunction)
     }
 
     /// The length of a BAR that decodes so many bytes; 0 for none.

@@ -120,14 +120,7 @@ extension VFIOUserHost {
         } catch {
             throw .noMemory
         }
-        try copyOut(chain.answer(info), to: address)
-    }
-
-    /// Copies an answer to the user; nil is one whose declared size is too small.
-    func copyOut(_ bytes: [UInt8]?, to address: HostAddress) throws(Errno) {
-        guard let bytes else { throw .invalid }
-        // SAFETY: a UInt8 has no padding.
-        try unsafe UserMemory.write(bytes.span.bytes, to: address)
+        try chain.copyOut(info, to: address)
     }
 
     /// `VFIO_IOMMU_MAP_DMA`; the tests are in the kernel's order.

@@ -50,7 +50,6 @@ extension VFIOUserHost {
         info.flags = known.flags
         info.size = known.size
         info.offset = known.offset
-        info.capabilityOffset = 0
         var chain = CapabilityBuilder<RegionInfo>()
         let areas = device.areas(region: Int(info.index))
         let isWhole = areas.count == 1 && areas[0] == SparseMmapArea(offset: 0, size: known.size)
@@ -61,7 +60,12 @@ extension VFIOUserHost {
                 throw .noMemory
             }
         }
-        try copyOut(chain.answer(info), to: address)
+        // Without capabilities Linux gives `cap_offset` back as it came.
+        if chain.isEmpty {
+            try UserMemory.store(info, to: address)
+        } else {
+            try chain.copyOut(info, to: address)
+        }
     }
 
     // There is nothing but the device on its bus, and no bridge above that could reset it.
