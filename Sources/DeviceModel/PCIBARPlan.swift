@@ -17,6 +17,9 @@ public struct PCIBARPlan: Sendable {
     @usableFromInline private(set) var specialStart = UInt64.max
     /// Where the last one ends.
     @usableFromInline private(set) var specialEnd: UInt64 = 0
+    /// Plain memory in which nothing else lies, and where it begins; the largest piece, if there are several.
+    @usableFromInline private(set) var memory: MemoryWindow?
+    @usableFromInline private(set) var memoryStart: UInt64 = 0
 
     /// Nothing is decoded.
     public init() {}
@@ -36,6 +39,11 @@ public struct PCIBARPlan: Sendable {
         }
         for part in function.memories where part.bar == index {
             cover(part.offset, UInt64(part.window.byteCount))
+            guard part.window.byteCount > memory?.byteCount ?? 0, !isTouched(part, function.msix) else {
+                continue
+            }
+            memory = part.window
+            memoryStart = part.offset
         }
     }
 
@@ -50,6 +58,15 @@ public struct PCIBARPlan: Sendable {
         tableEnd = table.upperBound
     }
 
+    /// Whether the MSI-X table or its pending bits lie in a piece of memory, which then shows through beside them.
+    private func isTouched(_ part: BARMemory, _ msix: MSIX?) -> Bool {
+        guard let msix else { return false }
+        let end = part.offset + UInt64(part.window.byteCount)
+        let pendingEnd = msix.pending.offset + UInt64((msix.vectorCount + 63) / 64 * 8)
+        return part.offset < tableEnd && tableStart < end
+            || msix.pending.bar == part.bar && part.offset < pendingEnd && msix.pending.offset < end
+    }
+
     private mutating func cover(_ start: UInt64, _ byteCount: UInt64) {
         specialStart = min(specialStart, start)
         specialEnd = max(specialEnd, start + byteCount)
@@ -59,6 +76,16 @@ public struct PCIBARPlan: Sendable {
     /// may be asked directly. A unit is aligned and so never lies in both.
     @inlinable @inline(__always)
     public func isRegister(_ position: UInt64) -> Bool { position < specialStart || position >= specialEnd }
+
+    /// Plain memory from a position on that can be touched directly.
+    /// - Returns: the memory, and how far in it the position lies; nil where something else is.
+    @inlinable @inline(__always)
+    public func plainMemory(at position: UInt64) -> (window: MemoryWindow, offset: Int)? {
+        guard let memory, position >= memoryStart, position - memoryStart < UInt64(memory.byteCount) else {
+            return nil
+        }
+        return (memory, Int(position - memoryStart))
+    }
 
     /// Whether a position lies in the MSI-X table.
     @inlinable @inline(__always)

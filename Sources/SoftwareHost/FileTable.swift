@@ -48,6 +48,9 @@ final class FileTable: @unchecked Sendable {
     private let lock = Lock()
     private var files: [OpenFile?] = []
 
+    /// How many files are open.
+    var count: Int { lock.withLock { files.count { $0 != nil } } }
+
     /// Gives a new file a number. As in a kernel the number comes first: whoever has no more descriptors is told
     /// so before anything is opened.
     /// - Parameter make: opens the file; the table takes over the hold on it.

@@ -94,7 +94,7 @@ extension AddressSpace {
                 mappings.removeAll()
                 return
             }
-            while let mapping = mappings.first { try unmap(mapping.range) }
+            while let mapping = mappings.first { try takeDown(mapping.range) }
         }
     }
 
@@ -214,7 +214,7 @@ extension AddressSpace {
     }
 
     /// Unmaps a range that is in the book. Called under the lock.
-    private func unmap(_ range: IOVARange) throws(VFIOError) {
+    private func takeDown(_ range: IOVARange) throws(VFIOError) {
         let operation = "unmap \(counted(range.byteCount, "byte")) at IOVA \(hex(range.first.rawValue))"
         guard let backend else { return }
         let actual: UInt64
@@ -238,7 +238,7 @@ extension AddressSpace {
                 return
             }
             do throws(VFIOError) {
-                try unmap(entry.range)
+                try takeDown(entry.range)
             } catch {
                 if let backing { condemned.append(backing) }
                 throw error

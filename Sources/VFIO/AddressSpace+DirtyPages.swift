@@ -27,23 +27,19 @@ extension AddressSpace {
                     operation: operation, object: Self.object, code: .misaligned,
                     cause: "the range isn't whole pages of the IOMMU, \(unit) bytes")
             }
-            let pages = range.byteCount / unit
-            // 256 MiB of bits is the most that Linux takes (kernel.md B.8).
-            let most = min(info.longestDirtyBitmap == 0 ? 256 << 20 : info.longestDirtyBitmap, 256 << 20)
-            let wordCount = pages / 64 + (pages % 64 == 0 ? 0 : 1)
-            guard range.lastOffset < .max, wordCount <= most / 8 else {
+            guard range.lastOffset < .max, let wordCount = Self.dirtyWordCount(of: range, info) else {
                 throw VFIOError(
                     operation: operation, object: Self.object, code: .outOfBounds,
-                    cause: "\(pages) pages are more than can be asked for at once", remedy: "ask in pieces")
+                    cause: "\(range.byteCount / unit) pages are more than can be asked for at once",
+                    remedy: "ask in pieces")
             }
-            var words = [UInt64](repeating: 0, count: Int(wordCount))
+            var words = [UInt64](repeating: 0, count: wordCount)
             do throws(Errno) {
                 try backend.dirtyBits(of: range, pageSize: unit, into: &words)
             } catch {
                 throw dirtyError(operation, error, range)
             }
-            // A kernel may leave bits behind the range's end in the last word (kernel-errata.md, item 1).
-            if pages % 64 != 0, let last = words.indices.last { words[last] &= (1 << (pages % 64)) - 1 }
+            Self.cut(&words, to: range, info)
             return DirtyPages(range: range, pageSize: unit, words: words)
         }
     }
@@ -59,7 +55,7 @@ extension AddressSpace {
         }
     }
 
-    private func dirtyError(_ operation: String, _ errno: Errno, _ range: IOVARange?) -> VFIOError {
+    func dirtyError(_ operation: String, _ errno: Errno, _ range: IOVARange?) -> VFIOError {
         var error = VFIOError(operation: operation, object: Self.object, errno: errno)
         switch errno {
         case .noSuchRequest, .accessDenied:

@@ -55,6 +55,28 @@ public struct Container: ~Copyable, Sendable {
         return request.size
     }
 
+    /// Ends the mappings in a range and takes its dirty bits in the same step: `VFIO_IOMMU_UNMAP_DMA` with
+    /// `VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP`.
+    /// - Parameters:
+    ///   - pageSize: the IOMMU's smallest page size.
+    ///   - words: gets one bit for each page, as with ``dirtyBits(of:pageSize:into:)``.
+    /// - Returns: how many bytes were unmapped.
+    public func unmap(
+        _ range: IOVARange, pageSize: UInt64, dirtyBits words: inout [UInt64]
+    ) throws(Errno) -> UInt64 {
+        var span = words.mutableSpan
+        // SAFETY: the host writes at most the number of bytes given into the array's own memory during the call.
+        return try unsafe span.withUnsafeMutableBytes { (buffer) throws(Errno) -> UInt64 in
+            let bitmap = Bitmap(
+                pageSize: pageSize, size: UInt64(buffer.count),
+                data: UInt64(UInt(bitPattern: buffer.baseAddress)))
+            var request = DMAUnmapWithBitmap(
+                iova: range.first.rawValue, size: range.byteCount, bitmap: bitmap)
+            try handle.borrowed.send(.iommuUnmapDMA, &request)
+            return request.unmap.size
+        }
+    }
+
     /// Ends all mappings: `VFIO_IOMMU_UNMAP_DMA` with `VFIO_DMA_UNMAP_FLAG_ALL`.
     /// - Returns: how many bytes were unmapped.
     public func unmapAll() throws(Errno) -> UInt64 {

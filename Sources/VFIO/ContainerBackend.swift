@@ -109,6 +109,12 @@ final class ContainerBackend: IOMMUBackend {
 
     func unmap(_ range: IOVARange) throws(Errno) -> UInt64 { try container.unmap(range) }
 
+    func unmap(
+        _ range: IOVARange, pageSize: UInt64, dirtyBits words: inout [UInt64]
+    ) throws(Errno) -> UInt64 {
+        try container.unmap(range, pageSize: pageSize, dirtyBits: &words)
+    }
+
     func unmapAll() throws(Errno) -> UInt64? { canUnmapAll ? try container.unmapAll() : nil }
 
     func setDirtyTracking(_ on: Bool) throws(Errno) { try container.setDirtyTracking(on) }

@@ -53,6 +53,12 @@ final class IOASBackend: IOMMUBackend {
 
     func unmap(_ range: IOVARange) throws(Errno) -> UInt64 { try iommufd.unmap(range, in: space) }
 
+    func unmap(
+        _ range: IOVARange, pageSize: UInt64, dirtyBits words: inout [UInt64]
+    ) throws(Errno) -> UInt64 {
+        throw .noSuchRequest
+    }
+
     func unmapAll() throws(Errno) -> UInt64? { try iommufd.unmapAll(in: space) }
 
     func setDirtyTracking(_ on: Bool) throws(Errno) { throw .noSuchRequest }

@@ -52,6 +52,12 @@ protocol IOMMUBackend: AnyObject {
     /// - Returns: how many bytes the host says that it unmapped.
     func unmap(_ range: IOVARange) throws(Errno) -> UInt64
 
+    /// Unmaps exactly this range, and takes in the same step its dirty bits, one for each page; bit 0 of the first
+    /// word is the range's first page.
+    /// - Returns: how many bytes the host says that it unmapped.
+    /// - Throws: `ENOTTY` where this way in has no such tracking. Nothing is unmapped when it throws.
+    func unmap(_ range: IOVARange, pageSize: UInt64, dirtyBits words: inout [UInt64]) throws(Errno) -> UInt64
+
     /// Unmaps everything.
     /// - Returns: how many bytes the host says that it unmapped; nil if it doesn't have the request.
     func unmapAll() throws(Errno) -> UInt64?

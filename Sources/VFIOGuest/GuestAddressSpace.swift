@@ -62,7 +62,12 @@ public final class GuestAddressSpace: @unchecked Sendable, CustomStringConvertib
 
     /// The section that an address lies in; nil where nothing answers. From any thread.
     public func section(at address: GuestAddress) -> MemorySection? {
-        viewLock.withLock { current.range(containing: address.rawValue) }.map { MemorySection($0, in: self) }
+        viewRange(containing: address.rawValue).map { MemorySection($0, in: self) }
+    }
+
+    /// What an address shows. From any thread.
+    func viewRange(containing address: UInt64) -> FlatRange? {
+        viewLock.withLock { current.range(containing: address) }
     }
 
     /// All sections, ascending.

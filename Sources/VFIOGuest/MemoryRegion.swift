@@ -45,6 +45,8 @@ public final class MemoryRegion: @unchecked Sendable, CustomStringConvertible {
     var nonvolatile = false
     var hidden = false
     var logging: DirtyClients = []
+    /// Who knows which parts are populated; nil if all are. Changes only while the region is nowhere.
+    var discards: RAMDiscardManager?
     /// Where it lies in its parent.
     var placement = Placement()
     // Weak, as those below: another thread may be about to free it, and waits for the lock in `deinit`.
@@ -191,6 +193,8 @@ public enum GuestMemoryError: Error, Hashable, Sendable, CustomStringConvertible
     case wrongKind(String)
     /// The child would end beyond the last address that there can be.
     case beyondEnd(String)
+    /// The region has a ``RAMDiscardManager`` already.
+    case hasDiscardManager(String)
 
     /// A sentence that names the region.
     public var description: String {
@@ -202,6 +206,7 @@ public enum GuestMemoryError: Error, Hashable, Sendable, CustomStringConvertible
         case .cycle(let name): "region \(name) would contain itself"
         case .wrongKind(let name): "region \(name) isn't of a kind that can do that"
         case .beyondEnd(let name): "region \(name) would end beyond the 64-bit space"
+        case .hasDiscardManager(let name): "region \(name) has a manager of discards already"
         }
     }
 }

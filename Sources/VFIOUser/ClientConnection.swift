@@ -15,6 +15,8 @@ struct ClientConnection: ~Copyable {
     private let mappings: ClientMappings
     private let limits: Limits
     private let milliseconds: Int
+    /// How often to look for an answer before waiting for it.
+    private let polls: Int
 
     /// - Parameter milliseconds: how long to wait for an answer.
     /// - Throws: `ENOMEM`.
@@ -32,6 +34,7 @@ struct ClientConnection: ~Copyable {
         self.mappings = mappings
         self.limits = limits
         self.milliseconds = milliseconds
+        polls = limits.patience.answerPolls
     }
 
     /// The longest command that is sent, in bytes. libvfio-user takes a body with one recv(2), which is cut where the
@@ -111,7 +114,7 @@ struct ClientConnection: ~Copyable {
                 }
             }
             do throws(Errno) {
-                if try reader.receive(from: socket) == 0 { throw .connectionReset }
+                if try reader.receive(from: socket, polls: polls) == 0 { throw .connectionReset }
             } catch .again {
                 throw .timedOut
             } catch {

@@ -108,18 +108,9 @@ struct Connection: ~Copyable {
     private mutating func receive() throws(Errno) -> Int {
         // What is rung while the device is stopped for migration stays in the eventfds until it goes on.
         if hasDoorbells && !device.isFrozen { return try receiveOrRing() }
-        var left = channel.polls
-        while left > 0 {
-            do throws(Errno) {
-                // SAFETY: the receiver's part is ours.
-                return try unsafe channel.inbox.pointee.reader.receive(from: channel.socket, waits: false)
-            } catch .again {
-                left -= 1
-                spinHint()
-            }
-        }
-        // SAFETY: as above.
-        return try unsafe channel.inbox.pointee.reader.receive(from: channel.socket)
+        // SAFETY: the receiver's part is ours.
+        return try unsafe channel.inbox.pointee.reader.receive(
+            from: channel.socket, polls: channel.polls)
     }
 
     /// Carries out one message and answers it.

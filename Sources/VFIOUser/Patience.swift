@@ -15,11 +15,16 @@ public struct Patience: Sendable, Equatable {
     /// seconds without one: this has to be less.
     public var stalledMilliseconds: Int
 
+    /// How often a client looks for an answer before it waits for it, 0 or more. Looking costs a processor and
+    /// saves the time that waking takes; with 0 it always waits.
+    public var answerPolls: Int
+
     /// Makes limits of time; what is out of range is brought into it.
     public init(
         handshakeMilliseconds: Int = 10_000, answerMilliseconds: Int = 10_000,
-        stalledMilliseconds: Int = 1_500
+        stalledMilliseconds: Int = 1_500, answerPolls: Int = 0
     ) {
+        self.answerPolls = max(answerPolls, 0)
         self.handshakeMilliseconds = max(handshakeMilliseconds, 1)
         self.answerMilliseconds = max(answerMilliseconds, 1)
         self.stalledMilliseconds = max(stalledMilliseconds, 1)

@@ -94,6 +94,19 @@ extension ServedDevice {
         while done < count {
             let at = position + done
             let width = plan.width(at: at, count - done)
+            if let (window, offset) = plan.plainMemory(at: at) {
+                // What is no longer than a register is one load.
+                let length =
+                    count > 8 ? min(bytes.byteCount - Int(done), window.byteCount - offset) : width
+                if count > 8 {
+                    var part = bytes._mutatingExtracting(Int(done)..<Int(done) + length)
+                    window.read(at: offset, into: &part)
+                } else {
+                    bytes.storeUnit(window.loadRegister(offset, width: width), width, at: Int(done))
+                }
+                done += UInt64(length)
+                continue
+            }
             let value =
                 plan.isRegister(at) && !plan.isTable(at)
                 ? model.readRegister(bar: index, offset: at, width: width)
@@ -110,6 +123,17 @@ extension ServedDevice {
         while done < count {
             let at = position + done
             let width = plan.width(at: at, count - done)
+            if let (window, offset) = plan.plainMemory(at: at) {
+                let length =
+                    count > 8 ? min(bytes.byteCount - Int(done), window.byteCount - offset) : width
+                if count > 8 {
+                    window.write(bytes.extracting(Int(done)..<Int(done) + length), at: offset)
+                } else {
+                    window.storeRegister(offset, width: width, value: bytes.loadUnit(width, at: Int(done)))
+                }
+                done += UInt64(length)
+                continue
+            }
             let value = bytes.loadUnit(width, at: Int(done))
             if plan.isRegister(at) && !plan.isTable(at) {
                 model.writeRegister(bar: index, offset: at, width: width, value: value)

@@ -133,4 +133,41 @@ struct ReaderTests {
                 [(Array(long[..<100]), false), (Array(long[100...]), true), (next, false)], limit: 64)
                 == [1: 0, 2: 0])
     }
+
+    /// How many reads it takes to have all messages that were sent in one go.
+    private func readCount(_ messages: [[UInt8]], _ reader: inout MessageReader) throws -> Int {
+        var count = 0
+        var ids: [UInt16] = []
+        try UnixSocket.withPair { (a, b) throws(Errno) in
+            for message in messages { try a.sendAll(message.span.bytes) }
+            while ids.count < messages.count {
+                count += 1
+                guard try reader.receive(from: b, waits: false) > 0 else { return }
+                while let message = try? reader.next() { ids.append(message.header.id) }
+            }
+        }
+        #expect(ids == messages.indices.map { UInt16($0) })
+        return count
+    }
+
+    @Test("take one read each where the other side waits for answers, and few where it doesn't")
+    func reads() throws {
+        func request(_ id: Int, _ byteCount: Int, flags: UserMessageFlags = []) -> [UInt8] {
+            RawClient.message(
+                .regionWrite, [UInt8](repeating: 1, count: byteCount), id: UInt16(id), flags: flags)
+        }
+        var reader = try MessageReader(limit: 4096)
+        for _ in 0..<3 { #expect(try readCount([request(0, 20)], &reader) == 1) }
+        // A longer one is a surprise once.
+        #expect(try readCount([request(0, 24)], &reader) == 2)
+        for byteCount in [24, 20, 0, 24, 16, 20, 24] {
+            #expect(try readCount([request(0, byteCount)], &reader) == 1)
+        }
+        // Many that want no answer come as fast as they can.
+        let posted = (0..<200).map { request($0, 20, flags: .noReply) }
+        #expect(try readCount(posted, &reader) < 5)
+        #expect(try readCount(posted + [request(200, 16)], &reader) < 5)
+        // Many that do want one come all the same.
+        #expect(try readCount((0..<50).map { request($0, $0 * 3 % 40) }, &reader) <= 100)
+    }
 }

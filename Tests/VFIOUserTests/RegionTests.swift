@@ -115,6 +115,26 @@ struct RegionTests {
         #expect(Array(reply.body.suffix(0x2000)) == bytes)
     }
 
+    @Test("are memory and registers in one access, whatever its length")
+    func mixed() throws {
+        let rig = try Rig()
+        let client = rig.connected
+        for (start, count) in [(0xdffb, 17), (0xe001, 9), (0xe003, 5), (0xfff5, 11), (0xdff8, 16)] {
+            let bytes = (1...count).map { UInt8($0) }
+            rig.device.accesses = []
+            try client.write(.bar2, UInt64(start), bytes)
+            let registers = max(0, 0xe000 - start)
+            #expect(
+                (0..<count - registers).map {
+                    rig.device.memory.mapping.window.load8(max(start, 0xe000) + $0)
+                }
+                    == Array(bytes[registers...]))
+            #expect(rig.device.accesses.isEmpty == (registers == 0))
+            #expect(
+                try client.read(.bar2, UInt64(start), count).suffix(count - registers) == bytes[registers...])
+        }
+    }
+
     @Test("of configuration space are the device's own registers, sized as hardware sizes them")
     func configuration() throws {
         let rig = try Rig()

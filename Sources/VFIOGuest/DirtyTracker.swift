@@ -1,0 +1,182 @@
+import IOVASpace
+import LinuxSystem
+import VFIO
+
+/// A device that keeps a log of its own of the pages that it writes.
+public protocol DeviceDirtyLog: AnyObject, Sendable {
+    /// How many ranges the log takes at most.
+    var rangeLimit: Int { get }
+    /// Starts to note writes to the given ranges, page by page of the machine.
+    func start(_ ranges: [IOVARange]) throws(VFIOError)
+    /// Ends it.
+    func stop()
+    /// Takes which pages of a range were written since last time, and sets their bits; others stay as they are.
+    func report(_ range: IOVARange, into words: inout [UInt64]) throws(VFIOError)
+}
+
+/// Where the knowledge comes from which pages devices wrote.
+public enum DirtySource: Sendable, Hashable, CustomStringConvertible {
+    /// The IOMMU, or the host's book of pages that it pinned.
+    case iommu
+    /// The devices' own logs.
+    case devices
+    /// Nobody knows: all that devices can write counts as written, each time.
+    case everything
+
+    /// In words.
+    public var description: String {
+        switch self {
+        case .iommu: "the IOMMU's dirty bitmap"
+        case .devices: "the devices' own logs"
+        case .everything: "nobody knows; every page counts as written"
+        }
+    }
+}
+
+/// What is known about the writes to a range.
+enum DirtyKnowledge {
+    /// Nobody wants to know.
+    case unwanted
+    /// The tracker's ``DirtyTracker/words``, one bit for each page of the machine.
+    case bits
+    /// All of it may have been written.
+    case everything
+}
+
+/// Asks whoever knows which pages devices wrote. Guarded by the memory map's lock.
+final class DirtyTracker {
+    private let space: VFIO.AddressSpace
+    /// The devices' logs; a device that has none is nil.
+    var devices: [(any DeviceDirtyLog)?] = []
+    /// The ranges that device logs are to watch, asked for when tracking starts.
+    var ranges: () -> [IOVARange] = { [] }
+    /// Where the knowledge comes from while somebody wants it.
+    private(set) var source: DirtySource?
+    private var started: [any DeviceDirtyLog] = []
+    /// The last answer; scratch space.
+    private(set) var words: [UInt64] = []
+
+    init(_ space: VFIO.AddressSpace) { self.space = space }
+
+    /// Where the knowledge would come from.
+    var bestSource: DirtySource {
+        if !devices.isEmpty && devices.allSatisfy({ $0 != nil }) { return .devices }
+        if let info = space.information, info.dirtyPageSizes & UInt64(pageSize) != 0,
+            info.smallestPage == UInt64(pageSize)
+        {
+            return .iommu
+        }
+        return .everything
+    }
+
+    /// Starts to track. Starting twice changes nothing.
+    func start() throws(VFIOError) {
+        guard source == nil else { return }
+        let best = bestSource
+        switch best {
+        case .iommu: try space.startDirtyTracking()
+        case .devices:
+            let limit = devices.compactMap { $0?.rangeLimit }.min() ?? 1
+            let ranges = Self.merged(self.ranges(), to: limit)
+            do throws(VFIOError) {
+                for device in devices {
+                    guard let device else { continue }
+                    try device.start(ranges)
+                    started.append(device)
+                }
+            } catch {
+                stopDevices()
+                throw error
+            }
+        case .everything: break
+        }
+        source = best
+    }
+
+    private func stopDevices() {
+        for device in started.reversed() { device.stop() }
+        started = []
+    }
+
+    /// Ends it. Ending twice changes nothing.
+    func stop() {
+        // Nothing can be done about a host that goes on tracking: it costs time, no pages.
+        if source == .iommu { try? space.stopDirtyTracking() }
+        stopDevices()
+        source = nil
+    }
+
+    /// Unmaps a range; what was written until then isn't lost.
+    func unmap(_ range: IOVARange) throws(VFIOError) -> DirtyKnowledge {
+        switch source {
+        case nil:
+            try space.unmap(range)
+            return .unwanted
+        case .iommu: return try space.unmap(range, dirtyBits: &words) ? .bits : .everything
+        case .everything:
+            try space.unmap(range)
+            return .everything
+        case .devices:
+            // A device writes until the very moment of the unmapping; its log stays.
+            try space.unmap(range)
+            do throws(VFIOError) {
+                try report(range)
+                return .bits
+            } catch {
+                return .everything
+            }
+        }
+    }
+
+    /// Takes what was written to a range since last time.
+    func query(_ range: IOVARange) throws(VFIOError) -> DirtyKnowledge {
+        switch source {
+        case nil: return .unwanted
+        case .everything: return .everything
+        case .iommu: try space.dirtyBits(of: range, into: &words)
+        case .devices: try report(range)
+        }
+        return .bits
+    }
+
+    private func report(_ range: IOVARange) throws(VFIOError) {
+        let pages = range.lastOffset / UInt64(pageSize) + 1
+        guard let count = Int(exactly: (pages + 63) / 64), count <= 1 << 25 else {
+            throw VFIOError(
+                operation: "ask devices what they wrote", object: "\(range)", code: .outOfBounds,
+                cause: "the range has more pages than can be asked for at once")
+        }
+        words.removeAll(keepingCapacity: true)
+        words.append(contentsOf: repeatElement(0, count: count))
+        for device in started { try device.report(range, into: &words) }
+    }
+
+    /// Joins ranges until there are at most `limit`, the ones with the least between them first.
+    static func merged(_ ranges: [IOVARange], to limit: Int) -> [IOVARange] {
+        var merged: [IOVARange] = []
+        for range in ranges.sorted(by: { $0.first < $1.first }) {
+            if let last = merged.last,
+                range.first <= last.last || range.first.rawValue == last.last.rawValue + 1
+            {
+                merged[merged.count - 1] = joined(last, range)
+            } else {
+                merged.append(range)
+            }
+        }
+        while merged.count > max(limit, 1) {
+            var best = 1
+            for index in 1..<merged.count where gap(merged, index) < gap(merged, best) { best = index }
+            merged[best - 1] = joined(merged[best - 1], merged[best])
+            merged.remove(at: best)
+        }
+        return merged
+    }
+
+    private static func gap(_ ranges: [IOVARange], _ index: Int) -> UInt64 {
+        ranges[index].first.rawValue - ranges[index - 1].last.rawValue
+    }
+
+    private static func joined(_ a: IOVARange, _ b: IOVARange) -> IOVARange {
+        IOVARange(first: min(a.first, b.first), last: max(a.last, b.last)) ?? a
+    }
+}

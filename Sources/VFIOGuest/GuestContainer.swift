@@ -1,0 +1,96 @@
+import LinuxSystem
+import VFIO
+import VFIOHost
+
+/// Devices of a guest that share one of the host's I/O address spaces: a VFIO container, or an I/O address space of
+/// an iommufd, kept in step with what the guest's devices are to see.
+///
+/// Guarded by the memory map's lock.
+public final class GuestContainer: @unchecked Sendable {
+    /// What its devices see.
+    public let space: GuestAddressSpace
+    /// The host's side.
+    public let iommu: VFIO.AddressSpace
+    /// What keeps the two in step.
+    public let mapper: DMAMapper
+    private var members: [Member] = []
+
+    /// A device, which takes itself out before it goes.
+    private struct Member {
+        weak var device: GuestDevice?
+        let id: ObjectIdentifier
+        let group: Int?
+    }
+
+    init(_ space: GuestAddressSpace, _ iommu: VFIO.AddressSpace, _ options: DMAMapper.Options) {
+        self.space = space
+        self.iommu = iommu
+        mapper = DMAMapper(iommu, options)
+    }
+
+    /// The devices in it.
+    public var devices: [GuestDevice] { members.compactMap(\.device) }
+
+    /// The numbers of the groups in it.
+    public var groups: Set<Int> { Set(members.compactMap(\.group)) }
+
+    var isEmpty: Bool { members.isEmpty }
+
+    func add(_ device: GuestDevice) {
+        members.append(Member(device: device, id: ObjectIdentifier(device), group: device.group))
+    }
+
+    func remove(_ id: ObjectIdentifier) { members.removeAll { $0.id == id } }
+
+    /// Maps all that is seen, and follows the changes from now on.
+    /// - Throws: the first thing that couldn't be mapped; nothing is mapped then.
+    func start() throws(VFIOGuestError) {
+        try space.register(mapper)
+        do throws(VFIOGuestError) {
+            try mapper.start()
+        } catch {
+            stop()
+            throw error
+        }
+    }
+
+    /// Unmaps everything.
+    func stop() {
+        space.unregister(mapper)
+        mapper.end()
+    }
+}
+
+/// A device that was given to a guest. When it goes, it is taken away from the guest.
+public final class GuestDevice: @unchecked Sendable {
+    /// The device: its registers, interrupts and configuration space.
+    public let device: Device
+    /// Its IOMMU group on the host; nil where there are no groups.
+    public let group: Int?
+    private let owner: GuestDevices
+    // Guarded by the memory map's lock.
+    var home: GuestContainer?
+
+    init(_ device: Device, group: Int?, _ owner: GuestDevices) {
+        self.device = device
+        self.group = group
+        self.owner = owner
+    }
+
+    deinit { owner.takeOut(ObjectIdentifier(self), from: home) }
+
+    /// Where it is; nil once it was taken away.
+    public var container: GuestContainer? { owner.lock.withLock { home } }
+
+    /// Its address on the host.
+    public var address: PCIAddress { device.address }
+
+    /// Takes the device away from the guest: it sees nothing of the guest's memory any more. It is closed when this
+    /// object goes.
+    public func detach() {
+        owner.lock.withLock {
+            owner.takeOut(ObjectIdentifier(self), from: home)
+            home = nil
+        }
+    }
+}

@@ -1,0 +1,119 @@
+import LinuxSystem
+import VFIO
+import VFIOHost
+
+/// The devices of a host that one guest has.
+///
+/// Devices that see the same ``GuestAddressSpace`` share a container where the host allows it. A container maps all
+/// of the guest's memory that its devices can see when its first device comes, and nothing is left of it when the
+/// last one goes. May be used from any thread; everything happens under the memory map's lock.
+public final class GuestDevices: @unchecked Sendable {
+    /// The host that the devices belong to.
+    public let host: any Host
+    /// Which way in to take.
+    public let choice: RouteChoice
+    private let options: DMAMapper.Options
+    let lock: RecursiveLock
+    // Guarded by the lock.
+    private var all: [GuestContainer] = []
+
+    /// Nothing is opened yet.
+    /// - Parameter memory: the guest's memory map.
+    public init(
+        on host: any Host, for memory: GuestMemory, _ choice: RouteChoice = .automatic,
+        _ options: DMAMapper.Options = .init()
+    ) {
+        self.host = host
+        self.choice = choice
+        self.options = options
+        lock = memory.lock
+    }
+
+    /// The containers, in the order in which they came.
+    public var containers: [GuestContainer] { lock.withLock { all } }
+
+    /// Gives a device to the guest.
+    /// - Parameters:
+    ///   - address: where it is on the host.
+    ///   - space: what it is to see.
+    ///   - onFailure: called when, later on, a part of the guest's memory can't be mapped for the device or
+    ///     unmapped. Of one container's devices only the first one's is used.
+    /// - Throws: what is in the way, in words, and the first part of the guest's memory that can't be mapped. Nothing
+    ///   is left behind then.
+    public func attach(
+        _ address: PCIAddress, to space: GuestAddressSpace,
+        onFailure: (@Sendable (DMAMapper.Failure) -> Void)? = nil
+    ) throws(VFIOGuestError) -> GuestDevice {
+        try lock.withLock { () throws(VFIOGuestError) -> GuestDevice in
+            let group = try self.group(of: address)
+            if let group, let container = all.first(where: { $0.groups.contains(group) }) {
+                guard container.space === space else {
+                    throw VFIOGuestError(
+                        operation: "give it to the guest's \(space)", object: "\(address)", code: .busy,
+                        cause: "group \(group) is used in another address space, \(container.space), and all "
+                            + "devices of a group see the same",
+                        remedy:
+                            "put the devices of group \(group) behind one bus without an IOMMU of the guest's"
+                    )
+                }
+                return try open(address, group, in: container)
+            }
+            for container in all where container.space === space {
+                // Devices behind IOMMUs of different kinds can't share; then the next one, or a new one, will do.
+                if let device = try? open(address, group, in: container) { return device }
+            }
+            return try open(
+                address, group,
+                new: GuestContainer(
+                    space, try VFIO.AddressSpace(on: host, choice), options), onFailure)
+        }
+    }
+
+    /// Takes a device out of its container. With the last one goes the container and all its mappings.
+    func takeOut(_ device: ObjectIdentifier, from container: GuestContainer?) {
+        guard let container else { return }
+        lock.withLock {
+            container.remove(device)
+            guard container.isEmpty else { return }
+            container.stop()
+            all.removeAll { $0 === container }
+        }
+    }
+
+    private func group(of address: PCIAddress) throws(VFIOGuestError) -> Int? {
+        do throws(InventoryError) {
+            return try host.inventory().device(at: address)?.group
+        } catch {
+            throw VFIOGuestError(
+                operation: "give it to the guest", object: "\(address)", errno: error.errno,
+                cause: "the list of devices and groups can't be read: \(error.path)")
+        }
+    }
+
+    private func open(
+        _ address: PCIAddress, _ group: Int?, in container: GuestContainer
+    ) throws(VFIOGuestError) -> GuestDevice {
+        let device = GuestDevice(try Device(opening: address, in: container.iommu), group: group, self)
+        device.home = container
+        container.add(device)
+        return device
+    }
+
+    private func open(
+        _ address: PCIAddress, _ group: Int?, new container: GuestContainer,
+        _ onFailure: (@Sendable (DMAMapper.Failure) -> Void)?
+    ) throws(VFIOGuestError) -> GuestDevice {
+        // The IOMMU is known only with a first device in it. If mapping fails, `device` goes, and the host's side
+        // with it.
+        let device = try open(address, group, in: container)
+        container.mapper.onFailure = onFailure
+        do throws(VFIOGuestError) {
+            try container.start()
+        } catch {
+            device.detach()
+            throw error
+        }
+        all.append(container)
+        return device
+    }
+}
