@@ -11,6 +11,8 @@ final class Container: FileObject {
         case none
         /// A real IOMMU.
         case type1(Type1)
+        /// A real IOMMU of a POWER machine.
+        case spapr(SPAPR)
         /// No IOMMU at all.
         case unprotected
     }
@@ -34,6 +36,7 @@ final class Container: FileObject {
             switch core.lock.withLock({ driver }) {
             case .none: throw .invalid
             case .type1(let type1): return try type1.control(request, argument)
+            case .spapr(let spapr): return try spapr.control(request, argument)
             case .unprotected: throw .noSuchRequest
             }
         }
@@ -43,12 +46,13 @@ final class Container: FileObject {
     func checkExtension(_ number: Extension) -> Int32 {
         switch driver {
         case .type1(let type1): return type1.checkExtension(number)
+        case .spapr(let spapr): return SPAPR.isKnown(extension: number, spapr.iommu) ? 1 : 0
         case .unprotected: return core.allowsUnprotectedGroups && number == .noIOMMU ? 1 : 0
         case .none: break
         }
         // Without a driver all are asked that could come into question.
         let unprotected = groups.first?.isUnprotected
-        if unprotected != true && Type1.isKnown(extension: number) { return 1 }
+        if unprotected != true && isKnown(extension: number) { return 1 }
         if unprotected != false && number == .noIOMMU && core.allowsUnprotectedGroups { return 1 }
         return 0
     }
@@ -61,24 +65,75 @@ final class Container: FileObject {
             driver = .unprotected
             return
         }
-        guard Type1.isKnown(extension: kind) else { throw .noDevice }
-        let type1 = try Type1(kind: kind, core)
+        guard isKnown(extension: kind) else { throw .noDevice }
+        let new = try makeDriver(kind)
         for (index, group) in groups.enumerated() {
             do throws(Errno) {
-                try type1.attach(group.home)
+                try new.attach(group.home)
             } catch {
-                for attached in groups[..<index].reversed() { type1.detach(attached.home) }
-                type1.release()
+                for attached in groups[..<index].reversed() { new.detach(attached.home) }
+                new.release()
                 throw error
             }
         }
-        driver = .type1(type1)
+        driver = new
         for group in groups { group.attachDevices() }
+    }
+
+    /// Whether the machine's driver for real IOMMUs answers to a number without having any data. A kernel has one
+    /// such driver.
+    private func isKnown(extension number: Extension) -> Bool {
+        guard let spapr = core.iommu.spapr else { return Type1.isKnown(extension: number) }
+        return SPAPR.isKnown(extension: number, spapr)
+    }
+
+    private func makeDriver(_ kind: Extension) throws(Errno) -> Driver {
+        guard let spapr = core.iommu.spapr else { return .type1(try Type1(kind: kind, core)) }
+        return .spapr(try SPAPR(kind: kind, spapr, core))
     }
 
     /// The last group has left: the container is as new.
     func releaseDriver() {
-        if case .type1(let type1) = driver { type1.release() }
+        driver.release()
         driver = .none
+    }
+}
+
+/// What is the same for all drivers.
+extension Container.Driver {
+    /// Where devices find what is mapped; nil where nothing is translated.
+    var space: DMASpace? {
+        switch self {
+        case .type1(let type1): type1.space
+        case .spapr(let spapr): spapr.space
+        case .none, .unprotected: nil
+        }
+    }
+
+    /// A group's devices are to use the driver's mappings.
+    func attach(_ group: MachineGroup) throws(Errno) {
+        switch self {
+        case .type1(let type1): try type1.attach(group)
+        case .spapr(let spapr): try spapr.attach(group)
+        case .none, .unprotected: break
+        }
+    }
+
+    /// A group's devices no longer use them.
+    func detach(_ group: MachineGroup) {
+        switch self {
+        case .type1(let type1): type1.detach(group)
+        case .spapr(let spapr): spapr.detach(group)
+        case .none, .unprotected: break
+        }
+    }
+
+    /// The last group has left: all mappings go.
+    func release() {
+        switch self {
+        case .type1(let type1): type1.release()
+        case .spapr(let spapr): spapr.release()
+        case .none, .unprotected: break
+        }
     }
 }

@@ -24,6 +24,7 @@ final class Core: @unchecked Sendable {
     let mappings = UserMappings()
     let iommu: IOMMU
     let process: Process
+    let registeredMemory: RegisteredMemory
     let faults = DMAFaultLog()
     let obstacles: [NodePermission]
     let hasContainers: Bool
@@ -52,13 +53,17 @@ final class Core: @unchecked Sendable {
 
     init(_ machine: MachineDescription, _ makeBusDriver: @escaping BusDriverMaker) throws(MachineError) {
         try machine.validate()
-        iommu = machine.iommu
+        var iommu = machine.iommu
+        // Windows are where they are because of what else there is on the bus: nothing in them is reserved.
+        if iommu.spapr != nil { iommu.reserved = [] }
+        self.iommu = iommu
         injector = FaultInjector(seed: machine.faults.seed)
         process = Process(machine.process, injector)
+        registeredMemory = RegisteredMemory(process)
         obstacles = machine.nodes
         hasContainers = machine.hasContainers
-        hasIOMMUFD = machine.hasIOMMUFD
-        hasDeviceNodes = machine.hasDeviceNodes
+        hasIOMMUFD = machine.hasIOMMUFD && iommu.spapr == nil
+        hasDeviceNodes = machine.hasDeviceNodes && iommu.spapr == nil
         parameters = Shared(machine.parameters)
         requestInterval = max(1, machine.releaseRequestMilliseconds)
         self.makeBusDriver = makeBusDriver
@@ -66,7 +71,7 @@ final class Core: @unchecked Sendable {
         for group in machine.groups {
             let state = MachineGroup(
                 group.number, reserved: group.isEmulated ? [] : iommu.reserved + group.reserved,
-                isEmulated: group.isEmulated)
+                isEmulated: group.isEmulated, endpoint: group.isEmulated ? nil : newEndpoint())
             iommuGroups.append(state)
             for device in group.devices { add(device, to: state, &drivers) }
         }
@@ -97,7 +102,7 @@ final class Core: @unchecked Sendable {
         // Checked by `validate`.
         guard let address = device.address else { return }
         let state = MachineDevice(
-            address, device.model, device.identity, group, DeviceFaults(injector, address),
+            address, device.model, device.identity, group, DeviceFaults(injector, address, group?.endpoint),
             on: enterBus(of: address), dmaClient: device.dmaClient)
         markMultifunction(state)
         devices.append(state)
@@ -158,6 +163,7 @@ final class Core: @unchecked Sendable {
         device.group = group
         if hasDeviceNodes && !home.isUnprotected && !home.isEmulated { device.node = unusedNode() }
         bus.attach(to: group.space)
+        home.endpoint?.join(bus)
     }
 
     /// Takes a device from its driver. With `lock` held; the device isn't open.
@@ -166,6 +172,7 @@ final class Core: @unchecked Sendable {
         device.token = nil
         device.node = nil
         device.isLeaving = false
+        if let bus = device.bus { device.machineGroup?.endpoint?.leave(bus) }
         device.bus?.attach(to: nil)
         device.bus?.withdraw()
         device.bus = nil
@@ -181,6 +188,11 @@ final class Core: @unchecked Sendable {
             iommuGroups.removeAll { $0 === group.home }
             device.machineGroup = nil
         }
+    }
+
+    /// What isolates the errors of a group; nil on a machine that doesn't.
+    func newEndpoint() -> PartitionableEndpoint? {
+        iommu.spapr?.hasErrorHandling == true ? PartitionableEndpoint(injector) : nil
     }
 
     private func newGroup(_ home: MachineGroup) -> Group {

@@ -23,6 +23,8 @@ final class DeviceFaults: @unchecked Sendable {
 
     let injector: FaultInjector
     let address: PCIAddress?
+    /// What is frozen together with the device, on a machine that isolates errors.
+    let endpoint: PartitionableEndpoint?
     private let state = Atomic<UInt8>(Presence.present.rawValue)
     /// The rule that made it silent; `UInt64.max` for none.
     private let culprit = Atomic<UInt64>(.max)
@@ -33,15 +35,25 @@ final class DeviceFaults: @unchecked Sendable {
     private var lineChanges: UInt64 = 0
 
     /// - Parameter address: nil for a device that no rule can name.
-    init(_ injector: FaultInjector = FaultInjector(), _ address: PCIAddress? = nil) {
+    init(
+        _ injector: FaultInjector = FaultInjector(), _ address: PCIAddress? = nil,
+        _ endpoint: PartitionableEndpoint? = nil
+    ) {
         self.injector = injector
         self.address = address
+        self.endpoint = endpoint
     }
 
     var presence: Presence { Presence(rawValue: state.load(ordering: .acquiring)) ?? .present }
 
     /// Whether the device doesn't answer.
     var isAbsent: Bool { state.load(ordering: .acquiring) != Presence.present.rawValue }
+
+    /// Whether no access to its registers reaches the device: it is absent, or frozen.
+    var isSilent: Bool { isAbsent || endpoint?.isIOFrozen == true }
+
+    /// Whether nothing that the device sends goes through: neither DMA nor messages.
+    private var isMute: Bool { isAbsent || endpoint?.isDMAFrozen == true }
 
     /// The device stops to answer.
     /// - Returns: whether that is news.
@@ -92,7 +104,11 @@ final class DeviceFaults: @unchecked Sendable {
     /// - Throws: ``DMAFault`` for one that is refused.
     @inline(never)
     func look(at iova: IOVA, byteCount: Int, _ access: DMAAccess) throws(DMAFault) -> DMAOutcome {
-        if isAbsent { throw DMAFault(iova: iova, access: access, reason: .notAttached) }
+        if isMute { throw DMAFault(iova: iova, access: access, reason: .notAttached) }
+        if let endpoint, endpoint.isHit(by: .dma(access), at: iova.rawValue, byteCount: byteCount) {
+            endpoint.stopFromInside()
+            throw DMAFault(iova: iova, access: access, reason: .notAttached)
+        }
         var event = FaultEvent(kind: .dma)
         event.device = address
         event.isWrite = access == .write
@@ -105,6 +121,14 @@ final class DeviceFaults: @unchecked Sendable {
             return .flipped(byte: byte, bits: bits ?? 1 << UInt8(hit.draw & 7))
         default: throw DMAFault(iova: iova, access: access, reason: .notMapped)
         }
+    }
+
+    /// The IOMMU refused an access: where errors are isolated, that is one.
+    func stop(for fault: DMAFault) -> DMAFault {
+        if let endpoint, fault.reason != .notAttached, fault.reason != .notLendable {
+            endpoint.stopFromInside()
+        }
+        return fault
     }
 
     // MARK: interrupts
@@ -144,7 +168,7 @@ final class DeviceFaults: @unchecked Sendable {
     }
 
     private func fate(_ vector: Int) -> InterruptFault? {
-        if isAbsent { return .dropped }
+        if isMute { return .dropped }
         var event = FaultEvent(kind: .interrupt)
         event.device = address
         event.vector = vector
@@ -152,7 +176,7 @@ final class DeviceFaults: @unchecked Sendable {
         return fault
     }
 
-    private var isDeliverable: Bool { !isAbsent }
+    private var isDeliverable: Bool { !isMute }
 
     /// A message that comes later.
     private final class LateMessage: DelayLine.Action {

@@ -78,6 +78,8 @@ final class MachineGroup {
     let isUnprotected: Bool
     /// Whether the members do DMA without an IOMMU, through the kernel's services.
     let isEmulated: Bool
+    /// What is frozen when one of the members fails, on a machine that isolates errors.
+    let endpoint: PartitionableEndpoint?
     var members: [MachineDevice] = []
     /// The user who owns the DMA: a container or an iommufd.
     private(set) var owner: AnyObject?
@@ -87,8 +89,12 @@ final class MachineGroup {
     /// How many members are attached to `table`.
     var attachedCount = 0
 
-    init(_ number: Int, reserved: [ReservedRange], isUnprotected: Bool = false, isEmulated: Bool = false) {
+    init(
+        _ number: Int, reserved: [ReservedRange], isUnprotected: Bool = false, isEmulated: Bool = false,
+        endpoint: PartitionableEndpoint? = nil
+    ) {
         self.number = number
+        self.endpoint = endpoint
         self.isEmulated = isEmulated
         self.reserved = reserved
         self.isUnprotected = isUnprotected
@@ -145,9 +151,7 @@ final class Group {
 
     /// What the DMA of the members goes through; for those of an emulated group see ``EmulatedDMA``.
     var space: DMASpace? {
-        if home.isEmulated { return nil }
-        if case .type1(let type1) = container?.driver { return type1.space }
-        return nil
+        home.isEmulated ? nil : container?.driver.space
     }
 
     /// Points the members' DMA at the container's IOMMU, or at nothing.
@@ -160,13 +164,11 @@ final class Group {
         if isUnprotected && !process.mayUseUnprotectedGroups { throw .notPermitted }
         if let first = container.groups.first, first.isUnprotected != isUnprotected { throw .notPermitted }
         if ownsDMA { try home.claim(for: container, shared: false) }
-        if case .type1(let type1) = container.driver {
-            do throws(Errno) {
-                try type1.attach(home)
-            } catch {
-                if ownsDMA { home.giveBack() }
-                throw error
-            }
+        do throws(Errno) {
+            try container.driver.attach(home)
+        } catch {
+            if ownsDMA { home.giveBack() }
+            throw error
         }
         self.container = container
         containerUsers = 1
@@ -180,7 +182,7 @@ final class Group {
         self.container = nil
         containerUsers = 0
         attachDevices()
-        if case .type1(let type1) = container.driver { type1.detach(home) }
+        container.driver.detach(home)
         if ownsDMA { home.giveBack() }
         container.groups.removeAll { $0 === self }
         if container.groups.isEmpty { container.releaseDriver() }

@@ -50,7 +50,7 @@ extension Core {
 extension PCIBusDriver {
     /// Resets a bus: all functions on it, each of which is put back as after its own reset.
     /// - Throws: `EAGAIN` if somebody else is resetting one of them; nothing has happened then.
-    fileprivate static func resetBus(of drivers: [PCIBusDriver]) throws(Errno) {
+    static func resetBus(of drivers: [PCIBusDriver]) throws(Errno) {
         var taken = 0
         defer { for driver in drivers[..<taken] { driver.resetPolicy.giveBack() } }
         for driver in drivers {

@@ -19,9 +19,10 @@ public struct MachineDescription {
     public var nodes: [NodePermission] = []
     /// Whether `/dev/vfio/vfio` exists.
     public var hasContainers = true
-    /// Whether `/dev/iommu` exists.
+    /// Whether `/dev/iommu` exists; never on a machine with ``IOMMU/Kind/spapr(_:)``.
     public var hasIOMMUFD = true
-    /// Whether devices have nodes of their own, `/dev/vfio/devices/vfio<number>` (`CONFIG_VFIO_DEVICE_CDEV`).
+    /// Whether devices have nodes of their own, `/dev/vfio/devices/vfio<number>` (`CONFIG_VFIO_DEVICE_CDEV`);
+    /// never on a machine with ``IOMMU/Kind/spapr(_:)``.
     public var hasDeviceNodes = true
     /// The parameters of the kernel's modules.
     public var parameters = ModuleParameters()
@@ -41,6 +42,9 @@ public struct IOMMU: Sendable, Equatable {
     public enum Kind: Sendable, Equatable {
         /// One that Linux's type1 driver serves: VT-d, AMD-Vi, SMMU.
         case type1
+        /// One of a POWER machine: DMA windows instead of an aperture. Of what else describes an IOMMU nothing
+        /// counts for it.
+        case spapr(SPAPRIOMMU)
         /// None at all. Devices are in no group.
         case none
     }
@@ -65,6 +69,11 @@ public struct IOMMU: Sendable, Equatable {
 
     /// Its kind.
     public var kind: Kind
+    /// What there is to know of a POWER machine's; nil for any other.
+    public var spapr: SPAPRIOMMU? {
+        if case .spapr(let own) = kind { return own }
+        return nil
+    }
     /// The page sizes that it has.
     public var pageSizes: PageSizes
     /// The addresses that it translates.

@@ -22,6 +22,8 @@ public enum MachineError: Error, Sendable {
     case noPageSize
     /// The IOMMU translates no addresses.
     case noAperture
+    /// The IOMMU of a POWER machine can't be as it is described.
+    case impossibleWindows
     /// A device's driver refused it.
     case refused(PCIAddress, driver: String, Errno)
 }
@@ -43,6 +45,10 @@ extension MachineError: CustomStringConvertible {
                 + " allowed"
         case .noPageSize: "the IOMMU has no page size"
         case .noAperture: "the IOMMU translates no addresses"
+        case .impossibleWindows:
+            "the sPAPR IOMMU can't be: its default window must be a power of two of 4 KiB or more below 4 GiB"
+                + " with pages of 4 KiB, with at most \(SPAPRIOMMU.mostWindows) windows and 1 to"
+                + " \(SPAPRIOMMU.mostLevels) levels"
         case .refused(let address, let driver, let errno): "\(driver) refused \(address): \(errno)"
         }
     }
@@ -53,6 +59,7 @@ extension MachineDescription {
     func validate() throws(MachineError) {
         guard iommu.pageSizes.rawValue != 0 else { throw .noPageSize }
         guard iommu.kind == .none || !iommu.apertures.isEmpty else { throw .noAperture }
+        guard iommu.spapr?.isPossible != false else { throw .impossibleWindows }
         var numbers: [Int] = []
         var addresses: [PCIAddress] = []
         for group in groups {

@@ -41,8 +41,10 @@ extension PCIBusDriver {
     }
 
     func presenceChanged(isAbsent: Bool, reportsError: Bool) {
+        // It may be out of reach for another reason as well.
+        let isSilent = isAbsent || slot.faults.isSilent
         lock.lock()
-        for mapping in mappings { mapping.showAbsence(isAbsent, nothing: nothing) }
+        for mapping in mappings { mapping.showAbsence(isSilent, nothing: nothing) }
         lock.unlock()
         if reportsError { interrupts.signal(.error) }
     }

@@ -22,7 +22,7 @@ extension PCIBusDriver {
             part.descriptor, at: part.fileOffset + (start - part.offset), byteCount: rounded,
             protection: protection)
         mapping.show(mappingsAreShown, nothing: nothing)
-        if slot.faults.isAbsent { mapping.showAbsence(true, nothing: nothing) }
+        if slot.faults.isSilent { mapping.showAbsence(true, nothing: nothing) }
         mappings.append(mapping)
         return mapping.mapping.window
     }

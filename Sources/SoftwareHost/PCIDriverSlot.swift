@@ -28,9 +28,13 @@ final class PCIDriverSlot: PCISlot, @unchecked Sendable {
 
     func readMemory(at iova: IOVA, into bytes: inout MutableRawSpan) throws(DMAFault) {
         if faults.watchesDMA { _ = try faults.look(at: iova, byteCount: bytes.byteCount, .read) }
-        try gate.withReadLock { () throws(DMAFault) in
-            guard let space else { throw DMAFault(iova: iova, access: .read, reason: .notAttached) }
-            try space.readMemory(at: iova, into: &bytes)
+        do throws(DMAFault) {
+            try gate.withReadLock { () throws(DMAFault) in
+                guard let space else { throw DMAFault(iova: iova, access: .read, reason: .notAttached) }
+                try space.readMemory(at: iova, into: &bytes)
+            }
+        } catch {
+            throw faults.stop(for: error)
         }
     }
 
@@ -40,9 +44,13 @@ final class PCIDriverSlot: PCISlot, @unchecked Sendable {
     }
 
     private func transfer(_ bytes: RawSpan, to iova: IOVA) throws(DMAFault) {
-        try gate.withReadLock { () throws(DMAFault) in
-            guard let space else { throw DMAFault(iova: iova, access: .write, reason: .notAttached) }
-            try space.writeMemory(bytes, at: iova)
+        do throws(DMAFault) {
+            try gate.withReadLock { () throws(DMAFault) in
+                guard let space else { throw DMAFault(iova: iova, access: .write, reason: .notAttached) }
+                try space.writeMemory(bytes, at: iova)
+            }
+        } catch {
+            throw faults.stop(for: error)
         }
     }
 
@@ -56,9 +64,13 @@ final class PCIDriverSlot: PCISlot, @unchecked Sendable {
     private func lend(
         _ iova: IOVA, _ byteCount: Int, _ access: DMAAccess, _ body: (MemoryWindow) -> Bool
     ) throws(DMAFault) {
-        try gate.withReadLock { () throws(DMAFault) in
-            guard let space else { throw DMAFault(iova: iova, access: access, reason: .notAttached) }
-            try space.withMemory(at: iova, byteCount: byteCount, for: access, body)
+        do throws(DMAFault) {
+            try gate.withReadLock { () throws(DMAFault) in
+                guard let space else { throw DMAFault(iova: iova, access: access, reason: .notAttached) }
+                try space.withMemory(at: iova, byteCount: byteCount, for: access, body)
+            }
+        } catch {
+            throw faults.stop(for: error)
         }
     }
 

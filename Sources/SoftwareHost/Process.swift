@@ -94,6 +94,18 @@ final class Process: @unchecked Sendable {
         throw errno
     }
 
+    /// Counts pages as locked, whatever is done with them.
+    /// - Throws: `ENOMEM` over the limit.
+    func charge(_ pages: UInt64) throws(Errno) {
+        try lock.withLock { () throws(Errno) in
+            do throws(PinAccount.LimitExceeded) {
+                try account.charge(pages, ignoringLimit: held.mayExceedLockedMemory)
+            } catch {
+                throw .noMemory
+            }
+        }
+    }
+
     /// Counts pages as no longer locked.
     func unpin(_ pages: UInt64) { lock.withLock { _ = account.credit(pages) } }
 }

@@ -90,7 +90,7 @@ extension SoftwareHost {
         }
         if let errno = core.injector.errno(event) { throw errno }
         if case .device(let device) = file, request == .deviceReset, device.hasAccess,
-            device.device.faults.isAbsent
+            device.device.faults.isSilent
         {
             return try device.bus.resetAbsent()
         }
@@ -102,14 +102,16 @@ extension SoftwareHost {
         _ file: DeviceFile, at offset: UInt64, into bytes: inout MutableRawSpan
     ) throws(Errno) -> Int? {
         try meet(.read, file)
-        guard file.hasAccess, file.device.faults.isAbsent else { return nil }
+        file.stopIfHit(isStore: false, at: offset, byteCount: bytes.byteCount)
+        guard file.hasAccess, file.device.faults.isSilent else { return nil }
         return try file.bus.readAbsent(at: offset, into: &bytes)
     }
 
     @inline(never)
     func writeFaultily(_ file: DeviceFile, at offset: UInt64, _ bytes: RawSpan) throws(Errno) -> Int? {
         try meet(.write, file)
-        guard file.hasAccess, file.device.faults.isAbsent else { return nil }
+        file.stopIfHit(isStore: true, at: offset, byteCount: bytes.byteCount)
+        guard file.hasAccess, file.device.faults.isSilent else { return nil }
         return try file.bus.writeAbsent(at: offset, bytes)
     }
 

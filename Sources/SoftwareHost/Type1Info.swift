@@ -16,7 +16,7 @@ extension Type1 {
             let ranges = usable.map { Type1IOVARange(start: $0.first.rawValue, end: $0.last.rawValue) }
             do throws(CapabilityBuilderError) {
                 try chain.appendMigration(
-                    pageSizes: unit, maxDirtyBitmapSize: DirtyTarget.mostByteCount)
+                    pageSizes: unit, maxDirtyBitmapSize: Bitmap.mostByteCount)
                 try chain.appendDMAAvailable(available)
                 if !ranges.isEmpty { try chain.appendIOVARanges(ranges.span) }
             } catch {

@@ -77,12 +77,12 @@ extension Core {
     private func add(_ model: any DeviceModel, at address: PCIAddress, below device: MachineDevice) {
         var home: MachineGroup?
         if iommu.kind != .none {
-            let group = MachineGroup(unusedGroupNumber(), reserved: iommu.reserved)
+            let group = MachineGroup(unusedGroupNumber(), reserved: iommu.reserved, endpoint: newEndpoint())
             iommuGroups.append(group)
             home = group
         }
         let function = MachineDevice(
-            address, model, model.function.identity, home, DeviceFaults(injector, address),
+            address, model, model.function.identity, home, DeviceFaults(injector, address, home?.endpoint),
             on: enterBus(of: address, isVirtual: true), physicalFunction: device.address)
         devices.append(function)
         home?.members.append(function)

@@ -10,11 +10,11 @@ import VFIOABI
 /// (`ECONNRESET`); the next request then looks for a server at the same path. The device itself begins anew.
 final class RemoteDevice: @unchecked Sendable {
     // SAFETY: everything that changes is used with `lock` held.
-    private let lock = Lock()
+    let lock = Lock()
     private let path: String?
     private let limits: Limits
     private let milliseconds: Int
-    private var client: Client?
+    private(set) var client: Client?
     private var regions: [RemoteRegion]
     /// What the program has set up of interrupts.
     let interrupts = PCIInterrupts()
@@ -32,6 +32,12 @@ final class RemoteDevice: @unchecked Sendable {
     private var command: UInt16 = 0
     /// How many connections there have been.
     private var connectionCount = 1
+    /// How pages that the device writes are being logged; nil while they aren't.
+    var logging: RemoteLogging?
+    /// The migration data that goes out or comes in; nil while none does.
+    var migrationData: RemoteMigrationData?
+    /// Tells the program when its server has gone.
+    private let notice = LossNotice()
     /// What the device is; a server that comes back must have the same.
     let description: RemoteDescription
     /// What the server's device may reach.
@@ -42,7 +48,7 @@ final class RemoteDevice: @unchecked Sendable {
     init(_ socket: consuming UnixSocket, path: String?, _ limits: Limits, milliseconds: Int)
         throws(ClientFailure)
     {
-        let client = try Client(socket, mappings, limits, milliseconds: milliseconds)
+        let client = try Client(socket, mappings, limits, notice: notice, milliseconds: milliseconds)
         description = try RemoteDescription(client)
         regions = try RemoteRegion.all(of: client, description)
         self.client = client
@@ -74,7 +80,7 @@ final class RemoteDevice: @unchecked Sendable {
     }
 
     /// Runs commands that change what must be set up again: nobody connects meanwhile.
-    private func change<R>(_ body: (Client) throws(ClientFailure) -> R) throws(Errno) -> R {
+    func change<R>(_ body: (Client) throws(ClientFailure) -> R) throws(Errno) -> R {
         let client = try connection()
         do throws(ClientFailure) {
             return try body(client)
@@ -84,24 +90,30 @@ final class RemoteDevice: @unchecked Sendable {
         }
     }
 
-    private func forget(_ lost: Client) {
-        if client === lost { client = nil }
+    func forget(_ lost: Client) {
+        guard client === lost else { return }
+        client = nil
+        // The device begins anew: what was under way is nobody's, and what it wrote nobody knows.
+        endMigrationData()
+        mappings.suspectAll()
     }
 
     /// The connection; a new one where the last is known to be lost.
     /// - Throws: the errno of connect(2); `ENODEV` where the server at the path has another device now.
-    private func connection() throws(Errno) -> Client {
+    func connection() throws(Errno) -> Client {
         if let client { return client }
         guard let path else { throw .connectionReset }
         do throws(ClientFailure) {
             let socket: UnixSocket
             do throws(Errno) { socket = try UnixSocket(connecting: path) } catch { throw .unreachable(error) }
-            let new = try Client(socket, mappings, limits, milliseconds: milliseconds)
+            let new = try Client(socket, mappings, limits, notice: notice, milliseconds: milliseconds)
             guard try RemoteDescription(new) == description else { throw .refused(.noDevice) }
             let found = try RemoteRegion.all(of: new, description)
             for mapping in mappings.all { try send(mapping, to: new) }
             try restoreCommand(new)
+            try logging?.restore(new)
             try new.restore(interrupts, unmask: unmask)
+            if interrupts.hasTrigger(.error) { new.watch() }
             for window in windows { try window.move(to: found[window.region]) }
             regions = found
             client = new
@@ -142,19 +154,27 @@ final class RemoteDevice: @unchecked Sendable {
     /// Takes memory from the device. A server that is lost doesn't reach it any more.
     func unmap(_ mapping: IOVAMapping) throws(Errno) {
         try lock.withLock { () throws(Errno) in
-            if let client {
-                do throws(ClientFailure) {
-                    try client.unmap(
-                        UserDMAUnmap(
-                            address: mapping.range.first.rawValue, size: mapping.range.byteCount))
-                } catch .lost {
-                    forget(client)
-                } catch {
-                    throw error.errno
-                }
-            }
+            try release(mapping)
             mappings.remove(mapping)
         }
+    }
+
+    /// Tells the server that it doesn't reach memory any more. The lock is held.
+    func release(_ mapping: IOVAMapping) throws(Errno) {
+        guard let client else { return }
+        do throws(ClientFailure) {
+            try client.unmap(
+                UserDMAUnmap(address: mapping.range.first.rawValue, size: mapping.range.byteCount))
+        } catch .lost {
+            forget(client)
+        } catch {
+            throw error.errno
+        }
+    }
+
+    /// Whether the server maps the memory itself.
+    func isShared(_ mapping: IOVAMapping) -> Bool {
+        shared.place(of: mapping.backing, byteCount: mapping.range.byteCount) != nil
     }
 
     /// Takes all memory from the device. One that doesn't let go of it loses its connection.
@@ -162,13 +182,21 @@ final class RemoteDevice: @unchecked Sendable {
         for mapping in mappings.all where (try? unmap(mapping)) == nil {
             lock.withLock {
                 client?.close()
-                client = nil
+                if let client { forget(client) }
             }
             mappings.remove(mapping)
         }
     }
 
-    // MARK: interrupts
+    // MARK: reset, interrupts and the end of a use
+
+    /// Resets the device. It isn't migrated any more.
+    func reset() throws(Errno) {
+        try lock.withLock { () throws(Errno) in
+            try change { (client) throws(ClientFailure) in try client.reset() }
+            endMigrationData()
+        }
+    }
 
     /// Sends commands that set something up, and notes that it was.
     func setUp(
@@ -183,8 +211,22 @@ final class RemoteDevice: @unchecked Sendable {
     /// The eventfd that unmasks INTx.
     var unmaskEvent: PCITrigger? { lock.withLock { unmask } }
 
-    /// Nothing is set up in a server any more.
-    func forgetInterrupts() { lock.withLock { unmask = nil } }
+    /// The eventfd for errors has been set up or taken away: it also tells of a lost connection. The lock is held.
+    func noteErrorEvent() {
+        notice.set(interrupts.event(of: .error))
+        if interrupts.hasTrigger(.error) { client?.watch() }
+    }
+
+    /// Nobody uses the device any more: nothing is set up in a server, and nothing is under way.
+    func endUse() {
+        lock.withLock {
+            unmask = nil
+            notice.set(nil)
+            endMigrationData()
+            // There is nobody to hear of a failure.
+            if logging?.user == .device { try? endLogging() }
+        }
+    }
 
     // MARK: configuration space
 

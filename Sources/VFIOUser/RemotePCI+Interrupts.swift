@@ -139,6 +139,7 @@ extension RemotePCI {
             try client.setEvents([trigger], .actionTrigger, notice == .error ? .err : .req, from: 0)
         } _: { device in
             device.interrupts.setTrigger(trigger, for: notice)
+            device.noteErrorEvent()
         }
     }
 }

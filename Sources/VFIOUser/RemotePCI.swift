@@ -143,7 +143,7 @@ final class RemotePCI: @unchecked Sendable {
         isMemoryOn = false
         baseline = nil
         interrupts.clear()
-        remote.forgetInterrupts()
+        remote.endUse()
     }
 
     // MARK: a use
@@ -199,7 +199,7 @@ final class RemotePCI: @unchecked Sendable {
     private func resetFunction() throws(Errno) {
         showMappings(false)
         let saved = try savedState()
-        try remote.perform { (client) throws(ClientFailure) in try client.reset() }
+        try remote.reset()
         try restore(saved)
         updateMemory()
     }

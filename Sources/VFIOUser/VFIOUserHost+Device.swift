@@ -83,49 +83,6 @@ extension VFIOUserHost {
         throw isSound ? .noDevice : .invalid
     }
 
-    /// `VFIO_DEVICE_FEATURE`.
-    private func feature(_ address: HostAddress) throws(Errno) {
-        let header = try UserMemory.load(DeviceFeature(), from: address)
-        guard header.argsz >= UInt32(DeviceFeature.minimumSize),
-            header.flags.isSubset(of: [.featureMask, .get, .set, .probe])
-        else { throw .invalid }
-        let isProbe = header.flags.contains(.probe)
-        guard isProbe || !header.flags.isSuperset(of: [.get, .set]) else { throw .invalid }
-        let data = address + DeviceFeature.minimumSize
-        let isKernels = try pci.lowPowerFeature(
-            header.flags.feature, FeatureOperation(header.flags), isProbe: isProbe, payload: data,
-            room: header.argsz - UInt32(DeviceFeature.minimumSize))
-        if isKernels { return }
-        let room = min(Int(header.argsz), Self.longestFeature) - DeviceFeature.minimumSize
-        var payload: [UInt8] = []
-        if header.flags.contains(.set) && !isProbe && room > 0 {
-            payload = [UInt8](repeating: 0, count: room)
-            var span = payload.mutableSpan
-            // SAFETY: any bytes are UInt8s.
-            var bytes = unsafe span.mutableBytes
-            try UserMemory.read(from: data, into: &bytes)
-        }
-        let question = DeviceFeature(
-            argsz: UInt32(DeviceFeature.minimumSize + room), flags: header.flags)
-        let answer: [UInt8]
-        do throws(Errno) {
-            answer = try device.perform { (client) throws(ClientFailure) in
-                try client.feature(question, payload)
-            }
-        } catch .notSupported {
-            // Linux's word for a feature that isn't there.
-            throw .noSuchRequest
-        }
-        if header.flags.contains(.get) && !isProbe {
-            guard answer.count <= room else { throw .invalid }
-            // SAFETY: a UInt8 has no padding.
-            try unsafe UserMemory.write(answer.span.bytes, to: data)
-        }
-    }
-
-    /// The most bytes of a feature that go to the server and back.
-    private static var longestFeature: Int { 16_384 }
-
     // MARK: regions
 
     /// Reads from the device; see ``Host/read(_:at:into:)``.

@@ -12,8 +12,13 @@ import VFIOHost
 ///
 /// The container and the group are answered here as Linux 7.2 answers them. The device is the server's, seen as
 /// Linux's vfio-pci shows one: what that driver keeps from its users (bus mastering after opening, memory that is off,
-/// registers that are its own) is kept here, whatever the server does. There is one group, number 0, with the device in it, and a type 1 IOMMU without reserved ranges. There
-/// are no device nodes and no iommufd, no dirty tracking and no limit of locked memory.
+/// registers that are its own) is kept here, whatever the server does. There is one group, number 0, with the device
+/// in it, and a type 1 IOMMU without reserved ranges. There are no device nodes and no iommufd, and no limit of locked
+/// memory.
+///
+/// **Dirty pages.** Where the server logs what its device writes, that is the log of both the device's feature
+/// (`VFIO_DEVICE_FEATURE_DMA_LOGGING_START`) and the container (`VFIO_IOMMU_DIRTY_PAGES`), one of them at a time;
+/// where it doesn't, neither is there.
 ///
 /// **Memory.** What ``allocateMemory(byteCount:pages:)`` gives is in a file that the server maps. Other memory can be
 /// mapped for DMA too: the server then reaches it by messages, if it can do that, which takes a copy and some
@@ -21,7 +26,8 @@ import VFIOHost
 ///
 /// **A server that goes** fails what is under way with `ECONNRESET`; the next request connects again (with the errno of
 /// connect(2) as long as nobody is there), and memory, interrupts and mapped regions are set up as they were. The
-/// device itself begins anew: its driver has to reset and start it.
+/// device itself begins anew: its driver has to reset and start it. A driver that has set up the eventfd for errors
+/// (`VFIO_PCI_ERR_IRQ_INDEX`) is told by that as soon as the server has gone.
 public final class VFIOUserHost: Host, @unchecked Sendable {
     // SAFETY: `files` and the objects in it are used with `lock` held; `device` guards itself.
     let lock = Lock()
@@ -115,6 +121,7 @@ public final class VFIOUserHost: Host, @unchecked Sendable {
             lock.withLock { group.isHandleOpen = false }
             leaveIfUnused(group)
         case .device(let file): letGo(of: file)
+        case .migration: break
         }
     }
 
@@ -146,6 +153,8 @@ public final class VFIOUserHost: Host, @unchecked Sendable {
     /// Takes a group out of its container.
     func leaveContainer(_ group: UserGroup) {
         mappingLock.withLock { device.unmapAll() }
+        // There is nobody to hear of a failure.
+        try? device.stopLogging(by: .container)
         lock.withLock {
             group.container?.type = nil
             group.container?.group = nil
@@ -161,6 +170,8 @@ public final class VFIOUserHost: Host, @unchecked Sendable {
         case .container(let container): return try control(container, request, argument)
         case .group(let group): return try control(group, request, argument)
         case .device(let file): return try control(file, request, HostAddress(rawValue: argument))
+        // The protocol has no word for how much is left (`VFIO_MIG_GET_PRECOPY_INFO`).
+        case .migration: throw .noSuchRequest
         }
     }
 
@@ -206,6 +217,7 @@ enum UserFile {
     case container(UserContainer)
     case group(UserGroup)
     case device(UserDeviceFile)
+    case migration(RemoteMigrationData)
 }
 
 /// A container; the group may be in it. Guarded by the host's lock.

@@ -250,7 +250,7 @@ struct RAMDiscardManagerTests {
     func reentrance() throws {
         let source = Parts(0x1000, [0..<0x1000])
         let manager = try manager(source)
-        let listener = DiscardRecorder("a", Ears())
+        let listener = DiscardRecorder("a", Ears(), acceptsDoubleDiscard: false)
         let other = DiscardRecorder("b", Ears())
         var errors: [RAMDiscardError?] = []
         listener.whileTold = {
@@ -268,5 +268,37 @@ struct RAMDiscardManagerTests {
         try manager.discard(0..<0x1000, by: source)
         #expect(errors == [.busy, .busy, .busy, .busy, .busy])
         listener.whileTold = {}
+    }
+
+    @Test("lets who accepts double discards go while it, or another, is being told")
+    func endWhileTold() throws {
+        let source = Parts(0x1000, [0..<0x1000])
+        let manager = try manager(source)
+        let ears = Ears()
+        let listeners = ["a", "b", "c"].map { DiscardRecorder($0, ears) }
+        for listener in listeners { try manager.register(listener, for: 0..<0x10000) }
+        // The second one ends all three, as somebody who takes a device away does.
+        var isFirst = true
+        listeners[1].whileTold = {
+            guard isFirst else { return }
+            isFirst = false
+            for listener in listeners { try? manager.unregister(listener) }
+        }
+        ears.heard = []
+        try manager.populate(0x1000..<0x2000, by: source)
+        #expect(
+            ears.heard == ["a+\(0x1000..<0x2000)"] + ["a", "b", "c"].map { "\($0)-\(0..<0x10000)" }
+                + ["b+\(0x1000..<0x2000)", "b-\(0x1000..<0x2000)"])
+        #expect(manager.listenerCount == 0)
+        // And so while a discard is told.
+        source.populated = [0..<0x2000]
+        for listener in listeners { try manager.register(listener, for: 0..<0x10000) }
+        isFirst = true
+        ears.heard = []
+        try manager.discard(0x1000..<0x2000, by: source)
+        #expect(
+            ears.heard == ["c-\(0x1000..<0x2000)"] + ["a", "b", "c"].map { "\($0)-\(0..<0x10000)" }
+                + ["b-\(0x1000..<0x2000)"])
+        listeners[1].whileTold = {}
     }
 }
