@@ -54,7 +54,7 @@ let package = Package(
         target("IOVASpace"),
         // Floor 2: the two seams.
         target("VFIOHost", on: ["LinuxSystem", "VFIOABI"]),
-        target("DeviceModel", on: ["LinuxSystem", "IOVASpace"]),
+        target("DeviceModel", on: ["VFIOABI", "LinuxSystem", "IOVASpace"]),
         // Floor 3: drive, and be.
         target("VFIO", on: ["VFIOHost", "VFIOABI", "LinuxSystem", "IOVASpace"]),
         target(

@@ -8,6 +8,9 @@ package final class PCITrigger: Sendable {
     package init(_ number: Int32) throws(Errno) { event = try EventDescriptor(duplicating: number) }
 
     package func signal() { event.signal() }
+
+    /// The number of a descriptor of it.
+    package var number: Int32 { event.number }
 }
 
 /// What becomes of a device's interrupts: which kind is in use and which eventfds are signalled
@@ -83,6 +86,19 @@ package final class PCIInterrupts: @unchecked Sendable {
             lineTrigger = nil
             isLineMasked = false
         }
+    }
+
+    // MARK: what is set up
+
+    /// Whether the user's own view of COMMAND has Interrupt Disable set.
+    package var isLineDisabled: Bool { lock.withLock { lineIsDisabled } }
+    /// The line's eventfd.
+    package var lineEvent: PCITrigger? { lock.withLock { lineTrigger } }
+    /// The vectors' eventfds.
+    package var vectorEvents: [PCITrigger?] { lock.withLock { vectors } }
+    /// A notice's eventfd.
+    package func event(of notice: Notice) -> PCITrigger? {
+        lock.withLock { notice == .error ? errorTrigger : requestTrigger }
     }
 
     // MARK: the line

@@ -1,6 +1,7 @@
 import IOVASpace
 import LinuxSystem
 import VFIOABI
+import VFIOHost
 
 extension Type1 {
     /// VFIO_IOMMU_GET_INFO (kernel.md B.3): page sizes, and three capabilities.

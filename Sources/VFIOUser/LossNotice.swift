@@ -1,3 +1,4 @@
+import DeviceModel
 import LinuxSystem
 
 /// Tells the program that uses a device when its server has gone: by the eventfd that the program set up for the
@@ -6,10 +7,10 @@ import LinuxSystem
 final class LossNotice: @unchecked Sendable {
     // SAFETY: `event` is only touched with `lock` held.
     private let lock = Lock()
-    private var event: RemoteEvent?
+    private var event: PCITrigger?
 
     /// The eventfd; nil for a program that doesn't want to know.
-    func set(_ new: RemoteEvent?) { lock.withLock { event = new } }
+    func set(_ new: PCITrigger?) { lock.withLock { event = new } }
 
     /// A connection was lost.
     func signal() { lock.withLock { event }?.signal() }

@@ -108,6 +108,7 @@ import VFIOABI
         case 0...5: plans[Int(region)].byteCount
         case PCIRegion.rom.rawValue: function.romByteCount
         case PCIRegion.config.rawValue: UInt64(configuration.byteCount)
+        case PCIRegion.vga.rawValue: function.identity.isVGA ? LegacyVGA.byteCount : 0
         default: 0
         }
     }

@@ -78,10 +78,22 @@ extension VFIOUserHost {
         for (offset, byte) in wanted.enumerated() {
             guard try UserMemory.load(UInt8(0), from: address + offset) == byte else { throw .noDevice }
         }
-        return try install { () throws(Errno) -> UserFile in
+        try lock.withLock { () throws(Errno) in
             guard let container = group.container, container.type != nil else { throw .invalid }
             group.deviceFileCount += 1
-            return .device(UserDeviceFile(group))
+        }
+        do throws(Errno) {
+            try pci.open()
+        } catch {
+            lock.withLock { group.deviceFileCount -= 1 }
+            leaveIfUnused(group)
+            throw error
+        }
+        do throws(Errno) {
+            return try install { () throws(Errno) -> UserFile in .device(UserDeviceFile(group)) }
+        } catch {
+            endUse(of: group)
+            throw error
         }
     }
 
@@ -114,14 +126,7 @@ extension VFIOUserHost {
         } catch {
             throw .noMemory
         }
-        try copyOut(chain.answer(info), to: address)
-    }
-
-    /// Copies an answer to the user; nil is one whose declared size is too small.
-    func copyOut(_ bytes: [UInt8]?, to address: HostAddress) throws(Errno) {
-        guard let bytes else { throw .invalid }
-        // SAFETY: a UInt8 has no padding.
-        try unsafe UserMemory.write(bytes.span.bytes, to: address)
+        try chain.copyOut(info, to: address)
     }
 
     /// `VFIO_IOMMU_MAP_DMA`; the tests are in the kernel's order.

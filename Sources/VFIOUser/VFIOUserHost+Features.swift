@@ -1,3 +1,4 @@
+import DeviceModel
 import IOVASpace
 import LinuxSystem
 import VFIOABI
@@ -43,6 +44,10 @@ extension VFIOUserHost {
     /// Carries out a request.
     func feature(_ address: HostAddress) throws(Errno) {
         let request = try FeatureRequest(address)
+        let isKernels = try pci.lowPowerFeature(
+            request.flags.feature, FeatureOperation(request.flags), isProbe: request.isProbe,
+            payload: request.data, room: UInt32(request.room))
+        if isKernels { return }
         switch request.flags.feature {
         case .migrationDeviceState:
             try requireFeature(.migrationDeviceState, [.get, .set])

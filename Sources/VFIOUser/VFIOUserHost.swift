@@ -10,9 +10,11 @@ import VFIOHost
 /// let device = try Device(opening: VFIOUserHost.deviceAddress, on: host)
 /// ```
 ///
-/// The container and the group are answered here as Linux 7.2 answers them; what is about the device goes to the
-/// server. There is one group, number 0, with the device in it, and a type 1 IOMMU without reserved ranges. There
-/// are no device nodes and no iommufd, and no limit of locked memory.
+/// The container and the group are answered here as Linux 7.2 answers them. The device is the server's, seen as
+/// Linux's vfio-pci shows one: what that driver keeps from its users (bus mastering after opening, memory that is off,
+/// registers that are its own) is kept here, whatever the server does. There is one group, number 0, with the device
+/// in it, and a type 1 IOMMU without reserved ranges. There are no device nodes and no iommufd, and no limit of locked
+/// memory.
 ///
 /// **Dirty pages.** Where the server logs what its device writes, that is the log of both the device's feature
 /// (`VFIO_DEVICE_FEATURE_DMA_LOGGING_START`) and the container (`VFIO_IOMMU_DIRTY_PAGES`), one of them at a time;
@@ -35,6 +37,8 @@ public final class VFIOUserHost: Host, @unchecked Sendable {
     /// The open group, as long as its handle or a device of it is open.
     var group: UserGroup?
     let device: RemoteDevice
+    /// What a kernel's driver does.
+    let pci: RemotePCI
     /// One request at a time maps and unmaps.
     let mappingLock = Lock()
 
@@ -55,6 +59,7 @@ public final class VFIOUserHost: Host, @unchecked Sendable {
         let socket: UnixSocket
         do throws(Errno) { socket = try UnixSocket(connecting: path) } catch { throw .unreachable(error) }
         device = try RemoteDevice(socket, path: path, limits, milliseconds: milliseconds)
+        pci = try RemotePCI(device)
     }
 
     /// Takes over a connected socket. When its server goes there is no way to it any more.
@@ -63,6 +68,7 @@ public final class VFIOUserHost: Host, @unchecked Sendable {
         _ socket: consuming UnixSocket, limits: Limits = Limits(), milliseconds: Int = Client.usualPatience
     ) throws(ClientFailure) {
         device = try RemoteDevice(socket, path: nil, limits, milliseconds: milliseconds)
+        pci = try RemotePCI(device)
     }
 
     deinit { for number in files.keys { _ = Descriptor(owning: number) } }
@@ -121,22 +127,23 @@ public final class VFIOUserHost: Host, @unchecked Sendable {
 
     /// One holder of a device's file has gone: its handle, or a mapping of a region.
     func letGo(of file: UserDeviceFile) {
-        let isLast = lock.withLock { () -> Bool in
-            file.holderCount -= 1
-            guard file.holderCount == 0 else { return false }
-            return file.group.deviceFileCount == 1
-        }
-        // In the kernel's order: the device is closed while its group still is in its container.
-        if isLast { device.endUse() }
         let isClosed = lock.withLock { () -> Bool in
-            if file.holderCount == 0 { file.group.deviceFileCount -= 1 }
+            file.holderCount -= 1
             return file.holderCount == 0
         }
-        if isClosed { leaveIfUnused(file.group) }
+        if isClosed { endUse(of: file.group) }
+    }
+
+    /// A file of the device has gone. In the kernel's order: the device is closed while its group still is in its
+    /// container.
+    func endUse(of group: UserGroup) {
+        pci.close()
+        lock.withLock { group.deviceFileCount -= 1 }
+        leaveIfUnused(group)
     }
 
     /// The group's last holder has gone: it leaves its container, whose mappings go with it.
-    private func leaveIfUnused(_ old: UserGroup) {
+    func leaveIfUnused(_ old: UserGroup) {
         let isUnused = lock.withLock { !old.isHandleOpen && old.deviceFileCount == 0 && group === old }
         guard isUnused else { return }
         leaveContainer(old)

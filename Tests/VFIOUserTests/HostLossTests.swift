@@ -106,7 +106,7 @@ struct HostLossTests {
         let path = unusedSocketPath()
         let running = try RunningServer(try Server(try TestDevice(), at: path))
         let notice = LossNotice()
-        notice.set(try RemoteEvent(event.number))
+        notice.set(try PCITrigger(event.number))
         for _ in 0..<20 {
             let client = try Client(
                 UnixSocket(connecting: path), ClientMappings(), Limits(), notice: notice,

@@ -1,23 +1,20 @@
-import DeviceModel
-import LinuxSystem
-
 /// Configuration space as a user of vfio-pci sees it (kernel.md D.6): some bits come from a copy that the
 /// driver keeps, the rest from the hardware, and a user may change only some of either.
 ///
-/// A plain structure of bytes and masks; what writing to a field sets off is in ``PCIBusDriver``.
-struct PCIConfigurationView {
+/// A plain structure of bytes and masks; what writing to a field sets off is in ``PCIPassthrough``.
+package struct PCIConfigurationView {
     /// Which capability a byte belongs to.
-    enum Owner {
+    package enum Owner {
         /// The 64 bytes of the header.
-        static let header: UInt16 = 0
+        package static let header: UInt16 = 0
         /// Nobody's: gaps, and capabilities that are hidden.
-        static let none: UInt16 = 0xffff
+        package static let none: UInt16 = 0xffff
     }
 
     /// Length in bytes.
-    let byteCount: Int
+    package let byteCount: Int
     /// The copy.
-    private(set) var bytes: [UInt8]
+    package private(set) var bytes: [UInt8]
     /// The bits that are read from the copy.
     private var virtual: [UInt8]
     /// The bits that a user may change.
@@ -26,36 +23,38 @@ struct PCIConfigurationView {
     private var owners: [UInt16]
 
     /// Where capabilities with effects begin; 0 for one that isn't there.
-    private(set) var power = 0
-    private(set) var productData = 0
-    private(set) var msi = 0
-    private(set) var msix = 0
-    private(set) var express = 0
-    private(set) var advancedFeatures = 0
+    package private(set) var power = 0
+    package private(set) var productData = 0
+    package private(set) var msi = 0
+    package private(set) var msix = 0
+    package private(set) var express = 0
+    package private(set) var advancedFeatures = 0
 
     /// The base-2 logarithm of how many MSI vectors the capability tells of.
-    var messageLimit: UInt8 = 0
+    package var messageLimit: UInt8 = 0
 
     /// Copies the hardware's registers and sorts out what is whose.
-    init(_ hardware: PCIConfiguration) {
+    package init<Registers: PCIRegisters>(_ hardware: Registers) throws(Registers.Failure) {
         byteCount = hardware.byteCount
         bytes = [UInt8](repeating: 0, count: byteCount)
         virtual = [UInt8](repeating: 0, count: byteCount)
         // What belongs to nobody goes to the hardware as it is.
         writable = [UInt8](repeating: 0xff, count: byteCount)
         owners = [UInt16](repeating: Owner.none, count: byteCount)
-        for at in 0..<byteCount { bytes[at] = UInt8(truncatingIfNeeded: hardware.value(at: at, width: 1)) }
+        for at in 0..<byteCount {
+            bytes[at] = UInt8(truncatingIfNeeded: try hardware.value(at: at, width: 1))
+        }
         layOutHeader()
-        layOutStandardCapabilities(hardware)
-        if byteCount > 0x100 && hardware.value(at: 0x100, width: 4) != 0 {
-            layOutExtendedCapabilities(hardware)
+        try layOutStandardCapabilities(hardware)
+        if byteCount > 0x100, try hardware.value(at: 0x100, width: 4) != 0 {
+            try layOutExtendedCapabilities(hardware)
         }
     }
 
     // MARK: reading and writing
 
     /// How many bytes an access at `offset` takes at once: 1, 2 or 4, aligned, within one capability.
-    func chunk(at offset: Int, atMost count: Int) -> Int {
+    package func chunk(at offset: Int, atMost count: Int) -> Int {
         var same = 1
         while same < 4 && (offset + same) % 4 != 0 && owners[offset + same] == owners[offset] { same += 1 }
         let most = min(count, same)
@@ -64,23 +63,23 @@ struct PCIConfigurationView {
     }
 
     /// Where the capability begins that a byte belongs to.
-    func owner(of offset: Int) -> UInt16 { owners[offset] }
+    package func owner(of offset: Int) -> UInt16 { owners[offset] }
 
     /// The copy's bytes as a number.
-    func value(at offset: Int, width: Int) -> UInt32 { Self.number(bytes, offset, width) }
+    package func value(at offset: Int, width: Int) -> UInt32 { Self.number(bytes, offset, width) }
 
     /// Changes the copy, whatever a user may.
-    mutating func set(_ value: UInt32, at offset: Int, width: Int) {
+    package mutating func set(_ value: UInt32, at offset: Int, width: Int) {
         for index in 0..<width where offset + index < byteCount {
             bytes[offset + index] = UInt8(truncatingIfNeeded: value >> UInt32(8 * index))
         }
     }
 
     /// Which bits are read from the copy.
-    func virtualMask(at offset: Int, width: Int) -> UInt32 { Self.number(virtual, offset, width) }
+    package func virtualMask(at offset: Int, width: Int) -> UInt32 { Self.number(virtual, offset, width) }
 
     /// Which bits a user may change.
-    func writableMask(at offset: Int, width: Int) -> UInt32 { Self.number(writable, offset, width) }
+    package func writableMask(at offset: Int, width: Int) -> UInt32 { Self.number(writable, offset, width) }
 
     private static func number(_ bytes: [UInt8], _ offset: Int, _ width: Int) -> UInt32 {
         var value: UInt32 = 0
@@ -129,7 +128,7 @@ struct PCIConfigurationView {
     }
 
     /// A virtual function has no Memory Space Enable of its own: the user's is kept here, and set at first.
-    mutating func becomeVirtualFunction() {
+    package mutating func becomeVirtualFunction() {
         typealias Register = PCIConfiguration.Register
         let memory = UInt32(PCIConfiguration.Command.memory)
         let mask = virtualMask(at: Register.command, width: 2) | memory
@@ -137,7 +136,9 @@ struct PCIConfigurationView {
         set(value(at: Register.command, width: 2) | memory, at: Register.command, width: 2)
     }
 
-    private mutating func layOutStandardCapabilities(_ hardware: PCIConfiguration) {
+    private mutating func layOutStandardCapabilities<Registers: PCIRegisters>(
+        _ hardware: Registers
+    ) throws(Registers.Failure) {
         typealias Register = PCIConfiguration.Register
         guard bytes[Register.status] & 0x10 != 0 else { return }
         var at = Int(bytes[Register.capabilities] & 0xfc)
@@ -145,10 +146,10 @@ struct PCIConfigurationView {
         var seen = 0
         // 192 bytes hold 48 capabilities; a longer chain is a loop.
         for _ in 0..<48 where at >= 0x40 {
-            let id = UInt8(truncatingIfNeeded: hardware.value(at: at, width: 1))
-            let next = Int(hardware.value(at: at + 1, width: 1) & 0xfc)
+            let id = UInt8(truncatingIfNeeded: try hardware.value(at: at, width: 1))
+            let next = Int(try hardware.value(at: at + 1, width: 1) & 0xfc)
             if owners[at] != Owner.none { break }
-            if let length = PCICapabilityShape.length(ofStandard: id, at: at, in: hardware) {
+            if let length = try PCICapabilityShape.length(ofStandard: id, at: at, in: hardware) {
                 claim(at, min(length, 0x100 - at), UInt16(at))
                 allow(at, 2, virtual: ~0, writable: 0)
                 layOut(standard: id, at: at, length: length)
@@ -207,15 +208,17 @@ struct PCIConfigurationView {
         }
     }
 
-    private mutating func layOutExtendedCapabilities(_ hardware: PCIConfiguration) {
+    private mutating func layOutExtendedCapabilities<Registers: PCIRegisters>(
+        _ hardware: Registers
+    ) throws(Registers.Failure) {
         var at = 0x100
         var link = 0
         for _ in 0..<480 where at >= 0x100 && at <= byteCount - 4 {
-            let header = hardware.value(at: at, width: 4)
+            let header = try hardware.value(at: at, width: 4)
             let id = UInt16(truncatingIfNeeded: header)
             let next = Int(header >> 20) & 0xffc
             if owners[at] != Owner.none { break }
-            if let length = PCICapabilityShape.length(ofExtended: id, at: at, in: hardware) {
+            if let length = try PCICapabilityShape.length(ofExtended: id, at: at, in: hardware) {
                 claim(at, length, UInt16(at))
                 allow(at, 4, virtual: ~0, writable: 0)
                 layOut(extended: id, at: at, length: length)

@@ -1,24 +1,27 @@
-import DeviceModel
 import LinuxSystem
-import VFIOHost
 
 /// The bus addresses that the machine's firmware gave to a function's BARs.
 ///
-/// Nothing decodes them: the software host reaches a BAR by its region. They are what a user finds in
+/// Nothing decodes them: a BAR in software is reached by its region. They are what a user finds in
 /// configuration space, each a multiple of its BAR's length as hardware has it.
-struct PCIAssignedAddresses: Equatable, Sendable {
+package struct PCIAssignedAddresses: Equatable, Sendable {
     /// By BAR; 0 where there is none.
-    private(set) var bars: InlineArray<6, UInt64> = .init(repeating: 0)
+    package private(set) var bars: InlineArray<6, UInt64> = .init(repeating: 0)
     /// The first of the virtual functions' BARs, by BAR; the others' follow.
-    private(set) var virtualBars: InlineArray<6, UInt64> = .init(repeating: 0)
+    package private(set) var virtualBars: InlineArray<6, UInt64> = .init(repeating: 0)
     /// The expansion ROM's; 0 without one.
-    private(set) var rom: UInt64 = 0
+    package private(set) var rom: UInt64 = 0
 
     /// Addresses for a function, spread out by where it sits: memory from 3.5 GiB (32 bits) or from 512 GiB,
     /// ports from 0x1000. Functions of one machine get different ones unless their BARs are larger than the
     /// share of one function (1 MiB, 1 GiB and 256 ports).
-    init(_ function: PCIFunction, at address: PCIAddress) {
-        let place = UInt64(address.bus) << 8 | UInt64(address.deviceFunction)
+    /// - Parameters:
+    ///   - layout: the virtual functions that it can have.
+    ///   - deviceFunction: device and function on the bus, as in a routing ID.
+    package init(
+        _ own: [BAR?], romByteCount: UInt64, _ layout: VirtualFunctions?, bus: UInt8, deviceFunction: UInt8
+    ) {
+        let place = UInt64(bus) << 8 | UInt64(deviceFunction)
         var low = 0xe000_0000 + (place & 0xff) << 20
         var high = 0x80_0000_0000 + place << 30
         var port = 0x1000 + (place & 0x7f) << 8
@@ -33,7 +36,7 @@ struct PCIAssignedAddresses: Equatable, Sendable {
             return start
         }
         for index in 0..<6 {
-            guard let bar = function.bars[index] else { continue }
+            guard let bar = own[index] else { continue }
             switch bar.kind {
             case .io: bars[index] = take(&port, bar.byteCount, below: 0x1_0000)
             case .memory32: bars[index] = take(&low, bar.byteCount, below: 0x1_0000_0000)
@@ -41,24 +44,24 @@ struct PCIAssignedAddresses: Equatable, Sendable {
             }
         }
         for index in 0..<6 {
-            guard let layout = function.virtualFunctions, let bar = layout.bars[index] else { continue }
+            guard let layout, let bar = layout.bars[index] else { continue }
             let count = UInt64(layout.total)
             virtualBars[index] =
                 bar.kind == .memory64
                 ? take(&high, bar.byteCount, count, below: 1 << 52)
                 : take(&low, bar.byteCount, count, below: 0x1_0000_0000)
         }
-        if function.romByteCount > 0 { rom = take(&low, function.romByteCount, below: 0x1_0000_0000) }
+        if romByteCount > 0 { rom = take(&low, romByteCount, below: 0x1_0000_0000) }
     }
 
     /// The 32-bit register of the virtual functions' BARs at 0x24 + 4 · index of the SR-IOV capability.
-    func register(_ index: Int, of layout: VirtualFunctions) -> UInt32 {
+    package func register(_ index: Int, of layout: VirtualFunctions) -> UInt32 {
         Self.register(index, layout.bars, virtualBars)
     }
 
     /// Whether a BAR has whole pages to itself: in a page that it shares with another one, a user could reach that
     /// one too.
-    func isMappable(_ index: Int, of function: PCIFunction) -> Bool {
+    package func isMappable(_ index: Int, of function: PCIFunction) -> Bool {
         guard let bar = function.bars[index], bar.byteCount < UInt64(pageSize) else { return true }
         let page = UInt64(pageSize)
         guard bars[index] % page == 0 else { return false }
@@ -69,7 +72,7 @@ struct PCIAssignedAddresses: Equatable, Sendable {
         return function.rom.isEmpty || rom / page != bars[index] / page
     }
 
-    static func == (a: Self, b: Self) -> Bool {
+    package static func == (a: Self, b: Self) -> Bool {
         for index in 0..<6 {
             guard a.bars[index] == b.bars[index], a.virtualBars[index] == b.virtualBars[index] else {
                 return false
@@ -80,9 +83,12 @@ struct PCIAssignedAddresses: Equatable, Sendable {
 
     /// The 32-bit register at 0x10 + 4 · index, type bits included. A virtual function has no such registers of its
     /// own: its user finds no address, only the type bits that a kernel knows.
-    func register(_ index: Int, of function: PCIFunction) -> UInt32 {
+    package func register(_ index: Int, of function: PCIFunction) -> UInt32 {
         Self.register(index, function.bars, function.isVirtual ? .init(repeating: 0) : bars)
     }
+
+    /// The same for a function of which only the BARs are known.
+    package func register(_ index: Int, of bars: [BAR?]) -> UInt32 { Self.register(index, bars, self.bars) }
 
     private static func register(_ index: Int, _ bars: [BAR?], _ places: InlineArray<6, UInt64>) -> UInt32 {
         if let bar = bars[index] { return UInt32(truncatingIfNeeded: places[index]) | bar.typeBits }
@@ -90,16 +96,5 @@ struct PCIAssignedAddresses: Equatable, Sendable {
             return UInt32(truncatingIfNeeded: places[index - 1] >> 32)
         }
         return 0
-    }
-}
-
-extension BAR {
-    /// The low bits of the register, which tell what the BAR is (PCI 3.0, 6.2.5.1).
-    var typeBits: UInt32 {
-        switch kind {
-        case .io: 1
-        case .memory32: isPrefetchable ? 8 : 0
-        case .memory64: isPrefetchable ? 12 : 4
-        }
     }
 }

@@ -1,4 +1,3 @@
-import DeviceModel
 import LinuxSystem
 import VFIOABI
 
@@ -11,7 +10,7 @@ import VFIOABI
 ///
 /// **Locks.** All of it, ``PCIEventWatcher`` apart, is guarded by the device's lock. The thread takes that lock
 /// for each write, so it may only be waited for without it.
-struct PCIEventWrites {
+package struct PCIEventWrites {
     /// `VFIO_PCI_IOEVENTFD_MAX`
     static let limit = 1000
 
@@ -33,13 +32,18 @@ struct PCIEventWrites {
     private var entries: [Entry] = []
     private var watcher: PCIEventWatcher?
 
+    /// There are none.
+    package init() {}
+
     /// Whether there is such a write.
     func contains(_ write: Write) -> Bool { entries.contains { $0.write == write } }
 
     /// Adds one.
     /// - Returns: whether the eventfd was signalled before: that writes at once, and stays in the counter.
     /// - Throws: `ENOSPC` beyond the limit; `EBADF`, `EINVAL` for what isn't an eventfd; `EMFILE`, `EAGAIN`.
-    mutating func add(_ write: Write, _ number: Int32, of driver: PCIBusDriver) throws(Errno) -> Bool {
+    mutating func add(
+        _ write: Write, _ number: Int32, of driver: some PCIPassthrough
+    ) throws(Errno) -> Bool {
         guard entries.count < Self.limit else { throw .noSpace }
         let watcher: PCIEventWatcher
         if let started = self.watcher {
@@ -47,7 +51,11 @@ struct PCIEventWrites {
         } else {
             // Checked first, so that a number that is no eventfd doesn't start a thread.
             _ = try EventDescriptor(duplicating: number)
-            watcher = try PCIEventWatcher(driver)
+            // SAFETY: the driver holds the watcher while the device is open, and drops it when it is closed.
+            let target = unsafe PCIEventTarget(Backlink(driver))
+            watcher = try PCIEventWatcher { source, take in
+                target.link.owner.carryOutWrites(of: source, take)
+            }
             self.watcher = watcher
         }
         let source = try watcher.watch(number)
@@ -65,7 +73,7 @@ struct PCIEventWrites {
 
     /// Removes all.
     /// - Returns: the watcher, to be dropped without the device's lock.
-    mutating func removeAll() -> PCIEventWatcher? {
+    package mutating func removeAll() -> PCIEventWatcher? {
         entries = []
         let watcher = watcher
         self.watcher = nil
@@ -77,7 +85,7 @@ struct PCIEventWrites {
 }
 
 /// The thread that waits for a device's ioeventfds. Dropping it ends the thread and waits for it.
-final class PCIEventWatcher: Sendable {
+package final class PCIEventWatcher: Sendable {
     /// What the thread and its owner share.
     private final class Channel: @unchecked Sendable {
         // SAFETY: `sources` and `lastTag` are only touched with `lock` held, which is an innermost lock.
@@ -168,18 +176,15 @@ final class PCIEventWatcher: Sendable {
     private let thread: WorkerThread
 
     /// Starts the thread.
+    /// - Parameter carryOut: what follows from a signal of a source; the function that it gets takes the counter.
     /// - Throws: `EMFILE`, `EAGAIN` where resources are lacking.
-    init(_ driver: PCIBusDriver) throws(Errno) {
+    init(_ carryOut: @escaping @Sendable (UInt64, () -> Void) -> Void) throws(Errno) {
         let channel = try Channel()
         self.channel = channel
-        // SAFETY: the driver holds this watcher while the device is open, and drops it when it is closed.
-        let driver = unsafe PCIEventTarget(Backlink(driver))
         thread = try WorkerThread {
             var events: [Poller.Event] = []
             while let sources = channel.next(&events) {
-                for source in sources {
-                    driver.link.owner.carryOutWrites(of: source) { channel.take(source) }
-                }
+                for source in sources { carryOut(source) { channel.take(source) } }
             }
         }
     }
@@ -196,24 +201,24 @@ final class PCIEventWatcher: Sendable {
 }
 
 /// The link from the thread to its device.
-private struct PCIEventTarget: @unchecked Sendable {
+private struct PCIEventTarget<Driver: PCIPassthrough>: @unchecked Sendable {
     // SAFETY: the driver guards itself; the link never changes.
-    let link: Backlink<PCIBusDriver>
-    init(_ link: Backlink<PCIBusDriver>) { self.link = link }
+    let link: Backlink<Driver>
+    init(_ link: Backlink<Driver>) { self.link = link }
 }
 
-extension PCIBusDriver {
-    /// `VFIO_DEVICE_IOEVENTFD`
-    func setEventWrite(_ argument: HostAddress) throws(Errno) -> Int32 {
+extension PCIPassthrough {
+    /// `VFIO_DEVICE_IOEVENTFD`. Takes the lock.
+    package func setEventWrite(_ argument: HostAddress) throws(Errno) {
         let request = try UserMemory.load(
             DeviceIOEventFD(), from: argument, count: DeviceIOEventFD.minimumSize)
         guard request.argsz >= UInt32(DeviceIOEventFD.minimumSize) else { throw .invalid }
         guard request.flags.isSubset(of: .sizeMask), let width = request.flags.accessSize, request.fd >= -1
         else { throw .invalid }
-        let bar = request.offset >> RegionOffset.shift
-        let position = request.offset & RegionOffset.mask
+        let bar = request.offset >> PCIRegionOffset.shift
+        let position = request.offset & PCIRegionOffset.mask
         guard bar < 6 else { throw .invalid }
-        let plan = plans[Int(bar)]
+        let plan = plan(ofBAR: Int(bar))
         let end = position + UInt64(width)
         guard end <= plan.byteCount else { throw .invalid }
         guard end <= plan.tableStart || position >= plan.tableEnd else { throw .invalid }
@@ -228,12 +233,11 @@ extension PCIBusDriver {
             guard request.fd >= 0 else { throw .noDevice }
             if try eventWrites.add(write, request.fd, of: self) { carryOut(write) }
         }
-        return 0
     }
 
     /// What follows from the signal of an eventfd. Takes the device's lock.
     /// - Parameter take: takes the counter. With the lock held: whoever finds it taken also finds what was written.
-    func carryOutWrites(of source: UInt64, _ take: () -> Void) {
+    fileprivate func carryOutWrites(of source: UInt64, _ take: () -> Void) {
         lock.lock()
         defer { lock.unlock() }
         take()
