@@ -21,29 +21,36 @@ final class Observation {
         }
     }
 
+    /// Listens for those who want metrics.
+    static func listener(_ port: UInt16) throws(CommandFailure) -> LoopbackSocket {
+        try catching("--metrics-port \(port)") { () throws(Errno) in try LoopbackSocket(listening: port) }
+    }
+
     /// - Parameters:
     ///   - output: where lines go.
     ///   - isTracing: whether there are any before somebody asks for them.
     ///   - counts: whether counters are printed in the end.
-    ///   - port: where metrics are answered; nil for nowhere.
+    ///   - listener: where metrics are answered; nil for nowhere.
     init(
         _ servers: [(name: String, monitor: ServerMonitor)], trace output: LineOutput, isTracing: Bool,
-        counts: Bool,
-        port: UInt16?
+        counts: Bool, listener: consuming LoopbackSocket?
     ) throws(CommandFailure) {
         self.servers = servers
         self.output = output
         printsAtEnd = counts
-        do throws(Errno) {
-            endpoint = try port.map { (port) throws(Errno) in
-                try MetricsEndpoint(port: port) {
+        if let listener = listener.take() {
+            do throws(Errno) {
+                endpoint = try MetricsEndpoint(on: listener) {
                     PrometheusText.text(servers.map { ($0.name, $0.monitor.metrics) })
                 }
+            } catch {
+                throw .refused("--metrics-port: \(error)")
             }
-        } catch {
-            throw .refused("--metrics-port \(port ?? 0): \(error)")
+            count()
+        } else {
+            endpoint = nil
+            if counts { count() }
         }
-        if counts || port != nil { count() }
         if isTracing { trace(true) }
     }
 

@@ -98,9 +98,12 @@ struct ServeCommand: ParsableCommand {
         }
         // Before there are sockets that somebody might connect to.
         let output = try Observation.output(trace)
+        var listener: LoopbackSocket?
+        if let metricsPort { listener = try Observation.listener(metricsPort) }
         var serving = try Serving(devices, listenDescriptor, polls: polls)
         let observation = try Observation(
-            serving.observed, trace: output, isTracing: trace != nil, counts: metrics, port: metricsPort)
+            serving.observed, trace: output, isTracing: trace != nil, counts: metrics,
+            listener: listener.take())
         try tell(devices, observation)
         defer { observation.end() }
         try serving.run(until: signals, observation)
@@ -251,6 +254,6 @@ enum QEMUOptions {
 }
 
 /// Runs something on the system and turns what it throws into what the command says.
-private func catching<R>(_ what: String, _ body: () throws(Errno) -> R) throws(CommandFailure) -> R {
+func catching<R: ~Copyable>(_ what: String, _ body: () throws(Errno) -> R) throws(CommandFailure) -> R {
     do throws(Errno) { return try body() } catch { throw .refused("\(what): \(error)") }
 }

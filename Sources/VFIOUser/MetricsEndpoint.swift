@@ -16,11 +16,18 @@ public final class MetricsEndpoint: Sendable {
     ///   - milliseconds: how long a connection may last.
     ///   - text: the answer, in the format of ``PrometheusText``; called on the endpoint's thread.
     /// - Throws: `EADDRINUSE` where the port is in use, `EACCES` where only root may have it.
-    public init(
+    public convenience init(
         port: UInt16, milliseconds: Int = 2000, _ text: @escaping @Sendable () -> String
     ) throws(Errno) {
-        let listener = try LoopbackSocket(listening: port)
-        self.port = try listener.port()
+        try self.init(on: try LoopbackSocket(listening: port), milliseconds: milliseconds, text)
+    }
+
+    /// Begins to answer on a socket that listens already: whoever connected before is answered too.
+    public init(
+        on listener: consuming LoopbackSocket, milliseconds: Int = 2000,
+        _ text: @escaping @Sendable () -> String
+    ) throws(Errno) {
+        port = try listener.port()
         wake = try MetricsService.Wake()
         let service = try MetricsService(listener, wake: wake, milliseconds: milliseconds, text)
         thread = try WorkerThread { service.run() }

@@ -142,29 +142,37 @@ struct ObserveTests {
         let port = try freePort()
         let command = try RunningCommand(["serve", "edu", "--metrics-port", "\(port)", "--socket", path])
         try #require(command.waits(for: path), "\(command.wait())")
-        // Fewer than there is room for, so that somebody else is answered at once.
-        var stalled: [Int32] = []
-        for index in 0..<10 {
-            let socket = try LoopbackSocket(connecting: port)
-            if index % 2 == 0 { try say("GET /met", on: socket) }
-            stalled.append(socket.release())
+        // A stalled one is cut off after two seconds. Whoever waited for that would do so every time; a busy machine
+        // is slow now and then.
+        var answer = ""
+        var isPrompt = false
+        for _ in 0..<5 where !isPrompt {
+            // Fewer than there is room for, so that somebody else is answered at once.
+            var stalled: [Int32] = []
+            for index in 0..<10 {
+                let socket = try LoopbackSocket(connecting: port)
+                if index % 2 == 0 { try say("GET /met", on: socket) }
+                stalled.append(socket.release())
+            }
+            let start = Clock.now
+            let socket = try UnixSocket(connecting: path)
+            try Conversation.begin(socket)
+            for _ in 0..<500 {
+                let identity = try Conversation.identity(over: socket)
+                #expect(identity == [0x34, 0x12, 0xe8, 0x11])
+            }
+            answer = try scrape(port)
+            isPrompt = Clock.now - start < 1_900_000_000
+            for number in stalled { _ = Descriptor(owning: number) }
         }
-        let start = Clock.now
-        let socket = try UnixSocket(connecting: path)
-        try Conversation.begin(socket)
-        for _ in 0..<500 {
-            let identity = try Conversation.identity(over: socket)
-            #expect(identity == [0x34, 0x12, 0xe8, 0x11])
-        }
-        let answer = try scrape(port)
-        // A stalled one is cut off after two seconds; nobody waited for that.
-        #expect(Clock.now - start < 1_900_000_000)
+        #expect(isPrompt)
         #expect(answer.hasPrefix("HTTP/1.1 200 OK\r\n"), "\(answer)")
         #expect(answer.contains("Content-Type: text/plain; version=0.0.4"), "\(answer)")
         let sample =
-            #"vfio_user_messages_total{device="edu",command="REGION_READ",direction="received",kind="command"} 500"#
-        #expect(answer.contains("\n\(sample)\n"), "\(answer)")
-        for number in stalled { _ = Descriptor(owning: number) }
+            #"vfio_user_messages_total{device="edu",command="REGION_READ",direction="received",kind="command"} "#
+        let count = answer.split(separator: "\n").first { $0.hasPrefix(sample) }?.dropFirst(sample.count)
+        let reads = try #require(count.flatMap { Int($0) }, "\(answer)")
+        #expect(reads > 0 && reads % 500 == 0)
         let outcome = command.end()
         #expect(outcome.code == 0, "\(outcome)")
         #expect(outcome.output.contains("metrics: http://127.0.0.1:\(port)/metrics\n"), "\(outcome)")
