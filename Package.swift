@@ -54,7 +54,7 @@ let package = Package(
         target("IOVASpace"),
         // Floor 2: the two seams.
         target("VFIOHost", on: ["LinuxSystem", "VFIOABI"]),
-        target("DeviceModel", on: ["LinuxSystem", "IOVASpace"]),
+        target("DeviceModel", on: ["VFIOABI", "LinuxSystem", "IOVASpace"]),
         // Floor 3: drive, and be.
         target("VFIO", on: ["VFIOHost", "VFIOABI", "LinuxSystem", "IOVASpace"]),
         target(
@@ -88,7 +88,7 @@ let package = Package(
         // software host by a test.
         .target(
             name: "LabScenarios",
-            dependencies: ["VFIO", "VFIOHost", "VFIOABI", "LinuxSystem", "IOVASpace"],
+            dependencies: ["VFIOGuest", "VFIO", "VFIOHost", "VFIOABI", "LinuxSystem", "IOVASpace"],
             path: "Tests/LabScenarios", swiftSettings: house),
         .executableTarget(
             name: "KernelLabProbe", dependencies: ["LabScenarios", "VFIO", "VFIOHost", "LinuxSystem"],

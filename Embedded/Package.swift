@@ -30,7 +30,7 @@ let package = Package(
         target("LinuxSystem", on: ["CLinux"]),
         target("IOVASpace"),
         target("VFIOHost", on: ["LinuxSystem", "VFIOABI"]),
-        target("DeviceModel", on: ["LinuxSystem", "IOVASpace"]),
+        target("DeviceModel", on: ["VFIOABI", "LinuxSystem", "IOVASpace"]),
         target(
             "SoftwareHost",
             on: ["VFIOHost", "DeviceModel", "VFIOABI", "LinuxSystem", "IOVASpace"]),

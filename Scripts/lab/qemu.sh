@@ -49,18 +49,22 @@ fetch_qemu() {
     rm -rf "$home" && mv "$home.new" "$home"
 }
 
-# boot_user INITRAMFS MODE TRANSCRIPT SOCKET…: a guest that has what is served at the sockets, and nothing else. The
-# mode `vfio` is a machine with an IOMMU.
+# boot_user INITRAMFS MODE MEMORY TRANSCRIPT SOCKET…: a guest that has what is served at the sockets, and nothing
+# else. The mode `vfio` is a machine with an IOMMU. MEMORY is `shared`: the server maps the guest's, or `private`: it
+# has no descriptor, and the server reaches it by messages to QEMU.
 boot_user() {
-    local initramfs=$1 mode=$2 transcript=$3 iommu=() devices=() socket status=0
-    shift 3
+    local initramfs=$1 mode=$2 memory=$3 transcript=$4 iommu=() devices=() machine=() socket status=0
+    shift 4
     [[ $mode != vfio ]] || iommu=(-device "intel-iommu,intremap=on,caching-mode=on")
+    case $memory in
+        shared) machine=(-machine "q35,memory-backend=ram" -object "memory-backend-memfd,id=ram,size=1G,share=on") ;;
+        private) machine=(-machine q35) ;;
+    esac
     for socket in "$@"; do
         devices+=(-device '{"driver":"vfio-user-pci","socket":{"type":"unix","path":"'"$socket"'"}}')
     done
     timeout --kill-after=10 "$guest_timeout" "${qemu[@]}" \
-        -accel tcg,thread=multi -machine q35,memory-backend=ram -cpu max -smp 2 -m 1G \
-        -object memory-backend-memfd,id=ram,size=1G,share=on \
+        -accel tcg,thread=multi "${machine[@]}" -cpu max -smp 2 -m 1G \
         -nodefaults -no-user-config -display none -no-reboot -serial stdio -monitor none \
         -kernel "$kernel_image" -initrd "$initramfs" \
         -append "console=ttyS0 panic=-1 quiet loglevel=4 mitigations=off nokaslr tsc=reliable \

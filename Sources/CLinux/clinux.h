@@ -11,6 +11,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -61,7 +62,6 @@ CLINUX long clinux_dup_above(int fd, int lowest) {
     return clinux_result(fcntl(fd, F_DUPFD_CLOEXEC, lowest));
 }
 CLINUX long clinux_get_flags(int fd) { return clinux_result(fcntl(fd, F_GETFL)); }
-CLINUX long clinux_set_flags(int fd, int flags) { return clinux_result(fcntl(fd, F_SETFL, flags)); }
 CLINUX long clinux_read(int fd, void *to, size_t n) { return clinux_result(read(fd, to, n)); }
 CLINUX long clinux_write(int fd, const void *from, size_t n) { return clinux_result(write(fd, from, n)); }
 CLINUX long clinux_pread(int fd, void *to, size_t n, uint64_t at) {
@@ -73,7 +73,6 @@ CLINUX long clinux_pwrite(int fd, const void *from, size_t n, uint64_t at) {
 CLINUX long clinux_ioctl(int fd, unsigned long request, uintptr_t argument) {
     return clinux_result(ioctl(fd, request, argument));
 }
-CLINUX long clinux_fsync(int fd) { return clinux_result(fsync(fd)); }
 CLINUX long clinux_fdatasync(int fd) { return clinux_result(fdatasync(fd)); }
 CLINUX long clinux_ftruncate(int fd, uint64_t n) { return clinux_result(ftruncate(fd, (off_t)n)); }
 CLINUX long clinux_fallocate(int fd, int mode, uint64_t at, uint64_t n) {
@@ -141,7 +140,6 @@ CLINUX long clinux_own_memory_write(uintptr_t to, const void *from, size_t n) {
 // Waiting.
 CLINUX long clinux_eventfd(unsigned initial, int flags) { return clinux_result(eventfd(initial, flags)); }
 CLINUX int clinux_eventfd_flags(void) { return EFD_CLOEXEC | EFD_NONBLOCK; }
-CLINUX int clinux_eventfd_semaphore(void) { return EFD_SEMAPHORE; }
 // Takes an eventfd's value without waiting, also where the descriptor would wait.
 CLINUX long clinux_eventfd_take_now(int fd, uint64_t *out) {
     struct iovec v = {out, sizeof *out};
@@ -189,7 +187,6 @@ CLINUX long clinux_unix_pair(int type, int out[2]) {
     return clinux_result(socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, out));
 }
 CLINUX int clinux_sock_stream(void) { return SOCK_STREAM; }
-CLINUX int clinux_sock_seqpacket(void) { return SOCK_SEQPACKET; }
 CLINUX long clinux_unix_address(struct sockaddr_un *a, const char *path, size_t n) {
     if (n == 0 || n >= sizeof a->sun_path) return -(long)ENAMETOOLONG;
     memset(a, 0, sizeof *a);
@@ -211,6 +208,41 @@ CLINUX long clinux_listen(int fd, int backlog) { return clinux_result(listen(fd,
 CLINUX long clinux_accept(int fd) {
     return clinux_result(syscall(SYS_accept4, fd, (void *)0, (void *)0, SOCK_CLOEXEC));
 }
+// TCP on 127.0.0.1.
+CLINUX long clinux_tcp_socket(int waits) {
+    return clinux_result(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | (waits ? 0 : SOCK_NONBLOCK), 0));
+}
+CLINUX struct sockaddr_in clinux_loopback_address(uint16_t port) {
+    struct sockaddr_in a;
+    memset(&a, 0, sizeof a);
+    a.sin_family = AF_INET;
+    a.sin_port = htons(port);
+    a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    return a;
+}
+CLINUX long clinux_loopback_bind(int fd, uint16_t port) {
+    struct sockaddr_in a = clinux_loopback_address(port);
+    int one = 1;
+    // A port is free again as soon as its server has ended.
+    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) < 0) return -(long)errno;
+    return clinux_result(bind(fd, (struct sockaddr *)&a, sizeof a));
+}
+CLINUX long clinux_loopback_connect(int fd, uint16_t port) {
+    struct sockaddr_in a = clinux_loopback_address(port);
+    return clinux_result(connect(fd, (struct sockaddr *)&a, sizeof a));
+}
+CLINUX long clinux_socket_port(int fd) {
+    struct sockaddr_in a;
+    socklen_t n = sizeof a;
+    memset(&a, 0, sizeof a);
+    if (getsockname(fd, (struct sockaddr *)&a, &n) < 0) return -(long)errno;
+    return ntohs(a.sin_port);
+}
+CLINUX long clinux_send_now(int fd, const void *bytes, size_t n) {
+    return clinux_result(send(fd, bytes, n, MSG_NOSIGNAL | MSG_DONTWAIT));
+}
+CLINUX long clinux_shutdown_sending(int fd) { return clinux_result(shutdown(fd, SHUT_WR)); }
+
 CLINUX long clinux_sendmsg(int fd, const struct msghdr *m) {
     return clinux_result(sendmsg(fd, m, MSG_NOSIGNAL));
 }
@@ -282,6 +314,10 @@ CLINUX long clinux_receive_descriptors(int fd, void *bytes, size_t n, int *fds, 
 // Bytes without descriptors.
 CLINUX long clinux_send(int fd, const void *bytes, size_t n) {
     return clinux_result(send(fd, bytes, n, MSG_NOSIGNAL));
+}
+// Receives bytes alone; descriptors that come with them are closed by the kernel. Quicker than recvmsg(2).
+CLINUX long clinux_receive(int fd, void *bytes, size_t n, int waits) {
+    return clinux_result(recv(fd, bytes, n, waits ? 0 : MSG_DONTWAIT));
 }
 // Two stretches of bytes as one.
 CLINUX long clinux_send_two(int fd, const void *first, size_t n, const void *second, size_t k) {
@@ -453,6 +489,29 @@ CLINUX uint64_t clinux_atomic_clear(uintptr_t p, uint64_t v) {
     return __atomic_fetch_and((uint64_t *)p, ~v, __ATOMIC_ACQ_REL);
 }
 
+// The same without any order: for statistics and switches.
+CLINUX uint64_t clinux_relaxed_load(uintptr_t p) {
+    return __atomic_load_n((const uint64_t *)p, __ATOMIC_RELAXED);
+}
+CLINUX void clinux_relaxed_store(uintptr_t p, uint64_t v) {
+    __atomic_store_n((uint64_t *)p, v, __ATOMIC_RELAXED);
+}
+CLINUX void clinux_relaxed_add(uintptr_t p, uint64_t v) {
+    __atomic_fetch_add((uint64_t *)p, v, __ATOMIC_RELAXED);
+}
+CLINUX void clinux_relaxed_or(uintptr_t p, uint64_t v) {
+    __atomic_fetch_or((uint64_t *)p, v, __ATOMIC_RELAXED);
+}
+CLINUX void clinux_relaxed_clear(uintptr_t p, uint64_t v) {
+    __atomic_fetch_and((uint64_t *)p, ~v, __ATOMIC_RELAXED);
+}
+CLINUX void clinux_relaxed_raise(uintptr_t p, uint64_t v) {
+    uint64_t now = __atomic_load_n((const uint64_t *)p, __ATOMIC_RELAXED);
+    while (now < v && !__atomic_compare_exchange_n((uint64_t *)p, &now, v, 1, __ATOMIC_RELAXED,
+                                                   __ATOMIC_RELAXED)) {
+    }
+}
+
 // Order between memory that a device reads or writes and the device's registers. On x86-64 the processor
 // keeps these orders by itself and the fence only binds the compiler; arm64 needs `dmb` for the outer domain.
 CLINUX void clinux_device_write_fence(void) {
@@ -540,6 +599,7 @@ CLINUX void clinux_rwlock_init(pthread_rwlock_t *m) {
 CLINUX void clinux_rwlock_destroy(pthread_rwlock_t *m) { pthread_rwlock_destroy(m); }
 CLINUX void clinux_rwlock_read(pthread_rwlock_t *m) { pthread_rwlock_rdlock(m); }
 CLINUX void clinux_rwlock_write(pthread_rwlock_t *m) { pthread_rwlock_wrlock(m); }
+CLINUX int clinux_rwlock_try_write(pthread_rwlock_t *m) { return pthread_rwlock_trywrlock(m) == 0; }
 CLINUX void clinux_rwlock_unlock(pthread_rwlock_t *m) { pthread_rwlock_unlock(m); }
 
 // Memory that somebody else may take away: mappings of files that others can cut short. A touch beyond the file's

@@ -42,7 +42,8 @@ public protocol DeviceModel: AnyObject {
     ///
     /// Where memory is another process's, which has to be asked for it, the guest may read a register at any
     /// moment, and that process may not answer until it has the value. A model that says true answers at once,
-    /// as hardware does; with one that says false the DMA access fails after a while.
+    /// as hardware does; with one that says false the DMA access fails after a while. Doorbells that were rung before
+    /// such a read may be carried out after it.
     var answersReadsDuringDMA: Bool { get }
 
     /// The registers whose writes may come as signals, the most important first; none unless the model says

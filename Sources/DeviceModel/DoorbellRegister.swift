@@ -1,7 +1,8 @@
 /// A register whose writes may come as a signal of an eventfd, with no message and nobody to wait for: what a driver
 /// rings to say that there is work.
 ///
-/// Rings may be lost in later ones: a host carries out one write for any number of them.
+/// Rings may be lost in later ones: a host carries out one write for any number of them. They may also come later than
+/// reads that were made after them.
 public struct DoorbellRegister: Sendable, Equatable {
     /// What is known of the value when the register is rung.
     public enum Value: Sendable, Equatable {

@@ -47,6 +47,17 @@ public struct PCIBARPlan: Sendable {
         }
     }
 
+    /// Describes a BAR of which nothing but its shape is known: all of it but the MSI-X table is the device's.
+    /// - Parameter table: where the MSI-X table lies; nil for a BAR without it.
+    package init(byteCount: UInt64, isMemory: Bool, table: Range<UInt64>?) {
+        self.byteCount = byteCount
+        self.isMemory = isMemory
+        widest = isMemory ? 8 : 4
+        guard let table else { return }
+        tableStart = table.lowerBound
+        tableEnd = table.upperBound
+    }
+
     /// Whether the MSI-X table or its pending bits lie in a piece of memory, which then shows through beside them.
     private func isTouched(_ part: BARMemory, _ msix: MSIX?) -> Bool {
         guard let msix else { return false }

@@ -61,6 +61,15 @@ public struct BAR: Sendable, Equatable {
         self.byteCount = byteCount
         self.isPrefetchable = isPrefetchable
     }
+
+    /// The low bits of the register, which tell what the BAR is (PCI 3.0, 6.2.5.1).
+    package var typeBits: UInt32 {
+        switch kind {
+        case .io: 1
+        case .memory32: isPrefetchable ? 8 : 0
+        case .memory64: isPrefetchable ? 12 : 4
+        }
+    }
 }
 
 /// A part of a BAR that is plain memory: reads and writes have no effect beyond it, so it may be mapped.

@@ -8,6 +8,9 @@ package final class PCITrigger: Sendable {
     package init(_ number: Int32) throws(Errno) { event = try EventDescriptor(duplicating: number) }
 
     package func signal() { event.signal() }
+
+    /// The number of a descriptor of it.
+    package var number: Int32 { event.number }
 }
 
 /// What becomes of a device's interrupts: which kind is in use and which eventfds are signalled
@@ -42,6 +45,22 @@ package final class PCIInterrupts: @unchecked Sendable {
     private var errorTrigger: PCITrigger?
     private var requestTrigger: PCITrigger?
 
+    /// How many interrupts have signalled an eventfd, by kind.
+    package struct Deliveries: Equatable, Sendable {
+        package var line: UInt64 = 0
+        package var msi: UInt64 = 0
+        package var msix: UInt64 = 0
+        package var error: UInt64 = 0
+        package var request: UInt64 = 0
+
+        package init() {}
+    }
+
+    private var delivered = Deliveries()
+
+    /// What was delivered since this was made.
+    package var deliveries: Deliveries { lock.withLock { delivered } }
+
     /// The kind in use.
     package var kind: Kind { lock.withLock { active } }
 
@@ -69,6 +88,19 @@ package final class PCIInterrupts: @unchecked Sendable {
         }
     }
 
+    // MARK: what is set up
+
+    /// Whether the user's own view of COMMAND has Interrupt Disable set.
+    package var isLineDisabled: Bool { lock.withLock { lineIsDisabled } }
+    /// The line's eventfd.
+    package var lineEvent: PCITrigger? { lock.withLock { lineTrigger } }
+    /// The vectors' eventfds.
+    package var vectorEvents: [PCITrigger?] { lock.withLock { vectors } }
+    /// A notice's eventfd.
+    package func event(of notice: Notice) -> PCITrigger? {
+        lock.withLock { notice == .error ? errorTrigger : requestTrigger }
+    }
+
     // MARK: the line
 
     /// The device changes its interrupt line.
@@ -87,7 +119,9 @@ package final class PCIInterrupts: @unchecked Sendable {
     }
 
     private func signalLine() {
-        if !lineIsDisabled { lineTrigger?.signal() }
+        guard !lineIsDisabled, let lineTrigger else { return }
+        lineTrigger.signal()
+        delivered.line += 1
     }
 
     /// Starts with the line, or gives it another eventfd. With none it is in use all the same.
@@ -142,11 +176,17 @@ package final class PCIInterrupts: @unchecked Sendable {
                 return
             }
             if let trigger = vectors[vector] {
-                trigger.signal()
+                send(trigger)
             } else if message == .msi {
                 kept |= untouched & Self.bit(vector)
             }
         }
+    }
+
+    /// Signals the eventfd of a message. The lock is held.
+    private func send(_ trigger: PCITrigger) {
+        trigger.signal()
+        if active == .msi { delivered.msi += 1 } else { delivered.msix += 1 }
     }
 
     private static func bit(_ vector: Int) -> UInt32 { vector < 32 ? 1 << UInt32(vector) : 0 }
@@ -175,7 +215,7 @@ package final class PCIInterrupts: @unchecked Sendable {
             guard vector < vectors.count else { return }
             vectors[vector] = trigger
             guard let trigger else { return }
-            if kept & Self.bit(vector) != 0 { trigger.signal() }
+            if kept & Self.bit(vector) != 0 { send(trigger) }
             kept &= ~Self.bit(vector)
             untouched &= ~Self.bit(vector)
         }
@@ -183,7 +223,9 @@ package final class PCIInterrupts: @unchecked Sendable {
 
     /// Signals a vector's eventfd as the device would.
     package func loop(vector: Int) {
-        lock.withLock { if vector < vectors.count { vectors[vector]?.signal() } }
+        lock.withLock {
+            if vector < vectors.count, let trigger = vectors[vector] { send(trigger) }
+        }
     }
 
     // MARK: errors and requests
@@ -211,9 +253,10 @@ package final class PCIInterrupts: @unchecked Sendable {
     @discardableResult
     package func signal(_ notice: Notice) -> Bool {
         lock.withLock {
-            let trigger = notice == .error ? errorTrigger : requestTrigger
-            trigger?.signal()
-            return trigger != nil
+            guard let trigger = notice == .error ? errorTrigger : requestTrigger else { return false }
+            trigger.signal()
+            if notice == .error { delivered.error += 1 } else { delivered.request += 1 }
+            return true
         }
     }
 

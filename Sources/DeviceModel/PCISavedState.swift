@@ -8,44 +8,48 @@ package struct PCISavedState {
     private var masks: [(at: Int, value: UInt32)] = []
 
     /// Reads them from the hardware.
-    package init(_ hardware: PCIConfiguration) {
-        for index in 0..<16 { header[index] = hardware.value(at: 4 * index, width: 4) }
-        if let express = hardware.capability(PCICapabilityID.Standard.express) {
+    package init<Registers: PCIRegisters>(_ hardware: Registers) throws(Registers.Failure) {
+        for index in 0..<16 { header[index] = try hardware.value(at: 4 * index, width: 4) }
+        if let express = try hardware.place(ofCapability: PCICapabilityID.Standard.express) {
             // Device, Link, Device 2 and Link 2 Control.
             for offset in [0x08, 0x10, 0x28, 0x30] {
                 let at = express + offset
                 guard at < 0x100 else { continue }
-                controls.append((at, hardware.value(at: at, width: 2)))
+                controls.append((at, try hardware.value(at: at, width: 2)))
             }
         }
-        if let pciX = hardware.capability(PCICapabilityID.Standard.pciX) {
-            controls.append((pciX + 2, hardware.value(at: pciX + 2, width: 2)))
+        if let pciX = try hardware.place(ofCapability: PCICapabilityID.Standard.pciX) {
+            controls.append((pciX + 2, try hardware.value(at: pciX + 2, width: 2)))
         }
-        if let virtualization = hardware.extendedCapability(PCICapabilityID.Extended.virtualization) {
+        if let virtualization = try hardware.place(
+            ofExtendedCapability: PCICapabilityID.Extended.virtualization)
+        {
             typealias Register = PCIFunction.VirtualizationRegister
             for index in 0..<6 {
                 let at = virtualization + Register.bar0 + 4 * index
-                masks.append((at, hardware.value(at: at, width: 4)))
+                masks.append((at, try hardware.value(at: at, width: 4)))
             }
             // How many there are goes before their being enabled.
             for offset in [Register.count, Register.control] {
                 controls.append(
-                    (virtualization + offset, hardware.value(at: virtualization + offset, width: 2)))
+                    (virtualization + offset, try hardware.value(at: virtualization + offset, width: 2)))
             }
         }
-        if let errors = hardware.extendedCapability(PCICapabilityID.Extended.errorReporting) {
+        if let errors = try hardware.place(ofExtendedCapability: PCICapabilityID.Extended.errorReporting) {
             // Uncorrectable mask and severity, correctable mask, control.
             for offset in [0x08, 0x0c, 0x14, 0x18] {
-                masks.append((errors + offset, hardware.value(at: errors + offset, width: 4)))
+                masks.append((errors + offset, try hardware.value(at: errors + offset, width: 4)))
             }
         }
     }
 
     /// Writes them back, COMMAND last.
-    package func restore(to hardware: PCIConfiguration) {
-        for control in controls { hardware.write(control.value, at: control.at, width: 2) }
-        for mask in masks { hardware.write(mask.value, at: mask.at, width: 4) }
-        for index in (2..<16).reversed() { hardware.write(header[index], at: 4 * index, width: 4) }
-        hardware.write(header[1] & 0xffff, at: 4, width: 2)
+    package func restore<Registers: PCIWritableRegisters>(
+        to hardware: Registers
+    ) throws(Registers.Failure) {
+        for control in controls { try hardware.set(control.value, at: control.at, width: 2) }
+        for mask in masks { try hardware.set(mask.value, at: mask.at, width: 4) }
+        for index in (2..<16).reversed() { try hardware.set(header[index], at: 4 * index, width: 4) }
+        try hardware.set(header[1] & 0xffff, at: 4, width: 2)
     }
 }

@@ -105,6 +105,28 @@ import CLinux
         return try checked { result }
     }
 
+    /// Reads what comes next from a file without offsets, as read(2); may read less than asked for.
+    /// - Returns: how many bytes were read; 0 at the end.
+    public static func read(_ number: Int32, into bytes: inout MutableRawSpan) throws(Errno) -> Int {
+        let count = bytes.byteCount
+        // SAFETY: the kernel writes at most `count` bytes into the span's memory.
+        let result = unsafe bytes.withUnsafeMutableBytes { buffer in
+            uninterrupted { unsafe clinux_read(number, buffer.baseAddress, count) }
+        }
+        return try checked { result }
+    }
+
+    /// Writes what comes next to a file without offsets, as write(2); may write less than asked for.
+    /// - Returns: how many bytes were written.
+    public static func write(_ number: Int32, _ bytes: RawSpan) throws(Errno) -> Int {
+        let count = bytes.byteCount
+        // SAFETY: the kernel reads at most `count` bytes of the span's memory.
+        let result = unsafe bytes.withUnsafeBytes { buffer in
+            uninterrupted { unsafe clinux_write(number, buffer.baseAddress, count) }
+        }
+        return try checked { result }
+    }
+
     /// Reads at an offset of the file; may read less than asked for.
     public func read(at offset: UInt64, into bytes: inout MutableRawSpan) throws(Errno) -> Int {
         try Self.read(number, at: offset, into: &bytes)

@@ -113,6 +113,14 @@ import CLinux
         return try body()
     }
 
+    /// Whether nobody holds the lock at this moment, not even the calling thread.
+    public var isFree: Bool {
+        // SAFETY: the lock lives as long as this object.
+        guard unsafe clinux_rwlock_try_write(lock) != 0 else { return false }
+        unsafe clinux_rwlock_unlock(lock)
+        return true
+    }
+
     /// Runs `body` alone.
     @inlinable @inline(__always)
     public func withWriteLock<R: ~Copyable, E: Error>(_ body: () throws(E) -> R) throws(E) -> R {

@@ -155,3 +155,29 @@ public enum Fence {
 
 /// Tells the processor that this thread polls.
 @inlinable @inline(__always) public func spinHint() { clinux_spin_hint() }
+
+extension MemoryWindow {
+    /// Lends the bytes of a span as a window, for the time of `body` and no longer.
+    @inlinable @inline(__always)
+    public static func withWindow<R, E: Error>(
+        on bytes: inout MutableRawSpan, _ body: (MemoryWindow) throws(E) -> R
+    ) throws(E) -> R {
+        // SAFETY: the span's own memory, which stays where it is for the time of the call.
+        try unsafe bytes.withUnsafeMutableBytes { (buffer) throws(E) -> R in
+            let address = HostAddress(rawValue: UInt(bitPattern: buffer.baseAddress))
+            return try body(unsafe MemoryWindow(unsafeAddress: address, byteCount: buffer.count))
+        }
+    }
+
+    /// Lends the bytes of a span that can't be changed as a window, for the time of `body`, which only reads.
+    @inlinable @inline(__always)
+    public static func withReadOnlyWindow<R, E: Error>(
+        on bytes: RawSpan, _ body: (MemoryWindow) throws(E) -> R
+    ) throws(E) -> R {
+        // SAFETY: as above; that nothing is stored is the caller's promise.
+        try unsafe bytes.withUnsafeBytes { (buffer) throws(E) -> R in
+            let address = HostAddress(rawValue: UInt(bitPattern: buffer.baseAddress))
+            return try body(unsafe MemoryWindow(unsafeAddress: address, byteCount: buffer.count))
+        }
+    }
+}

@@ -78,6 +78,24 @@ extension UnixSocket {
         return Received(byteCount: try checked { result }, lostDescriptors: surplus > 0)
     }
 
+    /// Receives bytes alone, which costs less than ``receiveMessage(into:waits:descriptors:)``. Descriptors that come
+    /// with them are closed.
+    /// - Parameters:
+    ///   - bytes: where the bytes go; must not be empty.
+    ///   - waits: whether to wait where nothing is there.
+    /// - Returns: how many bytes came; 0 when the other side has closed.
+    /// - Throws: `EAGAIN` where nothing is there and `waits` is false; `ECONNRESET`.
+    public func receive(into bytes: inout MutableRawSpan, waits: Bool = true) throws(Errno) -> Int {
+        let number = descriptor.number
+        // SAFETY: the kernel writes at most the buffer's length.
+        let result = unsafe bytes.withUnsafeMutableBytes { buffer in
+            uninterrupted {
+                unsafe clinux_receive(number, buffer.baseAddress, buffer.count, waits ? 1 : 0)
+            }
+        }
+        return try checked { result }
+    }
+
     /// Sends all of the bytes, waiting for room as often as needed.
     /// - Parameters:
     ///   - passed: a descriptor to send along with the first byte; -1 for none. It stays the caller's.

@@ -91,15 +91,6 @@ extension BusDriver {
     var pci: PCIBusDriver? { nil }
 }
 
-/// The operations of a device feature.
-struct FeatureOperation: OptionSet, Sendable {
-    let rawValue: UInt32
-    /// `VFIO_DEVICE_FEATURE_GET`
-    static let get = FeatureOperation(rawValue: 1)
-    /// `VFIO_DEVICE_FEATURE_SET`
-    static let set = FeatureOperation(rawValue: 2)
-}
-
 /// One region as its driver describes it; the core turns it into `struct vfio_region_info` and the capability
 /// chain.
 struct RegionDescription {

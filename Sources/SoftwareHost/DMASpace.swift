@@ -40,30 +40,20 @@ final class DMASpace: DMAAddressSpace, @unchecked Sendable {
     }
 
     func readMemory(at iova: IOVA, into bytes: inout MutableRawSpan) throws(DMAFault) {
-        let count = bytes.byteCount
-        // SAFETY: the span's own memory, for the time of the call.
-        let target = unsafe bytes.withUnsafeMutableBytes { UInt(bitPattern: $0.baseAddress) }
-        try transfer(iova, count, .read) { (piece, offset) in
-            // SAFETY: `offset` and the piece's length lie inside the span: they add up to `count`.
-            let part = unsafe MemoryWindow(
-                unsafeAddress: HostAddress(rawValue: target &+ UInt(bitPattern: offset)),
-                byteCount: piece.byteCount)
-            part.copy(from: piece, at: 0, to: 0, byteCount: piece.byteCount)
-            return true
+        try MemoryWindow.withWindow(on: &bytes) { (target) throws(DMAFault) in
+            try transfer(iova, target.byteCount, .read) { (piece, offset) in
+                target.copy(from: piece, at: 0, to: offset, byteCount: piece.byteCount)
+                return true
+            }
         }
     }
 
     func writeMemory(_ bytes: RawSpan, at iova: IOVA) throws(DMAFault) {
-        let count = bytes.byteCount
-        // SAFETY: the span's own memory, for the time of the call.
-        let source = unsafe bytes.withUnsafeBytes { UInt(bitPattern: $0.baseAddress) }
-        try transfer(iova, count, .write) { (piece, offset) in
-            // SAFETY: as in `readMemory`; the window is only read.
-            let part = unsafe MemoryWindow(
-                unsafeAddress: HostAddress(rawValue: source &+ UInt(bitPattern: offset)),
-                byteCount: piece.byteCount)
-            piece.copy(from: part, at: 0, to: 0, byteCount: piece.byteCount)
-            return true
+        try MemoryWindow.withReadOnlyWindow(on: bytes) { (source) throws(DMAFault) in
+            try transfer(iova, source.byteCount, .write) { (piece, offset) in
+                piece.copy(from: source, at: offset, to: 0, byteCount: piece.byteCount)
+                return true
+            }
         }
     }
 

@@ -1,3 +1,4 @@
+import DeviceModel
 import LinuxSystem
 import Synchronization
 import VFIOABI
@@ -101,9 +102,7 @@ final class DeviceFile: FileObject {
         guard header.argsz >= 8 else { throw .invalid }
         guard header.flags.isSubset(of: [.featureMask, .get, .set, .probe]) else { throw .invalid }
         let isProbe = header.flags.contains(.probe)
-        var operation: FeatureOperation = []
-        if header.flags.contains(.get) { operation.insert(.get) }
-        if header.flags.contains(.set) { operation.insert(.set) }
+        let operation = FeatureOperation(header.flags)
         guard isProbe || operation != [.get, .set] else { throw .invalid }
         if header.flags.feature == .pciVFToken {
             return try setToken(operation, isProbe: isProbe, payload: address + 8, room: header.argsz - 8)

@@ -1,5 +1,6 @@
 import LinuxSystem
 import VFIOABI
+import VFIOHost
 
 extension DeviceFile {
     /// VFIO_DEVICE_GET_REGION_INFO: what the driver tells, in the form of the uAPI (kernel.md A.7).
@@ -28,15 +29,5 @@ extension DeviceFile {
         } else {
             try chain.copyOut(info, to: address)
         }
-    }
-}
-
-extension CapabilityBuilder {
-    /// Copies an answer and its capabilities to the user, as far as there is room.
-    /// - Throws: `EINVAL` for a declared size that is too small, `EFAULT`
-    func copyOut(_ info: Structure, to address: HostAddress) throws(Errno) {
-        guard let bytes = answer(info) else { throw .invalid }
-        // SAFETY: bytes are plain integers, all of them initialised.
-        try unsafe UserMemory.write(bytes.span.bytes, to: address)
     }
 }

@@ -4,8 +4,6 @@ import VFIOABI
 
 /// Where dirty bits are to be written.
 struct DirtyTarget {
-    /// The longest bitmap that a user may offer: 2^31 pages.
-    static let mostByteCount: UInt64 = 256 << 20
     /// The user's bitmap.
     let data: HostAddress
     /// What one bit stands for, in bytes.
@@ -15,13 +13,7 @@ struct DirtyTarget {
 
     /// Checks a bitmap that a user offers for a range (kernel.md B.8).
     init(_ bitmap: Bitmap, rangeSize: UInt64, base: UInt64) throws(Errno) {
-        guard isUserRange(bitmap.data, byteCount: bitmap.size) else { throw .invalid }
-        guard bitmap.pageSize != 0 else { throw .invalid }
-        let pages = rangeSize >> UInt64(bitmap.pageSize.trailingZeroBitCount)
-        // 2^31 bits at most; compared first, so that the rounding can't overflow.
-        guard pages != 0, bitmap.size != 0, bitmap.size <= DirtyTarget.mostByteCount, pages <= 1 << 31,
-            bitmap.size >= (pages + 63) / 64 * 8
-        else {
+        guard isUserRange(bitmap.data, byteCount: bitmap.size), bitmap.holds(rangeSize: rangeSize) else {
             throw .invalid
         }
         data = HostAddress(bitmap.data)

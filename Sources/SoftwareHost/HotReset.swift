@@ -1,3 +1,4 @@
+import DeviceModel
 import LinuxSystem
 import VFIOABI
 import VFIOHost

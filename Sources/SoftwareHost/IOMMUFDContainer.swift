@@ -1,6 +1,7 @@
 import IOVASpace
 import LinuxSystem
 import VFIOABI
+import VFIOHost
 
 // An iommufd in a container's place (kernel.md F.7): VFIO's own requests act on one of its address spaces.
 

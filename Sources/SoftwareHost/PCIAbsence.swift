@@ -9,8 +9,8 @@ import VFIOABI
 extension PCIBusDriver {
     func readAbsent(at offset: UInt64, into bytes: inout MutableRawSpan) throws(Errno) -> Int {
         if bytes.byteCount == 0 { return 0 }
-        let index = offset >> RegionOffset.shift
-        let position = offset & RegionOffset.mask
+        let index = offset >> PCIRegionOffset.shift
+        let position = offset & PCIRegionOffset.mask
         lock.lock()
         defer { lock.unlock() }
         if index == UInt64(PCIRegion.config.rawValue) { return try readAbsentConfiguration(position, &bytes) }
@@ -21,8 +21,8 @@ extension PCIBusDriver {
 
     func writeAbsent(at offset: UInt64, _ bytes: RawSpan) throws(Errno) -> Int {
         if bytes.byteCount == 0 { return 0 }
-        let index = offset >> RegionOffset.shift
-        let position = offset & RegionOffset.mask
+        let index = offset >> PCIRegionOffset.shift
+        let position = offset & PCIRegionOffset.mask
         lock.lock()
         defer { lock.unlock() }
         switch index {

@@ -114,7 +114,9 @@ final class PCIBusDriver: BusDriver, @unchecked Sendable {
         self.hasDynamicVectors = hasDynamicVectors
         function = model.function
         configuration = function.configuration
-        assigned = PCIAssignedAddresses(function, at: address)
+        assigned = PCIAssignedAddresses(
+            function.bars, romByteCount: function.romByteCount, function.virtualFunctions, bus: address.bus,
+            deviceFunction: address.deviceFunction)
         slot = PCIDriverSlot(interrupts: interrupts, faults: faults)
         var plans = InlineArray<6, PCIBARPlan>(repeating: PCIBARPlan())
         for index in 0..<6 { plans[index] = PCIBARPlan(index, of: function) }
@@ -265,12 +267,13 @@ final class PCIBusDriver: BusDriver, @unchecked Sendable {
         let argument = HostAddress(rawValue: argument)
         switch Request(rawValue: UInt(request)) {
         case .deviceGetInfo: return try describeDevice(argument)
-        case .deviceGetIRQInfo: return try describeInterrupt(argument)
+        case .deviceGetIRQInfo: try describeInterrupt(argument)
         case .deviceSetIRQs: return try setInterrupts(argument)
         case .deviceReset: return try resetOnRequest()
-        case .deviceIOEventFD: return try setEventWrite(argument)
+        case .deviceIOEventFD: try setEventWrite(argument)
         default: throw .noSuchRequest
         }
+        return 0
     }
 
     /// `VFIO_DEVICE_GET_INFO` (kernel.md D.2).

@@ -20,8 +20,8 @@ extension PCIBusDriver {
     fileprivate func place(of offset: UInt64) -> (
         space: PartitionableEndpoint.Access.Space, address: UInt64
     )? {
-        let index = offset >> RegionOffset.shift
-        let position = offset & RegionOffset.mask
+        let index = offset >> PCIRegionOffset.shift
+        let position = offset & PCIRegionOffset.mask
         if index == UInt64(PCIRegion.config.rawValue) { return (.configuration, position) }
         guard index < 6, let bar = function.bars[Int(index)], position < bar.byteCount else { return nil }
         return (bar.kind == .io ? .ports : .memory, assigned.bars[Int(index)] &+ position)

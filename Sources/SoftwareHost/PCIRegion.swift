@@ -2,20 +2,12 @@ import DeviceModel
 import LinuxSystem
 import VFIOABI
 
-/// Where regions lie in a device's handle: a region begins at its index shifted left (kernel.md D.3).
-enum RegionOffset {
-    /// By how many bits.
-    static let shift: UInt64 = 40
-    /// The part of a handle's offset that lies inside the region.
-    static let mask: UInt64 = (1 << 40) - 1
-}
-
 /// Describing, reading and writing regions (kernel.md D.3, D.4).
 extension PCIBusDriver {
     private var readWrite: UInt32 { RegionFlags([.read, .write]).rawValue }
 
     func regionInfo(index: UInt32) throws(Errno) -> RegionDescription {
-        let offset = UInt64(index) << RegionOffset.shift
+        let offset = UInt64(index) << PCIRegionOffset.shift
         switch PCIRegion(rawValue: index) {
         case .bar0, .bar1, .bar2, .bar3, .bar4, .bar5: return describeBAR(Int(index), offset)
         case .rom:
@@ -54,8 +46,8 @@ extension PCIBusDriver {
 
     func read(at offset: UInt64, into bytes: inout MutableRawSpan) throws(Errno) -> Int {
         if bytes.byteCount == 0 { return 0 }
-        let index = offset >> RegionOffset.shift
-        let position = offset & RegionOffset.mask
+        let index = offset >> PCIRegionOffset.shift
+        let position = offset & PCIRegionOffset.mask
         lock.lock()
         if sleepsWhenUnused { wake() }
         defer {
@@ -73,8 +65,8 @@ extension PCIBusDriver {
 
     func write(at offset: UInt64, _ bytes: RawSpan) throws(Errno) -> Int {
         if bytes.byteCount == 0 { return 0 }
-        let index = offset >> RegionOffset.shift
-        let position = offset & RegionOffset.mask
+        let index = offset >> PCIRegionOffset.shift
+        let position = offset & PCIRegionOffset.mask
         lock.lock()
         if sleepsWhenUnused { wake() }
         defer {
@@ -189,7 +181,7 @@ extension PCIBusDriver {
         while done < bytes.byteCount {
             let at = start + done
             let width = view.chunk(at: at, atMost: bytes.byteCount - done)
-            bytes.storeUnit(UInt64(readRegisters(at: at, width: width)), width, at: done)
+            bytes.storeUnit(UInt64(readRegisters(at: at, width: width, from: configuration)), width, at: done)
             done += width
         }
         return done

@@ -34,37 +34,6 @@ extension PCIBusDriver {
         updateMemory()
     }
 
-    /// Puts registers back, and the messages in use with them.
-    func restore(_ saved: PCISavedState) {
-        saved.restore(to: configuration)
-        restoreMessages()
-    }
-
-    /// Does the reset that a write to configuration space asked for.
-    func perform(_ asked: ResetKind?) {
-        if let asked { model.performReset(asked) }
-    }
-
-    /// Changes the power state, as a kernel does: states that don't exist are refused, and what leaving D3hot
-    /// loses is put back.
-    func setPowerState(_ state: UInt32) {
-        guard let at = configuration.capability(PCICapabilityShape.Standard.powerManagement) else { return }
-        let control = configuration.value(at: at + 4, width: 2)
-        guard control & 3 != state else { return }
-        // No function sleeps deeper than those that depend on it.
-        guard state == 0 || virtualFunctionCount == 0 else { return }
-        if state == 3 {
-            savedForWake = PCISavedState(configuration)
-            showMappings(false)
-        }
-        // PME_Status would be cleared by writing 1 to it.
-        let asked = configuration.store(control & 0x7ffc | state, at: at + 4, width: 2)
-        perform(asked)
-        if asked != nil, let saved = savedForWake { restore(saved) }
-        if configuration.powerState != 3 { savedForWake = nil }
-        updateMemory()
-    }
-
     /// `VFIO_DEVICE_RESET`. Takes the lock.
     /// - Throws: `EINVAL` if no reset worked when the device was opened; `ENOTTY` if there has been no way left
     ///   since; `EAGAIN` if somebody else is resetting the device.

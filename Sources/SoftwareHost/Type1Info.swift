@@ -1,6 +1,7 @@
 import IOVASpace
 import LinuxSystem
 import VFIOABI
+import VFIOHost
 
 extension Type1 {
     /// VFIO_IOMMU_GET_INFO (kernel.md B.3): page sizes, and three capabilities.
@@ -15,7 +16,7 @@ extension Type1 {
             let ranges = usable.map { Type1IOVARange(start: $0.first.rawValue, end: $0.last.rawValue) }
             do throws(CapabilityBuilderError) {
                 try chain.appendMigration(
-                    pageSizes: unit, maxDirtyBitmapSize: DirtyTarget.mostByteCount)
+                    pageSizes: unit, maxDirtyBitmapSize: Bitmap.mostByteCount)
                 try chain.appendDMAAvailable(available)
                 if !ranges.isEmpty { try chain.appendIOVARanges(ranges.span) }
             } catch {

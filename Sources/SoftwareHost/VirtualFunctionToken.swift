@@ -1,3 +1,4 @@
+import DeviceModel
 import LinuxSystem
 
 /// What the users of a physical function and of its virtual functions show to prove that they trust each other:

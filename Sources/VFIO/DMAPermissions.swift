@@ -10,6 +10,15 @@ public struct DMAPermissions: OptionSet, Hashable, Sendable {
     public static let read = DMAPermissions(rawValue: 1)
     /// The device may write: `VFIO_DMA_MAP_FLAG_WRITE`.
     public static let write = DMAPermissions(rawValue: 2)
+    /// Both.
+    public static let readWrite: DMAPermissions = [.read, .write]
+
+    /// What the map of ranges keeps.
+    public init(_ permissions: IOVAPermissions) {
+        self = []
+        if permissions.contains(.read) { insert(.read) }
+        if permissions.contains(.write) { insert(.write) }
+    }
 
     /// The same, as the map of ranges keeps it.
     public var permissions: IOVAPermissions {

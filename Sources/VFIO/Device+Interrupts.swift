@@ -88,7 +88,7 @@ extension Device {
     }
 
     /// Changes interrupts: `VFIO_DEVICE_SET_IRQS`.
-    func setInterrupts(
+    package func setInterrupts(
         _ flags: IRQSetFlags, _ index: InterruptIndex, start: Int, count: Int, _ data: [UInt8] = []
     ) throws(Errno) -> Int32 {
         let size = IRQSet.byteCount + data.count

@@ -45,7 +45,7 @@ public final class Region: Sendable {
         /// Its length in bytes.
         public var byteCount: Int { window.byteCount }
         /// Where this process sees it.
-        let window: MemoryWindow
+        package let window: MemoryWindow
         /// What the host mapped: whole pages.
         let mapping: MemoryWindow
     }
@@ -114,7 +114,7 @@ public final class Region: Sendable {
     }
 
     /// The name by which messages call it.
-    var object: String { "\(index) of \(device.name)" }
+    package var object: String { "\(index) of \(device.name)" }
 
     /// The handle's offset of one of the region's bytes.
     func place(_ offset: Int) -> UInt64 { self.offset + UInt64(offset) }

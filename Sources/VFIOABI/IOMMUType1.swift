@@ -58,6 +58,9 @@ public struct Bitmap: ABIValue, Equatable {
     /// `data`: the process's address of the bitmap, an array of 64-bit words.
     public var data: UInt64
 
+    /// The longest bitmap that Linux takes, in bytes: the bits of 2^31 pages.
+    @inlinable public static var mostByteCount: UInt64 { 256 << 20 }
+
     /// Makes the structure; what is not given is zero.
     @inlinable
     public init(
@@ -68,6 +71,16 @@ public struct Bitmap: ABIValue, Equatable {
         self.pageSize = pageSize
         self.size = size
         self.data = data
+    }
+
+    /// Whether it has a bit for each page of a range of so many bytes, and isn't longer than Linux takes.
+    @inlinable
+    public func holds(rangeSize: UInt64) -> Bool {
+        guard pageSize != 0 else { return false }
+        let pages = rangeSize >> UInt64(pageSize.trailingZeroBitCount)
+        // 2^31 bits at most; compared first, so that the rounding can't overflow.
+        return pages != 0 && size != 0 && size <= Self.mostByteCount && pages <= 1 << 31
+            && size >= (pages + 63) / 64 * 8
     }
 }
 

@@ -19,7 +19,7 @@ struct ServeCommand: ParsableCommand {
             The options that QEMU 10.1 and later need for each device are printed.
 
             SIGTERM and the interrupt key end it: requests that have come are carried out, disks are flushed, the
-            sockets are removed.
+            sockets are removed. SIGUSR1 switches the trace of messages on and off, SIGUSR2 prints what was counted.
             """)
 
     @Argument(help: ArgumentHelp("The kind of device: nvme, edu.", valueName: "model"))
@@ -57,9 +57,26 @@ struct ServeCommand: ParsableCommand {
             "How often to look for a request before sleeping: costs a processor, saves waking up.",
             valueName: "number"))
     var polls = 0
+    @Option(
+        defaultAsFlag: Observation.standardError, parsing: .next,
+        help: ArgumentHelp(
+            "Write a line for every message, to a file or to standard error.",
+            discussion: "SIGUSR1 switches that off and on again, also where it was off to begin with.",
+            valueName: "file"))
+    var trace: String?
+    @Flag(help: "Count messages, bytes, errors and times, and print that at the end.") var metrics = false
+    @Option(
+        help: ArgumentHelp(
+            "Count, and answer http://127.0.0.1:PORT/metrics in Prometheus's format; 0 chooses a port.",
+            valueName: "port"))
+    var metricsPort: UInt16?
     @Flag(help: "Print what QEMU needs as JSON, once clients can connect.") var json = false
 
     func validate() throws {
+        if model == nil, machine == nil, let trace, trace == "edu" || trace == "nvme" {
+            throw ValidationError(
+                "--trace took \"\(trace)\" for its file: name the model first, or say --trace=FILE")
+        }
         guard (model == nil) != (machine == nil) else {
             throw ValidationError("name a model (nvme, edu) or give a machine with --machine")
         }
@@ -77,11 +94,16 @@ struct ServeCommand: ParsableCommand {
         let devices = try servedDevices()
         // Before there are threads: they inherit that these signals aren't theirs.
         let signals = try catching("signals") { () throws(Errno) in
-            try SignalDescriptor([.terminate, .interrupt])
+            try SignalDescriptor([.terminate, .interrupt, .user1, .user2])
         }
+        // Before there are sockets that somebody might connect to.
+        let output = try Observation.output(trace)
         var serving = try Serving(devices, listenDescriptor, polls: polls)
-        try tell(devices)
-        try serving.run(until: signals)
+        let observation = try Observation(
+            serving.observed, trace: output, isTracing: trace != nil, counts: metrics, port: metricsPort)
+        try tell(devices, observation)
+        defer { observation.end() }
+        try serving.run(until: signals, observation)
     }
 
     // MARK: what is served
@@ -164,16 +186,18 @@ struct ServeCommand: ParsableCommand {
     private struct Report: Encodable {
         let version = 1
         let devices: [DeviceEntry]
+        /// Where metrics are; absent without.
+        let metrics: String?
     }
 
-    private func tell(_ devices: [OfferedDevice]) throws {
+    private func tell(_ devices: [OfferedDevice], _ observation: Observation) throws {
         if json {
             let entries = devices.map {
                 DeviceEntry(
                     device: $0.name, socket: $0.socket,
                     qemu: $0.socket.map { ["-device", QEMUOptions.device(socket: $0)] } ?? [])
             }
-            try JSONOutput.print(Report(devices: entries))
+            try JSONOutput.print(Report(devices: entries, metrics: observation.address))
             return StandardStream.flush()
         }
         let console = Console()
@@ -181,6 +205,7 @@ struct ServeCommand: ParsableCommand {
             console.line(
                 "\(device.name): listening \(device.socket.map { "at \($0)" } ?? "on what was inherited")")
         }
+        if let address = observation.address { console.line("metrics: \(address)") }
         let paths = devices.compactMap(\.socket)
         guard !paths.isEmpty else { return }
         console.line("\nin QEMU (10.1 or later):\n\(QEMUOptions.command(sockets: paths))\n")

@@ -39,6 +39,11 @@ struct Serving {
         }
     }
 
+    /// What is to be known of each server, by the names of their devices.
+    var observed: [(name: String, monitor: ServerMonitor)] {
+        zip(devices, servers).map { ($0.name, $1.monitor) }
+    }
+
     /// How a server's thread ended; written by it, read when it has ended.
     private final class Outcome: @unchecked Sendable {
         var failure: Server.Failure?
@@ -46,7 +51,9 @@ struct Serving {
 
     /// Serves until SIGTERM or SIGINT comes, or a server can't go on; then ends all of them, flushes the disks and
     /// removes the sockets.
-    mutating func run(until signals: SignalDescriptor) throws(CommandFailure) {
+    mutating func run(
+        until signals: SignalDescriptor, _ observation: Observation
+    ) throws(CommandFailure) {
         let outcomes = servers.map { _ in Outcome() }
         var threads: [WorkerThread] = []
         do throws(Errno) {
@@ -58,7 +65,7 @@ struct Serving {
                     try WorkerThread {
                         do throws(Server.Failure) {
                             try server.run { end in
-                                Console.complain("\(name): \(Self.words(end))")
+                                Console.complain("\(name): \(end)")
                                 return true
                             }
                         } catch {
@@ -67,7 +74,7 @@ struct Serving {
                         ended.signal()
                     })
             }
-            try Self.wait(signals, ended)
+            try Self.wait(signals, ended, observation)
         } catch {
             Self.stop(servers, &threads)
             throw .refused("\(error)")
@@ -89,7 +96,9 @@ struct Serving {
         func signal() { descriptor.signal() }
     }
 
-    private static func wait(_ signals: SignalDescriptor, _ ended: SharedEvent) throws(Errno) {
+    private static func wait(
+        _ signals: SignalDescriptor, _ ended: SharedEvent, _ observation: Observation
+    ) throws(Errno) {
         let poller = try Poller()
         try poller.add(signals.number, .readable, tag: 0)
         try poller.add(ended.number, .readable, tag: 1)
@@ -98,7 +107,12 @@ struct Serving {
             events.removeAll(keepingCapacity: true)
             _ = try poller.wait(into: &events)
             if events.contains(where: { $0.tag == 1 }) { return }
-            if try signals.take() != nil { return }
+            switch try signals.take() {
+            case .user1: observation.toggleTrace()
+            case .user2: observation.printMetrics()
+            case .terminate, .interrupt: return
+            case nil: break
+            }
         }
     }
 
@@ -117,19 +131,6 @@ struct Serving {
             } catch {
                 throw .refused("\(device.name): what was written can't be flushed: \(error)")
             }
-        }
-    }
-
-    /// How a connection ended, in words.
-    private static func words(_ end: ConnectionEnd) -> String {
-        switch end {
-        case .closed: "the client has gone"
-        case .refused: "a client was refused: its first message was no version that is spoken here"
-        case .framing(let error): "a client was cut off: \(error)"
-        case .failed(let errno): "a client was lost: \(errno)"
-        case .silent: "a client was cut off: it never said its version"
-        case .unanswered: "a client was cut off: it didn't answer a request for DMA in time"
-        case .flooded: "a client was cut off: it sent too much while it owed an answer"
         }
     }
 }

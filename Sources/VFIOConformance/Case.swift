@@ -36,6 +36,7 @@ public struct Exception: Sendable {
     enum Condition: Sendable {
         case before(Int, Int)
         case software
+        case remote
         case always(Bool)
     }
 
@@ -67,6 +68,17 @@ public struct Exception: Sendable {
         Exception(condition: .software, wanted: "\(value)", reason: reason)
     }
 
+    /// A device behind a socket answers differently: the protocol can't carry it, or the device isn't a kernel's.
+    /// - Parameter reason: what the protocol lacks, or the server does.
+    static func remote(_ answer: Answer, _ reason: String) -> Exception {
+        Exception(condition: .remote, wanted: "\(answer)", reason: reason)
+    }
+
+    /// A device behind a socket has a different value.
+    static func remote(value: some CustomStringConvertible, _ reason: String) -> Exception {
+        Exception(condition: .remote, wanted: "\(value)", reason: reason)
+    }
+
     /// Machines differ: a kernel built without something, an IOMMU that can't do something.
     static func when(_ applies: Bool, _ answer: Answer, _ reason: String) -> Exception {
         Exception(condition: .always(applies), wanted: "\(answer)", reason: reason)
@@ -83,6 +95,7 @@ public struct Exception: Sendable {
         switch condition {
         case .before(let major, let minor): kernel.isBefore(major, minor)
         case .software: kernel.kind == .software
+        case .remote: kernel.kind == .vfioUser
         case .always(let applies): applies
         }
     }

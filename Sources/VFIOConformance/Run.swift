@@ -43,8 +43,9 @@ public struct Run: Sendable {
 
     /// Why a case says nothing about a host; nil if it does.
     private func obstacle(_ one: Case, _ kernel: Kernel) -> String? {
-        // A server answers for its device (sections D); all before it is a stand-in for what isn't there.
-        guard kernel.kind == .vfioUser, !one.section.hasPrefix("D") else { return nil }
+        // A server answers for its device: sections D, and what all devices' descriptors have in common (A.7).
+        // All else of a host without a kernel is a stand-in.
+        guard kernel.kind == .vfioUser, !one.section.hasPrefix("D"), one.section != "A.7" else { return nil }
         return "it is about a kernel, and a vfio-user server has none"
     }
 

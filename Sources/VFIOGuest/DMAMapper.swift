@@ -141,8 +141,19 @@ public final class DMAMapper: MemoryListener, @unchecked Sendable {
         }
         entries[key] = Entry(section: section, range: range, outcome: .mapped)
         do throws(VFIOGuestError) {
+            if case .iommu(let iommu) = section.region.kind {
+                // Need not fit a window: what the guest maps in it must.
+                entries[key]?.outcome = .followed(try VIOMMUFollower(section, range, iommu, self))
+                return
+            }
             let window = try self.window(for: range, section)
             if let follower = try makeFollower?(section, range, self) {
+                entries[key]?.outcome = .followed(follower)
+                return
+            }
+            if let manager = section.region.discards {
+                let follower = try RAMDiscardFollower(
+                    section, range, unit: window.smallestPage, manager, for: self)
                 entries[key]?.outcome = .followed(follower)
                 return
             }
@@ -169,8 +180,7 @@ public final class DMAMapper: MemoryListener, @unchecked Sendable {
     private func examine(_ section: MemorySection) -> Result<IOVARange, Skip> {
         func skip(_ reason: SkipReason) -> Result<IOVARange, Skip> { .failure(Skip(reason: reason)) }
         let first = section.range.first.rawValue
-        var isTranslated = false
-        if case .iommu = section.region.kind { isTranslated = true }
+        let isTranslated = section.region.isTranslated
         guard isTranslated || section.region.block != nil else { return skip(.notMemory) }
         if section.region.block?.isProtected == true { return skip(.protected) }
         if section.isHiddenFromDevices { return skip(.hidden) }
@@ -282,25 +292,8 @@ public final class DMAMapper: MemoryListener, @unchecked Sendable {
         _ knowledge: DirtyKnowledge, of mapped: IOVARange, in section: MemorySection, _ part: IOVARange
     ) {
         guard !section.isReadOnly, let block = section.region.block else { return }
-        let page = UInt64(pageSize)
         let offset = section.offset + (part.first.rawValue - section.range.first.rawValue)
-        let target = Int(offset / page)
-        let count = Int(part.lastOffset / page) + 1
-        switch knowledge {
-        case .unwanted: break
-        case .everything: block.dirtyLog.mark(target..<target + count, for: .migration)
-        case .bits:
-            let words = tracker.words
-            let start = Int((part.first.rawValue - mapped.first.rawValue) / page)
-            if start == 0 {
-                block.dirtyLog.merge(words.span, count: count, at: target, for: .migration)
-            } else {
-                BitWords.forEachRun(start..<start + count, in: words.span) { run in
-                    let first = target + run.lowerBound - start
-                    block.dirtyLog.mark(first..<first + run.count, for: .migration)
-                }
-            }
-        }
+        tracker.mark(knowledge, of: mapped, part, in: block, at: offset)
     }
 
     // MARK: neighbours joined

@@ -139,6 +139,32 @@ final class DirtyTracker {
         return .bits
     }
 
+    /// Marks what is known about a mapped range in the log of a block that is behind a part of it.
+    /// - Parameter offset: where the part begins in the block.
+    func mark(
+        _ knowledge: DirtyKnowledge, of mapped: IOVARange, _ part: IOVARange, in block: RAMBlock,
+        at offset: UInt64
+    ) {
+        let page = UInt64(pageSize)
+        let target = Int(offset / page)
+        let count = Int(part.lastOffset / page) + 1
+        switch knowledge {
+        case .unwanted: break
+        case .everything: block.dirtyLog.mark(target..<target + count, for: .migration)
+        case .bits:
+            let words = self.words
+            let start = Int((part.first.rawValue - mapped.first.rawValue) / page)
+            if start == 0 {
+                block.dirtyLog.merge(words.span, count: count, at: target, for: .migration)
+            } else {
+                BitWords.forEachRun(start..<start + count, in: words.span) { run in
+                    let first = target + run.lowerBound - start
+                    block.dirtyLog.mark(first..<first + run.count, for: .migration)
+                }
+            }
+        }
+    }
+
     private func report(_ range: IOVARange) throws(VFIOError) {
         let pages = range.lastOffset / UInt64(pageSize) + 1
         guard let count = Int(exactly: (pages + 63) / 64), count <= 1 << 25 else {

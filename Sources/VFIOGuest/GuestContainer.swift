@@ -1,5 +1,6 @@
 import LinuxSystem
 import VFIO
+import VFIOABI
 import VFIOHost
 
 /// Devices of a guest that share one of the host's I/O address spaces: a VFIO container, or an I/O address space of
@@ -14,12 +15,16 @@ public final class GuestContainer: @unchecked Sendable {
     /// What keeps the two in step.
     public let mapper: DMAMapper
     private var members: [Member] = []
+    /// What the groups in it mean for discards of the guest's RAM, by name. They stay as the container's mappings do.
+    private var discards: [String: RAMDiscardGroup] = [:]
 
     /// A device, which takes itself out before it goes.
     private struct Member {
         weak var device: GuestDevice?
         let id: ObjectIdentifier
         let group: Int?
+        let name: String
+        let discards: RAMDiscardGroup
     }
 
     init(_ space: GuestAddressSpace, _ iommu: VFIO.AddressSpace, _ options: DMAMapper.Options) {
@@ -36,11 +41,40 @@ public final class GuestContainer: @unchecked Sendable {
 
     var isEmpty: Bool { members.isEmpty }
 
-    func add(_ device: GuestDevice) {
-        members.append(Member(device: device, id: ObjectIdentifier(device), group: device.group))
+    /// Adds a device. From now on, and so before anything is mapped for it, discards are forbidden that the IOMMU can't
+    /// follow.
+    /// - Throws: `EBUSY` where somebody needs them.
+    func add(_ device: GuestDevice) throws(VFIOGuestError) {
+        let name = device.group.map { "group \($0)" } ?? "\(device.address)"
+        let group: RAMDiscardGroup
+        if let known = discards[name] {
+            group = known
+        } else {
+            group = try RAMDiscardGroup(name, on: discardKind, space.memory.discardPolicy)
+        }
+        let address = "\(device.address)"
+        try group.add(address, isExempt: false, isMediated: false)
+        discards[name] = group
+        members.append(
+            Member(
+                device: device, id: ObjectIdentifier(device), group: device.group, name: address,
+                discards: group))
     }
 
-    func remove(_ id: ObjectIdentifier) { members.removeAll { $0.id == id } }
+    /// How the IOMMU gets the guest's RAM.
+    private var discardKind: RAMDiscardPolicy.IOMMU {
+        if iommu.host.kind == .vfioUser { return .server }
+        return switch iommu.route?.kind {
+        case .cdev: .iommufd
+        case .unprotected: .container(.noIOMMU)
+        default: .container(.type1v2)
+        }
+    }
+
+    func remove(_ id: ObjectIdentifier) {
+        for member in members where member.id == id { member.discards.remove(member.name) }
+        members.removeAll { $0.id == id }
+    }
 
     /// Maps all that is seen, and follows the changes from now on.
     /// - Throws: the first thing that couldn't be mapped; nothing is mapped then.
@@ -58,6 +92,7 @@ public final class GuestContainer: @unchecked Sendable {
     func stop() {
         space.unregister(mapper)
         mapper.end()
+        discards = [:]
     }
 }
 

@@ -95,7 +95,7 @@ public final class GuestDevices: @unchecked Sendable {
     ) throws(VFIOGuestError) -> GuestDevice {
         let device = GuestDevice(try Device(opening: address, in: container.iommu), group: group, self)
         device.home = container
-        container.add(device)
+        try container.add(device)
         return device
     }
 

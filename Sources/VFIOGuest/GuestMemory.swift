@@ -8,6 +8,8 @@ import LinuxSystem
 public final class GuestMemory: @unchecked Sendable {
     /// Guards everything; whoever holds it may call everything.
     public let lock = RecursiveLock()
+    /// Who needs that the guest's RAM can be discarded, and who can't have that it is.
+    public let discardPolicy = RAMDiscardPolicy()
     var serial: UInt64 = 0
     private var depth = 0
     private var isCommitting = false

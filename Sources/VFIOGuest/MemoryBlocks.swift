@@ -32,7 +32,8 @@ public final class MemoryBlocks: RAMDiscardSource, @unchecked Sendable {
     private var stuckReason: Errno?
 
     /// Takes the memory of a region, all of it unplugged; what it held is discarded. The region gets a
-    /// ``RAMDiscardManager`` if it has none, and that keeps the blocks.
+    /// ``RAMDiscardManager`` if it has none, and that keeps the blocks. As long as they exist, they need that coordinated
+    /// discards are possible (``GuestMemory/discardPolicy``).
     /// - Parameters:
     ///   - region: RAM that can't be seen yet.
     ///   - blockByteCount: a power of two, at least one page of the memory, which is a whole number of blocks.
@@ -41,14 +42,12 @@ public final class MemoryBlocks: RAMDiscardSource, @unchecked Sendable {
     ///   - usableByteCount: where it may plug it; nil for everywhere. Rounded down to whole blocks.
     ///   - isPreallocating: whether plugging takes the memory from the machine at once, so that the guest never meets
     ///     a machine without memory later.
-    ///   - policy: the machine's; the blocks hold their need of coordinated discards for as long as they exist.
     /// - Throws: ``RAMDiscardError/unsuitableGranularity(_:)``, ``RAMDiscardError/unsuitableRegion(_:)``;
     ///   ``RAMDiscardError/refused(_:)`` where somebody forbids discards; ``RAMDiscardError/memory(_:)`` with why the
     ///   memory can't be discarded; ``RAMDiscardError/busy``.
     public init(
         in region: MemoryRegion, blockByteCount: UInt64, pageByteCount: Int = pageSize,
-        requestedByteCount: UInt64 = 0, usableByteCount: UInt64? = nil, isPreallocating: Bool = false,
-        policy: RAMDiscardPolicy
+        requestedByteCount: UInt64 = 0, usableByteCount: UInt64? = nil, isPreallocating: Bool = false
     ) throws(RAMDiscardError) {
         guard case .ram(let memory) = region.kind else { throw .unsuitableRegion(.wrongKind(region.name)) }
         let page = UInt64(max(pageByteCount, pageSize))
@@ -65,7 +64,7 @@ public final class MemoryBlocks: RAMDiscardSource, @unchecked Sendable {
         plugged = BlockSet(blockCount: Int(byteCount / blockByteCount))
         stuck = BlockSet(blockCount: plugged.blockCount)
         do throws(VFIOError) {
-            needsDiscards = try policy.hold(.needsCoordinatedDiscards, for: region.name)
+            needsDiscards = try region.memory.discardPolicy.hold(.needsCoordinatedDiscards, for: region.name)
         } catch {
             throw .refused(error)
         }
@@ -144,6 +143,7 @@ public final class MemoryBlocks: RAMDiscardSource, @unchecked Sendable {
                 throw .beyondRequest(plugged: pluggedBytes + range.byteCount, requested: requestedBytes)
             }
             releaseStuck()
+            zeroStuck(blocks)
             do throws(RAMDiscardError) {
                 if isPreallocating { try allocate(range) }
                 try manager?.populate(range, by: self)
@@ -280,6 +280,17 @@ public final class MemoryBlocks: RAMDiscardSource, @unchecked Sendable {
         guard stuckReason != nil else { return }
         stuck.remove(blocks)
         if stuck.count == 0 { stuckReason = nil }
+    }
+
+    /// Makes pages that couldn't be given back read as if they had been.
+    private func zeroStuck(_ blocks: Range<Int>) {
+        guard stuckReason != nil else { return }
+        var start = blocks.lowerBound
+        while let run = stuck.firstRun(isMember: true, in: start..<blocks.upperBound) {
+            let range = bytes(of: run)
+            memory.window.zero(at: Int(range.lowerBound), byteCount: Int(range.byteCount))
+            start = run.upperBound
+        }
     }
 
     /// Tries again to give back what couldn't be.

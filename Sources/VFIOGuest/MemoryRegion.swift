@@ -157,6 +157,9 @@ public final class MemoryRegion: @unchecked Sendable, CustomStringConvertible {
     /// Whether it is the mapped part of a device's region.
     public var isRAMDevice: Bool { if case .ramDevice = kind { true } else { false } }
 
+    /// Whether an IOMMU of the guest translates its addresses.
+    public var isTranslated: Bool { if case .iommu = kind { true } else { false } }
+
     /// Its name.
     public var description: String { name }
 

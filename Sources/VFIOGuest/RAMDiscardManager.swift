@@ -162,19 +162,30 @@ public final class RAMDiscardManager: @unchecked Sendable {
     }
 
     /// Ends a registration: the listener hears that what is populated is discarded, for it.
-    /// - Throws: ``RAMDiscardError/notRegistered``; ``RAMDiscardError/busy`` from within a call to a listener.
+    /// - Throws: ``RAMDiscardError/notRegistered``; ``RAMDiscardError/busy`` from within a call to a listener, unless
+    ///   this one accepts a double discard: it may end while it, or another, is being told.
     public func unregister(_ listener: any RAMDiscardListener) throws(RAMDiscardError) {
-        try telling { () throws(RAMDiscardError) in
+        try lock.withLock { () throws(RAMDiscardError) in
+            let acceptsDoubleDiscard = listener.acceptsDoubleDiscard
+            guard !isTelling || acceptsDoubleDiscard else { throw .busy }
             guard let index = registrations.firstIndex(where: { $0.listener === listener }) else {
                 throw .notRegistered
             }
             let registration = registrations.remove(at: index)
-            if !listener.acceptsDoubleDiscard {
+            // In the middle of a change, what it was told and what the sources say may differ.
+            let isUncertain = isTelling
+            isTelling = true
+            defer { isTelling = isUncertain }
+            if !acceptsDoubleDiscard {
                 tell(registration, discarded: registration.range, besides: nil)
-            } else if firstPopulated(in: registration.range, besides: nil) != nil {
+            } else if isUncertain || firstPopulated(in: registration.range, besides: nil) != nil {
                 listener.discard(registration.range)
             }
         }
+    }
+
+    private func isRegistered(_ registration: Registration) -> Bool {
+        registrations.contains { $0.listener === registration.listener }
     }
 
     // MARK: What sources tell
@@ -188,14 +199,19 @@ public final class RAMDiscardManager: @unchecked Sendable {
         _ range: Range<UInt64>, by source: any RAMDiscardSource
     ) throws(RAMDiscardError) {
         try telling { () throws(RAMDiscardError) in
-            for (index, registration) in registrations.enumerated() {
+            let all = registrations
+            for (index, registration) in all.enumerated() where isRegistered(registration) {
                 do throws(RAMDiscardError) {
                     try tell(registration, populated: range, besides: source)
                 } catch {
-                    for told in registrations[..<index].reversed() {
+                    for told in all[..<index].reversed() where isRegistered(told) {
                         tell(told, discarded: range, besides: source)
                     }
                     throw error
+                }
+                if !isRegistered(registration) {
+                    // It ended while it was being told, and may have gone on taking up.
+                    tell(registration, discarded: range, besides: source)
                 }
             }
         }
@@ -207,7 +223,7 @@ public final class RAMDiscardManager: @unchecked Sendable {
         _ range: Range<UInt64>, by source: any RAMDiscardSource
     ) throws(RAMDiscardError) {
         try telling { () throws(RAMDiscardError) in
-            for registration in registrations.reversed() {
+            for registration in registrations.reversed() where isRegistered(registration) {
                 tell(registration, discarded: range, besides: source)
             }
         }

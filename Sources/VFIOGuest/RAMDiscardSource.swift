@@ -22,11 +22,13 @@ public protocol RAMDiscardSource: AnyObject, Sendable {
 
 /// Someone who must know which parts of a piece of guest RAM are populated: who maps it for DMA, for one.
 ///
-/// Called under the memory map's lock. A listener may ask the manager then, but change nothing.
+/// Called under the memory map's lock. A listener may ask the manager then, but change
+/// nothing; only its own registration may end if it accepts a double discard.
 public protocol RAMDiscardListener: AnyObject, Sendable {
     /// Whether a part may be discarded that isn't populated, or is so only here and there.
     ///
-    /// If so, the end of a registration is one discard of all that was registered; if not, one for each populated part.
+    /// If so, the end of a registration is one discard of all that was registered, and it may end while a listener is
+    /// being told; if not, the end is one discard for each populated part.
     var acceptsDoubleDiscard: Bool { get }
 
     /// Takes up a part that is going to be populated. It touches nothing that is populated.

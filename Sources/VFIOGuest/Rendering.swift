@@ -58,7 +58,8 @@ struct Rendering {
         }
         guard region.isTerminating else { return }
         var clients: DirtyClients = []
-        if region.isRAM {
+        if region.isRAM || region.isTranslated {
+            // What an IOMMU leads to is written through it.
             clients = region.logging
             if isMigrating { clients.insert(.migration) }
         }

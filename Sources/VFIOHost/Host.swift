@@ -36,6 +36,15 @@ public protocol Host: AnyObject, Sendable {
     /// - Returns: how many bytes were written.
     func write(_ handle: Int32, at offset: UInt64, _ bytes: RawSpan) throws(Errno) -> Int
 
+    /// Reads what comes next from a handle that is a stream, as read(2): a migration's data.
+    /// - Returns: how many bytes were read; 0 at the end.
+    /// - Throws: the errno of read(2), e.g. `ENOMSG` where nothing is left for now, `ENODEV` after the migration.
+    func read(_ handle: Int32, into bytes: inout MutableRawSpan) throws(Errno) -> Int
+
+    /// Writes what comes next to a handle that is a stream, as write(2): a migration's data.
+    /// - Returns: how many bytes were written.
+    func write(_ handle: Int32, _ bytes: RawSpan) throws(Errno) -> Int
+
     /// Maps a part of a handle's memory, shared, as mmap(2).
     ///
     /// The mapping keeps the device open until ``unmap(_:)``, also after its handle is closed.
@@ -68,6 +77,16 @@ public protocol Host: AnyObject, Sendable {
 }
 
 extension Host {
+    /// For hosts that have no streams.
+    /// - Throws: `EINVAL`
+    public func read(_ handle: Int32, into bytes: inout MutableRawSpan) throws(Errno) -> Int {
+        throw .invalid
+    }
+
+    /// For hosts that have no streams.
+    /// - Throws: `EINVAL`
+    public func write(_ handle: Int32, _ bytes: RawSpan) throws(Errno) -> Int { throw .invalid }
+
     /// Memory of this process alone, which is all that a host in this process or in its kernel needs.
     public func allocateMemory(byteCount: Int, pages: Mapping.PageKind) throws(Errno) -> MemoryWindow {
         try Mapping(anonymous: byteCount, pages: pages).release()
@@ -216,6 +235,16 @@ public struct Handle: ~Copyable, Sendable {
     public func read(at offset: UInt64, into bytes: inout MutableRawSpan) throws(Errno) -> Int {
         try host.read(number, at: offset, into: &bytes)
     }
+
+    /// Reads what comes next from a stream.
+    /// - Returns: how many bytes were read; 0 at the end.
+    public func read(into bytes: inout MutableRawSpan) throws(Errno) -> Int {
+        try host.read(number, into: &bytes)
+    }
+
+    /// Writes what comes next to a stream.
+    /// - Returns: how many bytes were written.
+    public func write(_ bytes: RawSpan) throws(Errno) -> Int { try host.write(number, bytes) }
 
     /// Writes at an offset.
     /// - Returns: how many bytes were written.

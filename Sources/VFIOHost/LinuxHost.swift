@@ -46,6 +46,16 @@ public final class LinuxHost: Host {
         try Descriptor.write(handle, at: offset, bytes)
     }
 
+    /// read(2).
+    public func read(_ handle: Int32, into bytes: inout MutableRawSpan) throws(Errno) -> Int {
+        try Descriptor.read(handle, into: &bytes)
+    }
+
+    /// write(2).
+    public func write(_ handle: Int32, _ bytes: RawSpan) throws(Errno) -> Int {
+        try Descriptor.write(handle, bytes)
+    }
+
     /// mmap(2), shared.
     public func map(
         _ handle: Int32, at offset: UInt64, byteCount: Int, protection: Mapping.Protection

@@ -49,6 +49,7 @@ extension Channel {
                 calls[place].id = nextID
                 calls[place].command = command
                 calls[place].access = access
+                calls[place].sentAt = device.monitor.isWatching ? Clock.now : 0
                 calls[place].target = data
                 return place
             }
@@ -149,7 +150,7 @@ extension Channel {
 
     /// Answers what can be answered now; if the client waits for something else, we don't wait for it much longer.
     private func hurry(_ limit: inout UInt64, _ deadline: UInt64) {
-        guard answerReads(), limit == deadline else { return }
+        guard answerMeanwhile(), limit == deadline else { return }
         limit = min(deadline, Clock.moment(inMilliseconds: patience.stalledMilliseconds))
     }
 
@@ -174,12 +175,25 @@ extension Channel {
 
     /// Hands an answer to whoever waits for it; nobody may any more.
     func deliver(_ message: Message, _ body: RawSpan) {
+        if device.monitor.isWatching { note(answer: message, body) }
         lock.withLock {
             for index in 0..<16 where calls[index].isWaiting && calls[index].id == message.header.id {
                 calls[index].take(message.header, body, isOversized: message.isOversized)
                 changed.wakeAll()
             }
         }
+    }
+
+    /// An answer has come, and somebody wants to know of messages.
+    @inline(never)
+    private func note(answer message: Message, _ body: RawSpan) {
+        let sentAt = lock.withLock { () -> UInt64 in
+            for index in 0..<16 where calls[index].isWaiting && calls[index].id == message.header.id {
+                return calls[index].sentAt
+            }
+            return 0
+        }
+        _ = device.monitor.noteReceived(message, body, descriptorCount: 0, since: sentAt)
     }
 
     /// Takes in what has come; waits until a moment where nothing has. The receiver's.
@@ -204,6 +218,8 @@ extension Channel {
     /// - Returns: whether bytes have come.
     private func receive(until limit: UInt64) throws(Errno) -> Bool {
         var left = polls
+        // The client has only just been asked: a look at the socket would be in vain.
+        if polls == 0, !(try waitReadable(until: limit)) { return false }
         while true {
             do throws(Errno) {
                 // SAFETY: the receiver's part is this thread's.
@@ -220,12 +236,15 @@ extension Channel {
                     spinHint()
                     continue
                 }
-                let now = Clock.now
-                guard now < limit,
-                    try socket.waitReadable(milliseconds: Int((limit - now) / 1_000_000) + 1)
-                else { return false }
+                guard Clock.now < limit, try waitReadable(until: limit) else { return false }
             }
         }
+    }
+
+    /// Waits for bytes; only looks for them once the moment has passed.
+    private func waitReadable(until limit: UInt64) throws(Errno) -> Bool {
+        let now = Clock.now
+        return try socket.waitReadable(milliseconds: now < limit ? Int((limit - now) / 1_000_000) + 1 : 0)
     }
 
     /// Hands out the answers that have come and puts the commands aside.
@@ -233,45 +252,18 @@ extension Channel {
     private func sort() throws(FramingError) -> Bool {
         var isAny = false
         // SAFETY: the receiver's part is this thread's.
-        while let message = try unsafe inbox.pointee.reader.next() {
+        while var message = try unsafe inbox.pointee.reader.next() {
             isAny = true
             if message.header.isReply {
                 unsafe deliver(message, unsafeBody(of: message))
-            } else if unsafe !inbox.pointee.putAside(message) {
+                continue
+            }
+            if device.monitor.isWatching { note(&message) }
+            if unsafe !inbox.pointee.putAside(message) {
                 end(.flooded)
                 break
             }
         }
         return isAny
-    }
-
-    // MARK: reads in the middle of a write
-
-    /// Answers the reads among the commands that were put aside, up to the first that can't be answered now: a
-    /// client that waits for one may carry out nothing of ours before. The owner's, with the receiver's part.
-    /// - Returns: whether the client waits for an answer that can't be given now.
-    private func answerReads() -> Bool {
-        // SAFETY: the receiver's part is this thread's; what the model does meanwhile can't make it another's.
-        while let message = unsafe inbox.pointee.queue.first, message.header.isCommand, !message.isOversized,
-            message.header.command == .regionRead,
-            let access = unsafe UserRegionAccess(unsafeBody(of: message)),
-            device.canRead(access)
-        {
-            _ = unsafe inbox.pointee.dropFirst()
-            // A read that lies in the model must not begin DMA of its own here.
-            isWriting = false
-            readWriter.beginReply(to: message.header)
-            do throws(Errno) {
-                guard access.count <= device.limits.transferByteCount else { throw .invalid }
-                try device.read(access, &readWriter)
-            } catch {
-                readWriter.refuse(message.header, error)
-            }
-            isWriting = true
-            if message.header.flags.contains(.noReply) { continue }
-            readWriter.finish()
-            do throws(Errno) { try send(unsafe readWriter.unsafeBytes()) } catch { end(.failed(error)) }
-        }
-        return unsafe inbox.pointee.queue.unansweredCount > 0
     }
 }

@@ -30,6 +30,8 @@ import VFIOABI
     /// A staged answer, with `sendLock`.
     private var staged: MessageWriter
     private var isStaged = false
+    /// When the command came that the staged answer belongs to.
+    private var stagedSince: UInt64 = 0
 
     /// Guards what follows. Never held while something is sent or a device called.
     let lock = Lock()
@@ -102,23 +104,42 @@ import VFIOABI
         unsafe inbox.pointee.unsafeBody(of: message)
     }
 
+    // MARK: watching
+
+    /// A message has come, for which nobody waits, and somebody wants to know of messages. The receiver's.
+    @inline(never)
+    func note(_ message: inout Message) {
+        // SAFETY: the receiver's part is the caller's; nothing is received before the call returns.
+        let count = unsafe inbox.pointee.reader.descriptorCount
+        message.receivedAt = device.monitor.noteReceived(
+            message, unsafe unsafeBody(of: message), descriptorCount: count)
+    }
+
+    /// An answer was sent whose command was noted. Out of the way of those that weren't.
+    @inline(never)
+    private func noteSent(_ message: RawSpan, _ descriptorCount: Int, _ since: UInt64) {
+        device.monitor.noteSent(message, descriptorCount: descriptorCount, since: since)
+    }
+
     // MARK: sending
 
     /// Sends a whole message, with a descriptor if there is one (-1 for none).
+    /// - Parameter since: for an answer, when its command came; 0 if nobody wants to know.
     @inline(__always)
-    func send(_ message: RawSpan, passing passed: Int32 = -1) throws(Errno) {
+    func send(_ message: RawSpan, passing passed: Int32 = -1, since: UInt64) throws(Errno) {
         try sendLock.withLock { () throws(Errno) in
             try socket.sendAll(message, passing: passed, milliseconds: patience.answerMilliseconds)
+            if since != 0 { noteSent(message, passed >= 0 ? 1 : 0, since) }
         }
     }
 
     /// Sends a whole message with several descriptors.
-    func send(_ message: RawSpan, passing passed: [Int32]) throws(Errno) {
+    func send(_ message: RawSpan, passing passed: [Int32], since: UInt64) throws(Errno) {
         try sendLock.withLock { () throws(Errno) in
             let done = try socket.send(message, descriptors: passed)
-            guard done < message.byteCount else { return }
             try socket.sendAll(
                 message.extracting(done..<message.byteCount), milliseconds: patience.answerMilliseconds)
+            if since != 0 { noteSent(message, passed.count, since) }
         }
     }
 
@@ -128,13 +149,15 @@ import VFIOABI
             guard isWanted() else { return }
             try sendStaged()
             try socket.sendAll(head, data, milliseconds: patience.answerMilliseconds)
+            if device.monitor.isWatching { device.monitor.noteSent(head, data, descriptorCount: 0) }
         }
     }
 
     /// Keeps a short message, to be sent before anything else and by ``flush()`` at the latest.
-    func stage(_ message: RawSpan) {
+    func stage(_ message: RawSpan, since: UInt64) {
         sendLock.withLock {
             staged.restart(with: message)
+            stagedSince = since
             isStaged = true
         }
     }
@@ -148,7 +171,9 @@ import VFIOABI
         guard isStaged else { return }
         isStaged = false
         // SAFETY: changed with `sendLock` only, which we hold.
-        try socket.sendAll(unsafe staged.unsafeBytes(), milliseconds: patience.answerMilliseconds)
+        let message = unsafe staged.unsafeBytes()
+        try socket.sendAll(message, milliseconds: patience.answerMilliseconds)
+        if stagedSince != 0 { noteSent(message, 0, stagedSince) }
     }
 
     // MARK: the owner's part

@@ -14,7 +14,7 @@ public final class Client: Sendable {
     /// The version that both sides speak.
     public let version: UserVersion
     let mappings: ClientMappings
-    private let channel: ClientChannel
+    let channel: ClientChannel
     private let service: ClientService
 
     /// The highest version spoken here.
@@ -45,20 +45,35 @@ public final class Client: Sendable {
         try self.init(socket, ClientMappings(), limits, milliseconds: milliseconds)
     }
 
-    /// - Parameter mappings: what the server may reach by messages; outlives the connection.
+    /// - Parameters:
+    ///   - mappings: what the server may reach by messages; outlives the connection.
+    ///   - notice: is told when the connection is lost, once ``watch()`` was called.
     init(
-        _ socket: consuming UnixSocket, _ mappings: ClientMappings, _ limits: Limits, milliseconds: Int
+        _ socket: consuming UnixSocket, _ mappings: ClientMappings, _ limits: Limits,
+        notice: LossNotice? = nil, milliseconds: Int
     ) throws(ClientFailure) {
         let channel: ClientChannel
-        let service: ClientService
         do throws(Errno) {
             channel = ClientChannel(
-                try ClientConnection(socket, mappings, limits, milliseconds: milliseconds))
-            service = try ClientService(channel)
+                try ClientConnection(socket, mappings, limits, milliseconds: milliseconds),
+                transferByteCount: limits.transferByteCount)
         } catch {
             throw .lost(error)
         }
-        (version, server) = try Self.negotiate(channel, limits)
+        var agreement = try Self.negotiate(channel, limits)
+        let service: ClientService
+        do throws(Errno) {
+            var twin: TwinSocket?
+            if let descriptor = agreement.twin.take() {
+                twin = try TwinSocket(
+                    UnixSocket(owning: descriptor), mappings, limits, milliseconds: milliseconds)
+            }
+            service = try ClientService(channel, twin, notice)
+        } catch {
+            throw .lost(error)
+        }
+        version = agreement.version
+        server = agreement.server
         self.mappings = mappings
         self.channel = channel
         self.service = service
@@ -72,21 +87,33 @@ public final class Client: Sendable {
     /// Whether the connection has ended: every command fails from then on.
     public var isLost: Bool { channel.isLost }
 
+    /// Notices when the server has gone, also while no command is under way.
+    func watch() { service.watch() }
+
     /// Ends the connection now; commands under way fail.
     public func close() { channel.shutDown() }
 
+    /// What both sides have agreed on.
+    private struct Agreement: ~Copyable {
+        let version: UserVersion
+        let server: Capabilities
+        /// A socket for the server's commands alone.
+        var twin: Descriptor?
+    }
+
     private static func negotiate(
         _ channel: ClientChannel, _ limits: Limits
-    ) throws(ClientFailure) -> (UserVersion, Capabilities) {
+    ) throws(ClientFailure) -> Agreement {
         var own = Capabilities()
         own.descriptorsPerMessage = limits.descriptorsPerMessage
         own.transferByteCount = limits.transferByteCount
+        own.supportsTwinSocket = limits.takesTwinSocket
         let text = own.text
         return try channel.request(.version) { writer in
             writer.append(latestVersion)
             // SAFETY: a UInt8 has no padding.
             writer.append(unsafe text.span.bytes)
-        } _: { (body, _) throws(ClientFailure) in
+        } _: { (body, passed) throws(ClientFailure) in
             guard let version = UserVersion(body) else { throw .malformed(.version) }
             guard version.major == latestVersion.major, version.minor <= latestVersion.minor else {
                 throw .version(version)
@@ -94,11 +121,18 @@ public final class Client: Sendable {
             guard body.byteCount <= limits.textByteCount else { throw .malformed(.version) }
             var text: [UInt8] = []
             for index in UserVersion.byteCount..<body.byteCount { text.append(body.loadByte(index)) }
+            let server: Capabilities
             do throws(Capabilities.Problem) {
-                return (version, try Capabilities(text: text))
+                server = try Capabilities(text: text)
             } catch {
                 throw .malformed(.version)
             }
+            var twin: Descriptor?
+            if limits.takesTwinSocket, server.supportsTwinSocket, let index = server.twinSocketIndex {
+                guard index < passed.count else { throw .malformed(.version) }
+                for _ in 0...index { twin = passed.takeFirst() }
+            }
+            return Agreement(version: version, server: server, twin: twin)
         }
     }
 
@@ -173,7 +207,7 @@ public final class Client: Sendable {
     // MARK: doing
 
     /// How many bytes of data go with one command to the server.
-    private var transferByteCount: Int {
+    var transferByteCount: Int {
         min(server.transferByteCount, ClientConnection.longestCommand - 16 - UserRegionAccess.byteCount)
     }
 
@@ -276,7 +310,7 @@ public final class Client: Sendable {
     ///   messages.
     func map(_ request: UserDMAMap, descriptor: Int32) throws(ClientFailure) {
         // The server may ask as soon as it knows, and before we know that it does.
-        if descriptor < 0 { service.begin() }
+        if descriptor < 0 { service.serve() }
         try channel.request(.dmaMap, passing: descriptor < 0 ? [] : [descriptor]) { writer in
             writer.append(request)
         } _: { (_, _) throws(ClientFailure) in

@@ -7,13 +7,11 @@ struct ClientConnection: ~Copyable {
     private let socket: UnixSocket
     private var reader: MessageReader
     private var writer: MessageWriter
-    /// For answers to the server, which may be due while a command of our own is under way.
-    private var answers: MessageWriter
+    /// What the server asks for, which may be while a command of our own is under way.
+    private var requests: ServerRequests
     private var lastID: UInt16 = 0
     /// Why nothing can be sent any more.
     private(set) var loss: Errno?
-    private let mappings: ClientMappings
-    private let limits: Limits
     private let milliseconds: Int
     /// How often to look for an answer before waiting for it.
     private let polls: Int
@@ -25,14 +23,12 @@ struct ClientConnection: ~Copyable {
     ) throws(Errno) {
         let reader = try MessageReader(limit: limits.messageByteCount)
         let writer = try MessageWriter(limit: Self.longestCommand)
-        let answers = try MessageWriter(limit: limits.messageByteCount)
+        let requests = try ServerRequests(mappings, limits)
         try socket.setTimeout(milliseconds: milliseconds)
         self.reader = reader
         self.writer = writer
-        self.answers = answers
+        self.requests = requests
         self.socket = socket
-        self.mappings = mappings
-        self.limits = limits
         self.milliseconds = milliseconds
         polls = limits.patience.answerPolls
     }
@@ -103,6 +99,8 @@ struct ClientConnection: ~Copyable {
 
     private mutating func awaitReply(to command: UserCommand) throws(ClientFailure) -> Message {
         let deadline = Clock.moment(inMilliseconds: milliseconds)
+        // No server sends any with its own commands.
+        let takesDescriptors = command != .regionRead && command != .regionWrite
         while true {
             while let message = try nextMessage() {
                 if message.header.isReply {
@@ -114,7 +112,9 @@ struct ClientConnection: ~Copyable {
                 }
             }
             do throws(Errno) {
-                if try reader.receive(from: socket, polls: polls) == 0 { throw .connectionReset }
+                let count = try reader.receive(
+                    from: socket, polls: polls, takesDescriptors: takesDescriptors)
+                if count == 0 { throw .connectionReset }
             } catch .again {
                 throw .timedOut
             } catch {
@@ -158,45 +158,11 @@ struct ClientConnection: ~Copyable {
 
     /// Carries out a command of the server's and answers it.
     private mutating func serve(_ message: Message) throws(ClientFailure) {
-        let header = message.header
+        guard requests.carryOut(message, reader.body(of: message)) else { return }
         do throws(Errno) {
-            guard header.isCommand else { throw .invalid }
-            guard !message.isOversized else { throw .tooBig }
-            try carryOut(message)
-        } catch {
-            answers.refuse(header, error)
-        }
-        if header.flags.contains(.noReply) { return }
-        answers.finish()
-        do throws(Errno) {
-            try socket.sendAll(answers.bytes)
+            try socket.sendAll(requests.answer)
         } catch {
             throw lose(error)
-        }
-    }
-
-    private mutating func carryOut(_ message: Message) throws(Errno) {
-        let body = reader.body(of: message)
-        switch message.header.command {
-        case .dmaRead:
-            guard let access = UserDMAAccess(body), access.count > 0,
-                access.count <= UInt64(limits.transferByteCount)
-            else { throw .invalid }
-            answers.beginReply(to: message.header)
-            answers.append(access)
-            let mappings = mappings
-            try answers.append(Int(access.count)) { (bytes) throws(Errno) in
-                try mappings.read(at: access.address, into: &bytes)
-            }
-        case .dmaWrite:
-            guard let access = UserDMAAccess(body), access.count > 0,
-                access.count == UInt64(body.byteCount - UserDMAAccess.byteCount)
-            else { throw .invalid }
-            try mappings.write(
-                body.extracting(UserDMAAccess.byteCount..<body.byteCount), at: access.address)
-            answers.beginReply(to: message.header)
-            answers.append(access)
-        default: throw .notSupported
         }
     }
 }

@@ -29,9 +29,22 @@ final class ClientMemory: @unchecked Sendable {
     /// The tag's bit that tells memory without a descriptor from a file's number.
     private static let messageTag: UInt32 = 1 << 31
 
-    init(limit: Int) { self.limit = limit }
+    /// Is told how much is mapped.
+    private let monitor: ServerMonitor
+
+    init(limit: Int, _ monitor: ServerMonitor) {
+        self.limit = limit
+        self.monitor = monitor
+    }
 
     deinit { removeAll() }
+
+    /// The map has changed. The write lock is held.
+    private func hasChanged() { monitor.noteMappings(map.count, byteCount: map.byteCount) }
+
+    /// Whether mapping and unmapping would wait for no access that is under way: one of the calling thread's own
+    /// would never end.
+    var canChangeNow: Bool { lock.isFree }
 
     /// How many mappings there are.
     var count: Int { lock.withReadLock { map.count } }
@@ -73,6 +86,7 @@ final class ClientMemory: @unchecked Sendable {
                 drop(tag)
                 throw .invalid
             }
+            hasChanged()
         }
     }
 
@@ -87,6 +101,7 @@ final class ClientMemory: @unchecked Sendable {
                 default: throw .invalid
                 }
             }
+            hasChanged()
         }
     }
 
@@ -179,6 +194,7 @@ final class ClientMemory: @unchecked Sendable {
                 default: throw .invalid
                 }
             }
+            hasChanged()
         }
     }
 
@@ -186,6 +202,7 @@ final class ClientMemory: @unchecked Sendable {
     func removeAll() {
         lock.withWriteLock {
             map.removeAll()
+            hasChanged()
             remoteCount = 0
             files = []
             freeFiles = []
@@ -207,6 +224,7 @@ final class ClientMemory: @unchecked Sendable {
             for range in lost {
                 if let mapping = map.removeMapping(startingAt: range.first) { drop(mapping.tag) }
             }
+            hasChanged()
         }
     }
 
@@ -251,30 +269,14 @@ final class ClientMemory: @unchecked Sendable {
     // MARK: the device's accesses
 
     func read(at iova: IOVA, into bytes: inout MutableRawSpan) throws(DMAFault) {
-        let count = bytes.byteCount
-        // SAFETY: the span's own memory, for the time of the call.
-        let target = unsafe bytes.withUnsafeMutableBytes { UInt(bitPattern: $0.baseAddress) }
-        try transfer(iova, count, .read) { (piece, offset) in
-            // SAFETY: `offset` and the piece's length lie inside the span: they add up to `count`.
-            let part = unsafe MemoryWindow(
-                unsafeAddress: HostAddress(rawValue: target &+ UInt(bitPattern: offset)),
-                byteCount: piece.byteCount)
-            part.copy(from: piece, at: 0, to: 0, byteCount: piece.byteCount)
-            return true
+        try MemoryWindow.withWindow(on: &bytes) { (target) throws(DMAFault) in
+            try copy(iova, target, .read)
         }
     }
 
     func write(_ bytes: RawSpan, at iova: IOVA) throws(DMAFault) {
-        let count = bytes.byteCount
-        // SAFETY: the span's own memory, for the time of the call.
-        let source = unsafe bytes.withUnsafeBytes { UInt(bitPattern: $0.baseAddress) }
-        try transfer(iova, count, .write) { (piece, offset) in
-            // SAFETY: as in `read`; the window is only read.
-            let part = unsafe MemoryWindow(
-                unsafeAddress: HostAddress(rawValue: source &+ UInt(bitPattern: offset)),
-                byteCount: piece.byteCount)
-            piece.copy(from: part, at: 0, to: 0, byteCount: piece.byteCount)
-            return true
+        try MemoryWindow.withReadOnlyWindow(on: bytes) { (source) throws(DMAFault) in
+            try copy(iova, source, .write)
         }
     }
 
@@ -317,13 +319,13 @@ final class ClientMemory: @unchecked Sendable {
     }
 
     /// Copies between a device and memory that has a descriptor.
+    @inline(__always)
     func copy(_ iova: IOVA, _ data: MemoryWindow, _ access: DMAAccess) throws(DMAFault) {
         try transfer(iova, data.byteCount, access) { (piece, offset) in
-            let part = data.window(at: offset, byteCount: piece.byteCount)
             if access == .read {
-                part.copy(from: piece, at: 0, to: 0, byteCount: piece.byteCount)
+                data.copy(from: piece, at: 0, to: offset, byteCount: piece.byteCount)
             } else {
-                piece.copy(from: part, at: 0, to: 0, byteCount: piece.byteCount)
+                piece.copy(from: data, at: offset, to: 0, byteCount: piece.byteCount)
             }
             return true
         }

@@ -7,7 +7,10 @@ struct CommandQueue: ~Copyable {
     private struct Record: BitwiseCopyable {
         var header = UserMessageHeader()
         var byteCount: UInt32 = 0
+        var receivedAt: UInt64 = 0
         var isOversized = false
+        /// Whether it was taken out before those that came earlier.
+        var isTaken = false
         var descriptorCount: UInt8 = 0
         var descriptors = InlineArray<16, Int32>(repeating: -1)
     }
@@ -32,7 +35,7 @@ struct CommandQueue: ~Copyable {
     deinit {
         var at = front
         while let record = load(at) {
-            Self.close(record)
+            if !record.isTaken { Self.close(record) }
             at += Self.stride(record)
         }
     }
@@ -61,6 +64,7 @@ struct CommandQueue: ~Copyable {
         var descriptors = descriptors
         var record = Record()
         record.header = message.header
+        record.receivedAt = message.receivedAt
         record.byteCount = UInt32(truncatingIfNeeded: body.byteCount)
         record.isOversized = message.isOversized
         let size = Self.stride(record)
@@ -92,18 +96,45 @@ struct CommandQueue: ~Copyable {
         return true
     }
 
-    /// The command that came first, which stays there.
-    var first: Message? {
-        guard let record = load(front) else { return nil }
+    /// The place of the command that came first; nil where there is none.
+    var firstPlace: Int? { place(from: front) }
+
+    /// The place of the command that came after the one at a place; nil where there is none.
+    func place(after place: Int) -> Int? {
+        guard let record = load(place) else { return nil }
+        return self.place(from: place + Self.stride(record))
+    }
+
+    private func place(from start: Int) -> Int? {
+        var at = start
+        while let record = load(at) {
+            if !record.isTaken { return at }
+            at += Self.stride(record)
+        }
+        return nil
+    }
+
+    /// The command at a place, which stays there. Places are valid until a command is added.
+    func message(at place: Int) -> Message? {
+        guard let record = load(place), !record.isTaken else { return nil }
         return Message(
-            header: record.header, bodyStart: front + MemoryLayout<Record>.stride,
-            bodyByteCount: Int(record.byteCount), isOversized: record.isOversized, isQueued: true)
+            header: record.header, bodyStart: place + MemoryLayout<Record>.stride,
+            bodyByteCount: Int(record.byteCount), isOversized: record.isOversized, isQueued: true,
+            receivedAt: record.receivedAt)
     }
 
     /// Takes out the command that came first. Its body stays where it is until one is added.
     mutating func next(_ descriptors: inout PassedDescriptors) -> Message? {
-        guard let message = first, let record = load(front) else { return nil }
-        front += Self.stride(record)
+        guard let place = firstPlace else { return nil }
+        return take(at: place, &descriptors)
+    }
+
+    /// Takes out the command at a place, also before those that came earlier. Its body stays where it is until one
+    /// is added.
+    mutating func take(at place: Int, _ descriptors: inout PassedDescriptors) -> Message? {
+        guard let message = message(at: place), var record = load(place) else { return nil }
+        record.isTaken = true
+        store(record, at: place)
         count -= 1
         descriptorCount -= Int(record.descriptorCount)
         if !record.header.flags.contains(.noReply) { unansweredCount -= 1 }
@@ -111,10 +142,26 @@ struct CommandQueue: ~Copyable {
         for index in 0..<Int(record.descriptorCount) {
             descriptors.append(Descriptor(owning: record.descriptors[index]))
         }
+        while let first = load(front), first.isTaken { front += Self.stride(first) }
         return message
     }
 
-    /// The body of the command that ``first`` or ``next(_:)`` returned last.
+    /// The command at a place was answered, though it is yet to be carried out.
+    mutating func setAnswered(at place: Int) {
+        guard var record = load(place), !record.isTaken, !record.header.flags.contains(.noReply) else {
+            return
+        }
+        record.header.flags.insert(.noReply)
+        unansweredCount -= 1
+        store(record, at: place)
+    }
+
+    private mutating func store(_ record: Record, at place: Int) {
+        var bytes = store.mutableBytes
+        bytes.storeBytes(of: record, toByteOffset: place, as: Record.self)
+    }
+
+    /// The body of the command that ``message(at:)``, ``next(_:)`` or ``take(at:_:)`` returned last.
     ///
     /// Unsafe: as ``ByteStore/unsafeBytes(at:_:)``.
     @_lifetime(immortal)

@@ -8,8 +8,8 @@ import VFIOABI
 /// nothing here waits for the client while the client waits for us. The device may want memory that takes messages
 /// to the client: in a register write it gets it, because the write is answered before the first such message goes
 /// out. While the device waits for it, answers go to whoever waits for their id, and commands are put aside until
-/// the write is done, except reads that the device answers at any time. In a register read the device can't wait,
-/// and is refused.
+/// the write is done, except what can be answered in the middle of it (see ``Channel/answerMeanwhile()``). In a
+/// register read the device can't wait, and is refused.
 ///
 /// **Twin socket.** A client that says that it understands a second socket for our commands gets one, and is
 /// believed to serve it whatever it waits for on the first: then nothing of the above is needed.
@@ -77,7 +77,8 @@ struct Connection: ~Copyable {
             }
             do throws(FramingError) {
                 // SAFETY: the receiver's part is ours.
-                while let message = try unsafe channel.inbox.pointee.next() {
+                while var message = try unsafe channel.inbox.pointee.next() {
+                    if device.monitor.isWatching { note(&message) }
                     do throws(Stop) {
                         try process(message)
                     } catch {
@@ -92,6 +93,14 @@ struct Connection: ~Copyable {
                 return .framing(error)
             }
         }
+    }
+
+    /// A message has come, and somebody wants to know of messages. What was put aside has been noted then, and
+    /// answers to what we asked are when they are delivered.
+    @inline(never)
+    private func note(_ message: inout Message) {
+        guard !message.isQueued, !isNegotiated || !message.header.isReply else { return }
+        channel.note(&message)
     }
 
     /// Waits for bytes of the first message.
@@ -143,16 +152,16 @@ struct Connection: ~Copyable {
         if header.flags.contains(.noReply) { return }
         do throws(Errno) {
             writer.finish()
-            if passing == Self.severalDescriptors { return try sendSeveral() }
-            try channel.send(writer.bytes, passing: passing)
+            if passing == Self.severalDescriptors { return try sendSeveral(since: message.receivedAt) }
+            try channel.send(writer.bytes, passing: passing, since: message.receivedAt)
         } catch {
             throw .failed(error)
         }
     }
 
     @inline(never)
-    private mutating func sendSeveral() throws(Errno) {
-        try channel.send(writer.bytes, passing: several)
+    private mutating func sendSeveral(since: UInt64) throws(Errno) {
+        try channel.send(writer.bytes, passing: several, since: since)
         several = []
     }
 
@@ -233,7 +242,7 @@ struct Connection: ~Copyable {
         channel.hold(payload)
         if !message.header.flags.contains(.noReply) {
             writer.finish()
-            channel.stage(writer.bytes)
+            channel.stage(writer.bytes, since: message.receivedAt)
         }
         channel.beginWrite()
         // SAFETY: kept until the next write begins.
@@ -297,13 +306,8 @@ struct Connection: ~Copyable {
             try device.checkMultiple(payload)
             device.writeMultiple(payload)
             writer.append(request)
-        case .deviceInfo: device.describeDevice(&writer)
-        case .regionInfo(let request): return try device.describeRegion(request, &writer)
-        case .irqInfo(let request): try device.describeInterrupt(request, &writer)
-        case .setIRQs(let request): try device.setInterrupts(request, payload, &descriptors)
-        case .dmaMap(let request): try device.slot.memory.map(request, descriptors.takeFirst())
-        case .dmaUnmap(let request):
-            try device.unmap(request, payload, &writer)
+        case .deviceInfo, .regionInfo, .irqInfo, .setIRQs, .dmaMap, .dmaUnmap:
+            return try device.carryOutBesideModel(request, payload, &descriptors, &writer)
         case .deviceReset: device.reset()
         case .deviceFeature(let request): try device.carryOut(request, payload, &writer)
         case .migrationDataRead(let request):
@@ -349,7 +353,7 @@ struct Connection: ~Copyable {
         }
         do throws(Errno) {
             writer.finish()
-            try channel.send(writer.bytes, passing: theirs?.number ?? -1)
+            try channel.send(writer.bytes, passing: theirs?.number ?? -1, since: message.receivedAt)
         } catch {
             throw .failed(error)
         }

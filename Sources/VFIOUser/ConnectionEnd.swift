@@ -1,4 +1,5 @@
 import LinuxSystem
+import VFIOABI
 
 /// Why a connection ended.
 public enum ConnectionEnd: Equatable, Sendable {
@@ -16,4 +17,36 @@ public enum ConnectionEnd: Equatable, Sendable {
     case unanswered
     /// The client sent more commands than are kept while it owed an answer.
     case flooded
+
+    /// A word for each way, in order.
+    static let names = ["closed", "refused", "framing", "failed", "silent", "unanswered", "flooded"]
+
+    /// Which of ``names`` it is.
+    var index: Int {
+        switch self {
+        case .closed: 0
+        case .refused: 1
+        case .framing: 2
+        case .failed: 3
+        case .silent: 4
+        case .unanswered: 5
+        case .flooded: 6
+        }
+    }
+}
+
+extension ConnectionEnd: CustomStringConvertible {
+    /// "the client has gone"
+    public var description: String {
+        switch self {
+        case .closed: "the client has gone"
+        case .refused: "a client was refused: its first message was no version that is spoken here"
+        case .framing(.messageSize(let header)):
+            "a client was cut off: it sent a message that is shorter than its header (\(header.messageSize) bytes)"
+        case .failed(let errno): "a client was lost: \(errno)"
+        case .silent: "a client was cut off: it never said its version"
+        case .unanswered: "a client was cut off: it didn't answer a request for DMA in time"
+        case .flooded: "a client was cut off: it sent too much while it owed an answer"
+        }
+    }
 }

@@ -57,6 +57,9 @@ final class DirtyLog: @unchecked Sendable {
         byteCount += bytes
     }
 
+    /// Whether there are bits for a mapping.
+    func has(_ tag: UInt32) -> Bool { Int(tag) < pages.count && pages[Int(tag)] != nil }
+
     /// Forgets a mapping.
     func remove(_ tag: UInt32) {
         guard Int(tag) < pages.count, let old = pages[Int(tag)] else { return }
@@ -76,7 +79,8 @@ final class DirtyLog: @unchecked Sendable {
     func mark(_ range: IOVARange, in tag: UInt32) {
         guard Int(tag) < pages.count, let pages = pages[Int(tag)] else { return }
         let window = pages.words.window
-        Self.forEachWord(pages, range) { (offset, mask) in
+        guard let granules = Self.granules(of: pages, in: range) else { return }
+        Self.forEachWord(granules) { (offset, mask) in
             // Most pages are written more than once; a look costs less than an atomic change.
             if window.load64(offset) & mask != mask { window.setBits64(offset, mask) }
         }
@@ -90,29 +94,59 @@ final class DirtyLog: @unchecked Sendable {
         _ range: IOVARange, of tag: UInt32, pageShift: UInt64, clears: Bool, into result: MemoryWindow
     ) {
         guard Int(tag) < pages.count, let pages = pages[Int(tag)] else { return }
+        guard let granules = Self.granules(of: pages, in: range) else { return }
         let window = pages.words.window
         let shift = pageShift - Self.granuleShift
         // How far the mapping's first granule lies behind the range's; negative where it lies before.
         let distance =
             Int64(bitPattern: pages.first) - Int64(bitPattern: range.first.rawValue >> Self.granuleShift)
-        Self.forEachWord(pages, range) { (offset, mask) in
-            let word = window.load64(offset)
-            var bits = word & mask
-            guard bits != 0 else { return }
-            if clears { window.store64(offset, word & ~mask) }
-            let position = Int(distance) + 8 * offset
-            if shift == 0 {
-                Self.set(bits, at: position, in: result)
-                return
+        func report(_ granules: ClosedRange<Int>) {
+            Self.forEachWord(granules) { (offset, mask) in
+                let word = window.load64(offset)
+                let bits = word & mask
+                guard bits != 0 else { return }
+                if clears { window.store64(offset, word & ~mask) }
+                Self.set(bits, at: Int(distance) + 8 * offset, shift, in: result)
             }
-            while bits != 0 {
-                let low = bits.trailingZeroBitCount
-                let count = (~(bits >> UInt64(low))).trailingZeroBitCount
-                let first = (position + low) >> Int(shift)
-                let last = (position + low + count - 1) >> Int(shift)
-                for page in first...last { Self.set(1, at: page, in: result) }
-                bits &= count + low >= 64 ? 0 : UInt64.max << UInt64(low + count)
-            }
+        }
+        // Whole words that lie in the result as they lie here are nobody else's.
+        let first = (granules.lowerBound + 63) & ~63
+        let end = (granules.upperBound + 1) & ~63
+        guard shift == 0, distance & 63 == 0, first < end else { return report(granules) }
+        if granules.lowerBound < first { report(granules.lowerBound...first - 1) }
+        Self.move(
+            (end - first) / 8, from: window, at: first / 8, clears: clears, to: result,
+            at: (Int(distance) + first) / 8)
+        if end <= granules.upperBound { report(end...granules.upperBound) }
+    }
+
+    /// Copies whole words of bits and clears them, page by page: those that nobody has marked have no memory, and
+    /// get none.
+    private static func move(
+        _ byteCount: Int, from source: MemoryWindow, at start: Int, clears: Bool, to result: MemoryWindow,
+        at position: Int
+    ) {
+        for offset in stride(from: 0, to: byteCount, by: 4096) {
+            let count = min(4096, byteCount - offset)
+            guard source.hasBits(at: start + offset, byteCount: count) else { continue }
+            result.copy(from: source, at: start + offset, to: position + offset, byteCount: count)
+            if clears { source.zero(at: start + offset, byteCount: count) }
+        }
+    }
+
+    /// Sets the bits of the pages in which these granules lie.
+    private static func set(
+        _ granules: UInt64, at position: Int, _ shift: UInt64, in result: MemoryWindow
+    ) {
+        if shift == 0 { return set(granules, at: position, in: result) }
+        var bits = granules
+        while bits != 0 {
+            let low = bits.trailingZeroBitCount
+            let count = (~(bits >> UInt64(low))).trailingZeroBitCount
+            let first = (position + low) >> Int(shift)
+            let last = (position + low + count - 1) >> Int(shift)
+            for page in first...last { set(1, at: page, in: result) }
+            bits &= count + low >= 64 ? 0 : UInt64.max << UInt64(low + count)
         }
     }
 
@@ -132,19 +166,39 @@ final class DirtyLog: @unchecked Sendable {
         if high != 0 { words.store64(offset + 8, words.load64(offset + 8) | high) }
     }
 
-    /// Calls `body` with the offset of every word that has bits for a part of the range, and which bits those are.
+    /// Which granules of a mapping lie in a range, counted from the mapping's first; nil for none.
     @inline(__always)
-    private static func forEachWord(_ pages: Pages, _ range: IOVARange, _ body: (Int, UInt64) -> Void) {
+    private static func granules(of pages: Pages, in range: IOVARange) -> ClosedRange<Int>? {
         let first = max(range.first.rawValue >> granuleShift, pages.first)
         let last = min(range.last.rawValue >> granuleShift, pages.last)
-        guard first <= last else { return }
-        let low = Int(first - pages.first)
-        let high = Int(last - pages.first)
+        guard first <= last else { return nil }
+        return Int(first - pages.first)...Int(last - pages.first)
+    }
+
+    /// Calls `body` with the offset of every word that has bits for some of these granules, and which bits those
+    /// are.
+    @inline(__always)
+    private static func forEachWord(_ granules: ClosedRange<Int>, _ body: (Int, UInt64) -> Void) {
+        let low = granules.lowerBound
+        let high = granules.upperBound
         for word in low >> 6...high >> 6 {
             var mask = UInt64.max
             if word == low >> 6 { mask <<= UInt64(low & 63) }
             if word == high >> 6 { mask &= UInt64.max >> UInt64(63 - high & 63) }
             body(8 * word, mask)
         }
+    }
+}
+
+extension MemoryWindow {
+    /// Whether any bit is set in some of the bytes: whole words of memory that nobody changes meanwhile.
+    fileprivate func hasBits(at offset: Int, byteCount: Int) -> Bool {
+        let bytes = unsafe UnsafeRawBufferPointer(window(at: offset, byteCount: byteCount).unsafeBytes)
+        var bits: UInt64 = 0
+        for index in stride(from: 0, to: byteCount & ~7, by: 8) {
+            // SAFETY: inside the window, whose bounds were checked; any bytes are a number.
+            bits |= unsafe bytes.loadUnaligned(fromByteOffset: index, as: UInt64.self)
+        }
+        return bits != 0
     }
 }

@@ -52,6 +52,6 @@ struct Inbox: ~Copyable {
         return queue.append(message, reader.body(of: message), descriptors)
     }
 
-    /// Takes out the first of the commands that were put aside.
-    mutating func dropFirst() -> Message? { nextQueued() }
+    /// Takes out one of the commands that were put aside.
+    mutating func take(at place: Int) -> Message? { queue.take(at: place, &queuedDescriptors) }
 }

@@ -17,6 +17,10 @@ public struct Limits: Sendable, Equatable {
     /// How long the other side is waited for.
     public var patience: Patience
 
+    /// Whether a client takes a second socket for the server's commands, if the server has one: a device may then
+    /// want memory at any moment, also while a read of its registers is under way.
+    public var takesTwinSocket = true
+
     /// Makes limits; what is out of range is brought into it.
     public init(
         descriptorsPerMessage: Int = 16, transferByteCount: Int = 1 << 20, mappingCount: Int = 65_535,

@@ -13,6 +13,8 @@ public struct Message: Equatable, Sendable {
     public let isOversized: Bool
     /// Whether its body lies in a queue instead.
     var isQueued = false
+    /// When it came, where anybody wants to know; 0 otherwise.
+    var receivedAt: UInt64 = 0
 }
 
 /// Why a stream of bytes can't be read on: where the next message begins is not known.
@@ -81,10 +83,15 @@ public struct MessageReader: ~Copyable {
     }
 
     /// Receives what has come, at most as much as there is room for.
-    /// - Parameter waits: whether to wait where nothing is there.
+    /// - Parameters:
+    ///   - waits: whether to wait where nothing is there.
+    ///   - takesDescriptors: whether descriptors may come; where none can, some time is saved. Those that come all
+    ///     the same are closed.
     /// - Returns: the number of bytes; 0 when the other side has closed.
     /// - Throws: the errno of recvmsg(2); `EAGAIN` if `waits` is false and nothing is there.
-    public mutating func receive(from socket: borrowing UnixSocket, waits: Bool = true) throws(Errno) -> Int {
+    public mutating func receive(
+        from socket: borrowing UnixSocket, waits: Bool = true, takesDescriptors: Bool = true
+    ) throws(Errno) -> Int {
         makeRoom()
         let start = end
         // Who waits for answers sends one message at a time, mostly of the same length, and Linux is quicker where
@@ -94,6 +101,12 @@ public struct MessageReader: ~Copyable {
         var passed = PassedDescriptors()
         var all = store.mutableBytes
         var room = all._mutatingExtracting(start..<roomEnd)
+        guard takesDescriptors else {
+            let count = try socket.receive(into: &room, waits: waits)
+            latestStart = start
+            end = start + count
+            return count
+        }
         let received = try socket.receiveMessage(into: &room, waits: waits, descriptors: &passed)
         if passed.count > 0 { latest = passed }
         latestStart = start
@@ -103,17 +116,19 @@ public struct MessageReader: ~Copyable {
 
     /// Receives what has come, and looks so many times before waiting for it.
     @inline(__always)
-    mutating func receive(from socket: borrowing UnixSocket, polls: Int) throws(Errno) -> Int {
+    mutating func receive(
+        from socket: borrowing UnixSocket, polls: Int, takesDescriptors: Bool = true
+    ) throws(Errno) -> Int {
         var left = polls
         while left > 0 {
             do throws(Errno) {
-                return try receive(from: socket, waits: false)
+                return try receive(from: socket, waits: false, takesDescriptors: takesDescriptors)
             } catch .again {
                 left -= 1
                 spinHint()
             }
         }
-        return try receive(from: socket)
+        return try receive(from: socket, takesDescriptors: takesDescriptors)
     }
 
     /// Takes bytes and descriptors from elsewhere, as many as there is room for.

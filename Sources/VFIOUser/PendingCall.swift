@@ -17,6 +17,8 @@ struct PendingCall {
     var id: UInt16 = 0
     var command = UserCommand(rawValue: 0)
     var access = UserDMAAccess()
+    /// When it was sent, where anybody wants to know; 0 otherwise.
+    var sentAt: UInt64 = 0
     /// Where the data of a read goes: its owner waits as long as the state is `waiting`.
     var target: MemoryWindow
 

@@ -37,6 +37,9 @@ struct RemoteDescription: Equatable {
             if region.areas.isEmpty { known.flags.remove(.mmap) }
             regions.append(known)
         }
+        // As long as PCI says; nothing else can be taken apart.
+        let byteCount = regions[Int(PCIRegion.config.rawValue)].size
+        guard byteCount == 256 || byteCount == 4096 else { throw .malformed(.deviceGetRegionInfo) }
         for index in 0..<info.irqCount { interrupts.append(try client.interrupt(index)) }
         var bytes = [UInt8](repeating: 0, count: 64)
         var span = bytes.mutableSpan

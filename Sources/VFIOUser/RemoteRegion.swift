@@ -1,3 +1,4 @@
+import DeviceModel
 import LinuxSystem
 import VFIOABI
 
@@ -44,28 +45,27 @@ final class RemoteRegion: Sendable {
 /// A part of a region that a program has mapped. It shows the device's memory again after a connection was lost.
 final class RemoteWindow {
     let region: Int
-    let mapping: Mapping
+    let mapping: PCIMapping
     private let offset: UInt64
-    private let protection: Mapping.Protection
+    /// What the program sees.
+    var window: MemoryWindow { mapping.mapping.window }
 
     init(
         _ source: RemoteRegion, _ region: Int, at offset: UInt64, byteCount: Int,
         protection: Mapping.Protection
     ) throws(Errno) {
         let place = try source.place(offset, byteCount)
-        mapping = try Mapping(
-            sharing: place.descriptor, at: place.offset, byteCount: byteCount, protection: protection)
+        mapping = try PCIMapping(
+            place.descriptor, at: place.offset, byteCount: byteCount, protection: protection)
         self.region = region
         self.offset = offset
-        self.protection = protection
     }
 
-    /// Shows a new server's memory at the same addresses.
-    func show(_ source: RemoteRegion) throws(ClientFailure) {
+    /// From now on it is a new server's memory, at the same addresses.
+    func move(to source: RemoteRegion) throws(ClientFailure) {
         do throws(Errno) {
-            let place = try source.place(offset, mapping.window.byteCount)
-            try mapping.replaceContents(
-                sharing: place.descriptor, at: place.offset, protection: protection)
+            let place = try source.place(offset, window.byteCount)
+            try mapping.move(to: place.descriptor, at: place.offset)
         } catch {
             throw .lost(error)
         }

@@ -126,19 +126,10 @@ extension ServedDevice {
         _ range: DirtyRange, _ reply: inout MessageWriter, _ fill: (MemoryWindow) throws(Errno) -> Void
     ) throws(Errno) {
         try reply.append(range.byteCount) { (bytes) throws(Errno) in
-            var failure: Errno?
-            // SAFETY: the window is the span's own memory and isn't used after it.
-            unsafe bytes.withUnsafeMutableBytes { buffer in
-                let address = HostAddress(rawValue: UInt(bitPattern: buffer.baseAddress))
-                let words = unsafe MemoryWindow(unsafeAddress: address, byteCount: buffer.count)
-                words.zero(at: 0, byteCount: buffer.count)
-                do throws(Errno) {
-                    try fill(words)
-                } catch {
-                    failure = error
-                }
+            try MemoryWindow.withWindow(on: &bytes) { (words) throws(Errno) in
+                words.zero(at: 0, byteCount: words.byteCount)
+                try fill(words)
             }
-            if let failure { throw failure }
         }
     }
 }

@@ -11,8 +11,16 @@ extension ServedDevice {
             access.region < 6 ? plans[Int(access.region)].byteCount : regionByteCount(access.region)
         guard access.offset <= byteCount, UInt64(access.count) <= byteCount - access.offset, byteCount > 0,
             // Configuration space can be set up while the device is stopped; its registers can't be touched.
-            !isFrozen || access.region >= 6
+            !isFrozen || (access.region >= 6 && access.region != PCIRegion.vga.rawValue)
         else { throw .invalid }
+        if access.region == PCIRegion.vga.rawValue { try checkLegacyVGA(access) }
+    }
+
+    /// All of an access to the legacy windows lies in one of them; of the rest of the region there is nothing.
+    @inline(never)
+    private func checkLegacyVGA(_ access: UserRegionAccess) throws(Errno) {
+        let count = Int(access.count)
+        if count > 0, try LegacyVGA.reach(access.offset, count) < count { throw .invalid }
     }
 
     /// `VFIO_USER_REGION_READ`: the answer's fixed part and the data.
@@ -24,6 +32,7 @@ extension ServedDevice {
             switch access.region {
             case 0...5: readBAR(Int(access.region), access.offset, &bytes)
             case PCIRegion.config.rawValue: readConfiguration(Int(access.offset), &bytes)
+            case PCIRegion.vga.rawValue: LegacyVGA.read(model, access.offset, &bytes)
             default: readROM(Int(access.offset), &bytes)
             }
         }
@@ -36,6 +45,7 @@ extension ServedDevice {
         switch access.region {
         case 0...5: writeBAR(Int(access.region), access.offset, bytes)
         case PCIRegion.config.rawValue: writeConfiguration(Int(access.offset), bytes)
+        case PCIRegion.vga.rawValue: LegacyVGA.write(model, access.offset, bytes)
         default: throw .invalid
         }
     }
@@ -64,12 +74,15 @@ extension ServedDevice {
     /// Whether a write lies in a region that can be written.
     func checkWrite(_ access: UserRegionAccess) throws(Errno) {
         try check(access)
-        guard access.region < 6 || access.region == PCIRegion.config.rawValue else { throw .invalid }
+        guard
+            access.region < 6 || access.region == PCIRegion.config.rawValue
+                || access.region == PCIRegion.vga.rawValue
+        else { throw .invalid }
     }
 
     /// Whether a read can be answered while the model carries out a write.
     func canRead(_ access: UserRegionAccess) -> Bool {
-        access.region >= 6 || model.answersReadsDuringDMA
+        access.region >= 6 && access.region != PCIRegion.vga.rawValue || model.answersReadsDuringDMA
     }
 
     // Every access is cut into aligned pieces, the widest that the space allows: a register sees its own width.

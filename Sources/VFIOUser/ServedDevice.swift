@@ -14,9 +14,13 @@ import VFIOABI
     let function: PCIFunction
     let configuration: PCIConfiguration
     let slot: ServerSlot
+    /// What is counted and traced.
+    let monitor: ServerMonitor
     let limits: Limits
     /// What an access to each BAR needs to know.
     let plans: InlineArray<6, PCIBARPlan>
+    /// The model's doorbells.
+    let doorbells: [DoorbellRegister]
     /// The way to another host.
     var migration: DeviceMigration
     /// Whether the device is stopped: its registers aren't there for the client.
@@ -42,6 +46,8 @@ import VFIOABI
         function = model.function
         configuration = function.configuration
         slot = ServerSlot(limits)
+        monitor = slot.monitor
+        doorbells = model.doorbells
         var plans = InlineArray<6, PCIBARPlan>(repeating: PCIBARPlan())
         for index in 0..<6 { plans[index] = PCIBARPlan(index, of: function) }
         self.plans = plans
@@ -102,6 +108,7 @@ import VFIOABI
         case 0...5: plans[Int(region)].byteCount
         case PCIRegion.rom.rawValue: function.romByteCount
         case PCIRegion.config.rawValue: UInt64(configuration.byteCount)
+        case PCIRegion.vga.rawValue: function.identity.isVGA ? LegacyVGA.byteCount : 0
         default: 0
         }
     }

@@ -32,6 +32,9 @@ import LinuxSystem
     private var connection: Int32 = -1
     private var isStopped = false
 
+    /// What is to be known of this server at work: counters, and a line for every message.
+    public var monitor: ServerMonitor { device.monitor }
+
     /// Why a server can't serve.
     public struct Failure: Error, Equatable, Sendable, CustomStringConvertible {
         /// What was tried.
@@ -181,10 +184,12 @@ import LinuxSystem
             return !isStopped
         }
         guard starts else { return .closed }
+        monitor.noteConnection()
         let end = connection.run()
         // From here on the number may be closed and stand for something else.
         lock.withLock { self.connection = -1 }
         device.release()
+        monitor.noteEnd(end)
         return end
     }
 

@@ -9,6 +9,8 @@ final class ServerSlot: PCISlot, @unchecked Sendable {
     // SAFETY: `current` and `transferLimit` are guarded by the lock, the rest is constant.
     /// Where interrupts go.
     let interrupts = PCIInterrupts()
+    /// What is counted and traced.
+    let monitor: ServerMonitor
     /// Where DMA goes.
     let memory: ClientMemory
     private let lock = Lock()
@@ -16,7 +18,10 @@ final class ServerSlot: PCISlot, @unchecked Sendable {
     private var current: Channel?
     private var transferLimit = 0
 
-    init(_ limits: Limits) { memory = ClientMemory(limit: limits.mappingCount) }
+    init(_ limits: Limits) {
+        monitor = ServerMonitor(interrupts)
+        memory = ClientMemory(limit: limits.mappingCount, monitor)
+    }
 
     /// There is a client; or there is none any more (nil).
     /// - Parameter transferLimit: the most bytes of data that a message may have.
@@ -41,12 +46,9 @@ final class ServerSlot: PCISlot, @unchecked Sendable {
             try memory.read(at: iova, into: &bytes)
         } catch {
             guard error.reason == .notLendable else { throw error }
-            let count = bytes.byteCount
-            let address = unsafe bytes.withUnsafeMutableBytes { UInt(bitPattern: $0.baseAddress) }
-            // SAFETY: the span's own memory, for the time of the call.
-            let window = unsafe MemoryWindow(
-                unsafeAddress: HostAddress(rawValue: address), byteCount: count)
-            try ask(iova, window, .read)
+            try MemoryWindow.withWindow(on: &bytes) { (window) throws(DMAFault) in
+                try ask(iova, window, .read)
+            }
         }
     }
 
@@ -55,11 +57,9 @@ final class ServerSlot: PCISlot, @unchecked Sendable {
             try memory.write(bytes, at: iova)
         } catch {
             guard error.reason == .notLendable else { throw error }
-            let address = unsafe bytes.withUnsafeBytes { UInt(bitPattern: $0.baseAddress) }
-            // SAFETY: the span's own memory, for the time of the call; it is only read.
-            let window = unsafe MemoryWindow(
-                unsafeAddress: HostAddress(rawValue: address), byteCount: bytes.byteCount)
-            try ask(iova, window, .write)
+            try MemoryWindow.withReadOnlyWindow(on: bytes) { (window) throws(DMAFault) in
+                try ask(iova, window, .write)
+            }
         }
     }
 

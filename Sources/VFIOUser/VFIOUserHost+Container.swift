@@ -32,6 +32,7 @@ extension VFIOUserHost {
             case .iommuGetInfo: try describeIOMMU(address)
             case .iommuMapDMA: try mapMemory(address)
             case .iommuUnmapDMA: try unmapMemory(address, isVersion2: type == .type1v2)
+            case .iommuDirtyPages: try dirtyPages(address, isVersion2: type == .type1v2)
             default: throw .noSuchRequest
             }
             return 0
@@ -77,10 +78,22 @@ extension VFIOUserHost {
         for (offset, byte) in wanted.enumerated() {
             guard try UserMemory.load(UInt8(0), from: address + offset) == byte else { throw .noDevice }
         }
-        return try install { () throws(Errno) -> UserFile in
+        try lock.withLock { () throws(Errno) in
             guard let container = group.container, container.type != nil else { throw .invalid }
             group.deviceFileCount += 1
-            return .device(UserDeviceFile(group))
+        }
+        do throws(Errno) {
+            try pci.open()
+        } catch {
+            lock.withLock { group.deviceFileCount -= 1 }
+            leaveIfUnused(group)
+            throw error
+        }
+        do throws(Errno) {
+            return try install { () throws(Errno) -> UserFile in .device(UserDeviceFile(group)) }
+        } catch {
+            endUse(of: group)
+            throw error
         }
     }
 
@@ -90,7 +103,7 @@ extension VFIOUserHost {
     private static let usable = IOVARange(first: IOVA(0), last: IOVA(UInt64.max >> 1))
 
     /// The unit of mappings in bytes.
-    private var unit: UInt64 { UInt64(pageSize) }
+    var unit: UInt64 { UInt64(pageSize) }
 
     /// `VFIO_IOMMU_GET_INFO`.
     private func describeIOMMU(_ address: HostAddress) throws(Errno) {
@@ -101,21 +114,19 @@ extension VFIOUserHost {
         info.pageSizes = ~(unit - 1)
         var chain = CapabilityBuilder<IOMMUType1Info>()
         let most = try device.perform { (client) throws(ClientFailure) in client.server.mappingCount }
+        let canLog = try device.canLog()
         do throws(CapabilityBuilderError) {
+            if canLog {
+                try chain.appendMigration(
+                    pageSizes: unit, maxDirtyBitmapSize: VFIOABI.Bitmap.mostByteCount)
+            }
             try chain.appendDMAAvailable(UInt32(clamping: max(0, most - device.mappings.count)))
             let ranges = [Type1IOVARange(start: 0, end: UInt64.max >> 1)]
             try chain.appendIOVARanges(ranges.span)
         } catch {
             throw .noMemory
         }
-        try copyOut(chain.answer(info), to: address)
-    }
-
-    /// Copies an answer to the user; nil is one whose declared size is too small.
-    func copyOut(_ bytes: [UInt8]?, to address: HostAddress) throws(Errno) {
-        guard let bytes else { throw .invalid }
-        // SAFETY: a UInt8 has no padding.
-        try unsafe UserMemory.write(bytes.span.bytes, to: address)
+        try chain.copyOut(info, to: address)
     }
 
     /// `VFIO_IOMMU_MAP_DMA`; the tests are in the kernel's order.
@@ -149,7 +160,8 @@ extension VFIOUserHost {
     /// `VFIO_IOMMU_UNMAP_DMA`; the tests are in the kernel's order.
     private func unmapMemory(_ address: HostAddress, isVersion2: Bool) throws(Errno) {
         var request = try UserMemory.load(DMAUnmap(), from: address)
-        guard request.argsz >= 24, request.flags.isSubset(of: .all) else { throw .invalid }
+        guard request.argsz >= 24, request.flags.isSubset(of: [.all, .getDirtyBitmap]) else { throw .invalid }
+        let bits = request.flags.contains(.getDirtyBitmap) ? try dirtyBits(of: request, address) : nil
         request.size = try mappingLock.withLock { () throws(Errno) -> UInt64 in
             guard request.iova & (unit - 1) == 0 else { throw .invalid }
             var range = IOVARange.all
@@ -161,11 +173,12 @@ extension VFIOUserHost {
                     throw .overflow
                 }
                 range = some
+                if let bits, !device.isLogging(by: .container) || bits.pageSize != unit { throw .invalid }
                 if isVersion2 && device.mappings.bisected(by: range) != nil { throw .invalid }
             }
             var byteCount: UInt64 = 0
             while let mapping = device.mappings.first(in: range), mapping.range.first >= range.first {
-                try device.unmap(mapping)
+                if let bits { try device.unmap(mapping, reporting: bits) } else { try device.unmap(mapping) }
                 byteCount &+= mapping.range.byteCount
             }
             return byteCount

@@ -1,3 +1,4 @@
+import DeviceModel
 import LinuxSystem
 import VFIOABI
 import VFIOHost
@@ -7,14 +8,17 @@ extension VFIOUserHost {
     func control(
         _ file: UserDeviceFile, _ request: Request, _ address: HostAddress
     ) throws(Errno) -> Int32 {
+        try pci.beginUse()
+        defer { pci.endUse() }
         switch request {
         case .deviceGetInfo: try describe(address)
         case .deviceGetRegionInfo: try describeRegion(address)
-        case .deviceGetIRQInfo: try describeInterrupt(address)
-        case .deviceSetIRQs: try setInterrupts(address)
-        case .deviceReset:
-            guard device.description.info.flags.contains(.reset) else { throw .noSuchRequest }
-            try device.perform { (client) throws(ClientFailure) in try client.reset() }
+        case .deviceGetIRQInfo: try pci.describeInterrupt(address)
+        case .deviceSetIRQs: return try pci.setInterrupts(address)
+        case .deviceReset: try pci.reset()
+        case .deviceGetPCIHotResetInfo: try describeHotReset(address)
+        case .devicePCIHotReset: try hotReset(address)
+        case .deviceIOEventFD: try pci.setEventWrite(address)
         case .deviceFeature: try feature(address)
         default: throw .noSuchRequest
         }
@@ -26,7 +30,7 @@ extension VFIOUserHost {
         var info = try UserMemory.load(DeviceInfo(), from: address, count: DeviceInfo.minimumSize)
         guard info.argsz >= UInt32(DeviceInfo.minimumSize) else { throw .invalid }
         let known = device.description.info
-        info.flags = known.flags.intersection([.pci, .reset])
+        info.flags = pci.isResettable ? [.pci, .reset] : .pci
         info.regionCount = known.regionCount
         info.irqCount = known.irqCount
         info.capabilityOffset = 0
@@ -46,7 +50,6 @@ extension VFIOUserHost {
         info.flags = known.flags
         info.size = known.size
         info.offset = known.offset
-        info.capabilityOffset = 0
         var chain = CapabilityBuilder<RegionInfo>()
         let areas = device.areas(region: Int(info.index))
         let isWhole = areas.count == 1 && areas[0] == SparseMmapArea(offset: 0, size: known.size)
@@ -57,110 +60,30 @@ extension VFIOUserHost {
                 throw .noMemory
             }
         }
-        try copyOut(chain.answer(info), to: address)
-    }
-
-    /// `VFIO_DEVICE_GET_IRQ_INFO`.
-    private func describeInterrupt(_ address: HostAddress) throws(Errno) {
-        var info = try UserMemory.load(IRQInfo(), from: address)
-        guard info.argsz >= UInt32(IRQInfo.minimumSize),
-            info.index < UInt32(device.description.interrupts.count)
-        else { throw .invalid }
-        let known = device.description.interrupts[Int(info.index)]
-        info.flags = known.flags
-        info.count = known.count
-        try UserMemory.store(info, to: address)
-    }
-
-    /// `VFIO_DEVICE_SET_IRQS`; the tests are in the kernel's order.
-    private func setInterrupts(_ address: HostAddress) throws(Errno) {
-        let header = try UserMemory.load(IRQSet(), from: address)
-        let all = device.description.interrupts
-        let most = header.index < UInt32(all.count) ? all[Int(header.index)].count : 0
-        let known = IRQSetFlags.dataTypeMask.union(.actionTypeMask)
-        guard header.argsz >= UInt32(IRQSet.minimumSize), header.flags.isSubset(of: known),
-            header.start < most, UInt64(header.start) + UInt64(header.count) <= UInt64(most),
-            header.count <= Self.mostVectors, let width = header.flags.dataElementSize
-        else { throw .invalid }
-        let count = Int(header.count)
-        guard Int(header.argsz) - IRQSet.minimumSize >= count * width else { throw .invalid }
-        var request = RemoteInterruptRequest(
-            flags: header.flags, index: header.index, start: Int(header.start), count: count)
-        let data = address + IRQSet.minimumSize
-        if width == 1 {
-            for index in 0..<count {
-                request.booleans.append(try UserMemory.load(UInt8(0), from: data + index))
-            }
-        } else if width == 4 {
-            var numbers: [Int32] = []
-            for index in 0..<count {
-                numbers.append(try UserMemory.load(Int32(0), from: data + 4 * index))
-            }
-            for number in numbers { request.events.append(number < 0 ? nil : try RemoteEvent(number)) }
-        }
-        try device.setInterrupts(request)
-    }
-
-    /// The most vectors that one request is about: as many as MSI-X has.
-    private static var mostVectors: UInt32 { 2048 }
-
-    /// `VFIO_DEVICE_FEATURE`.
-    private func feature(_ address: HostAddress) throws(Errno) {
-        let header = try UserMemory.load(DeviceFeature(), from: address)
-        guard header.argsz >= UInt32(DeviceFeature.minimumSize),
-            header.flags.isSubset(of: [.featureMask, .get, .set, .probe])
-        else { throw .invalid }
-        let isProbe = header.flags.contains(.probe)
-        guard isProbe || !header.flags.isSuperset(of: [.get, .set]) else { throw .invalid }
-        let room = min(Int(header.argsz), Self.longestFeature) - DeviceFeature.minimumSize
-        let data = address + DeviceFeature.minimumSize
-        var payload: [UInt8] = []
-        if header.flags.contains(.set) && !isProbe && room > 0 {
-            payload = [UInt8](repeating: 0, count: room)
-            var span = payload.mutableSpan
-            // SAFETY: any bytes are UInt8s.
-            var bytes = unsafe span.mutableBytes
-            try UserMemory.read(from: data, into: &bytes)
-        }
-        let question = DeviceFeature(
-            argsz: UInt32(DeviceFeature.minimumSize + room), flags: header.flags)
-        let answer: [UInt8]
-        do throws(Errno) {
-            answer = try device.perform { (client) throws(ClientFailure) in
-                try client.feature(question, payload)
-            }
-        } catch .notSupported {
-            // Linux's word for a feature that isn't there.
-            throw .noSuchRequest
-        }
-        if header.flags.contains(.get) && !isProbe {
-            guard answer.count <= room else { throw .invalid }
-            // SAFETY: a UInt8 has no padding.
-            try unsafe UserMemory.write(answer.span.bytes, to: data)
+        // Without capabilities Linux gives `cap_offset` back as it came.
+        if chain.isEmpty {
+            try UserMemory.store(info, to: address)
+        } else {
+            try chain.copyOut(info, to: address)
         }
     }
 
-    /// The most bytes of a feature that go to the server and back.
-    private static var longestFeature: Int { 16_384 }
+    // There is nothing but the device on its bus, and no bridge above that could reset it.
+
+    /// `VFIO_DEVICE_GET_PCI_HOT_RESET_INFO`; the tests are in the kernel's order.
+    private func describeHotReset(_ address: HostAddress) throws(Errno) {
+        let header = try UserMemory.load(PCIHotResetInfo(), from: address)
+        throw header.argsz < UInt32(PCIHotResetInfo.minimumSize) ? .invalid : .noDevice
+    }
+
+    /// `VFIO_DEVICE_PCI_HOT_RESET`; the tests are in the kernel's order.
+    private func hotReset(_ address: HostAddress) throws(Errno) {
+        let header = try UserMemory.load(PCIHotReset(), from: address)
+        let isSound = header.argsz >= UInt32(PCIHotReset.minimumSize) && header.flags == 0 && header.count > 0
+        throw isSound ? .noDevice : .invalid
+    }
 
     // MARK: regions
-
-    /// How much of an access lies in a region, and where (kernel.md D.4).
-    /// - Throws: `EINVAL` for a region that isn't there and for a beginning at or beyond its end; `EFAULT` for
-    ///   configuration space that isn't there.
-    private func clip(_ offset: UInt64, _ byteCount: Int) throws(Errno) -> (region: UInt32, count: Int) {
-        let index = offset >> PCIRegionOffset.shift
-        let position = offset & PCIRegionOffset.mask
-        guard index < UInt64(device.description.regions.count) else { throw .invalid }
-        let byteCountOfRegion = device.description.regions[Int(index)].size
-        if index == UInt64(PCIRegion.config.rawValue) {
-            guard position < byteCountOfRegion, UInt64(byteCount) <= byteCountOfRegion - position else {
-                throw .badAddress
-            }
-        }
-        guard position < byteCountOfRegion else { throw .invalid }
-        return (UInt32(index), Int(min(UInt64(byteCount), byteCountOfRegion - position)))
-    }
 
     /// Reads from the device; see ``Host/read(_:at:into:)``.
     /// - Throws: `EBADF`; `EINVAL` for a handle that isn't a device's; what the server answers.
@@ -169,12 +92,7 @@ extension VFIOUserHost {
     ) throws(Errno) -> Int {
         guard case .device = try file(handle) else { throw .invalid }
         if bytes.byteCount == 0 { return 0 }
-        let (region, count) = try clip(offset, bytes.byteCount)
-        var part = bytes._mutatingExtracting(0..<count)
-        try device.perform { (client) throws(ClientFailure) in
-            try client.read(region: region, at: offset & PCIRegionOffset.mask, into: &part)
-        }
-        return count
+        return try pci.read(at: offset, into: &bytes)
     }
 
     /// Writes to the device; see ``Host/write(_:at:_:)``.
@@ -182,13 +100,7 @@ extension VFIOUserHost {
     public func write(_ handle: Int32, at offset: UInt64, _ bytes: RawSpan) throws(Errno) -> Int {
         guard case .device = try file(handle) else { throw .invalid }
         if bytes.byteCount == 0 { return 0 }
-        guard offset >> PCIRegionOffset.shift != UInt64(PCIRegion.rom.rawValue) else { throw .invalid }
-        let (region, count) = try clip(offset, bytes.byteCount)
-        try device.perform { (client) throws(ClientFailure) in
-            try client.write(
-                region: region, at: offset & PCIRegionOffset.mask, bytes.extracting(0..<count))
-        }
-        return count
+        return try pci.write(at: offset, bytes)
     }
 
     /// Maps a part of a region that the server shares; see ``Host/map(_:at:byteCount:protection:)``.

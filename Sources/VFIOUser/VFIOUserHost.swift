@@ -10,9 +10,15 @@ import VFIOHost
 /// let device = try Device(opening: VFIOUserHost.deviceAddress, on: host)
 /// ```
 ///
-/// The container and the group are answered here as Linux 7.2 answers them; what is about the device goes to the
-/// server. There is one group, number 0, with the device in it, and a type 1 IOMMU without reserved ranges. There
-/// are no device nodes and no iommufd, no dirty tracking and no limit of locked memory.
+/// The container and the group are answered here as Linux 7.2 answers them. The device is the server's, seen as
+/// Linux's vfio-pci shows one: what that driver keeps from its users (bus mastering after opening, memory that is off,
+/// registers that are its own) is kept here, whatever the server does. There is one group, number 0, with the device
+/// in it, and a type 1 IOMMU without reserved ranges. There are no device nodes and no iommufd, and no limit of locked
+/// memory.
+///
+/// **Dirty pages.** Where the server logs what its device writes, that is the log of both the device's feature
+/// (`VFIO_DEVICE_FEATURE_DMA_LOGGING_START`) and the container (`VFIO_IOMMU_DIRTY_PAGES`), one of them at a time;
+/// where it doesn't, neither is there.
 ///
 /// **Memory.** What ``allocateMemory(byteCount:pages:)`` gives is in a file that the server maps. Other memory can be
 /// mapped for DMA too: the server then reaches it by messages, if it can do that, which takes a copy and some
@@ -20,7 +26,8 @@ import VFIOHost
 ///
 /// **A server that goes** fails what is under way with `ECONNRESET`; the next request connects again (with the errno of
 /// connect(2) as long as nobody is there), and memory, interrupts and mapped regions are set up as they were. The
-/// device itself begins anew: its driver has to reset and start it.
+/// device itself begins anew: its driver has to reset and start it. A driver that has set up the eventfd for errors
+/// (`VFIO_PCI_ERR_IRQ_INDEX`) is told by that as soon as the server has gone.
 public final class VFIOUserHost: Host, @unchecked Sendable {
     // SAFETY: `files` and the objects in it are used with `lock` held; `device` guards itself.
     let lock = Lock()
@@ -30,6 +37,8 @@ public final class VFIOUserHost: Host, @unchecked Sendable {
     /// The open group, as long as its handle or a device of it is open.
     var group: UserGroup?
     let device: RemoteDevice
+    /// What a kernel's driver does.
+    let pci: RemotePCI
     /// One request at a time maps and unmaps.
     let mappingLock = Lock()
 
@@ -50,6 +59,7 @@ public final class VFIOUserHost: Host, @unchecked Sendable {
         let socket: UnixSocket
         do throws(Errno) { socket = try UnixSocket(connecting: path) } catch { throw .unreachable(error) }
         device = try RemoteDevice(socket, path: path, limits, milliseconds: milliseconds)
+        pci = try RemotePCI(device)
     }
 
     /// Takes over a connected socket. When its server goes there is no way to it any more.
@@ -58,6 +68,7 @@ public final class VFIOUserHost: Host, @unchecked Sendable {
         _ socket: consuming UnixSocket, limits: Limits = Limits(), milliseconds: Int = Client.usualPatience
     ) throws(ClientFailure) {
         device = try RemoteDevice(socket, path: nil, limits, milliseconds: milliseconds)
+        pci = try RemotePCI(device)
     }
 
     deinit { for number in files.keys { _ = Descriptor(owning: number) } }
@@ -110,27 +121,29 @@ public final class VFIOUserHost: Host, @unchecked Sendable {
             lock.withLock { group.isHandleOpen = false }
             leaveIfUnused(group)
         case .device(let file): letGo(of: file)
+        case .migration: break
         }
     }
 
     /// One holder of a device's file has gone: its handle, or a mapping of a region.
     func letGo(of file: UserDeviceFile) {
-        let isLast = lock.withLock { () -> Bool in
-            file.holderCount -= 1
-            guard file.holderCount == 0 else { return false }
-            return file.group.deviceFileCount == 1
-        }
-        // In the kernel's order: the device is closed while its group still is in its container.
-        if isLast { device.endUse() }
         let isClosed = lock.withLock { () -> Bool in
-            if file.holderCount == 0 { file.group.deviceFileCount -= 1 }
+            file.holderCount -= 1
             return file.holderCount == 0
         }
-        if isClosed { leaveIfUnused(file.group) }
+        if isClosed { endUse(of: file.group) }
+    }
+
+    /// A file of the device has gone. In the kernel's order: the device is closed while its group still is in its
+    /// container.
+    func endUse(of group: UserGroup) {
+        pci.close()
+        lock.withLock { group.deviceFileCount -= 1 }
+        leaveIfUnused(group)
     }
 
     /// The group's last holder has gone: it leaves its container, whose mappings go with it.
-    private func leaveIfUnused(_ old: UserGroup) {
+    func leaveIfUnused(_ old: UserGroup) {
         let isUnused = lock.withLock { !old.isHandleOpen && old.deviceFileCount == 0 && group === old }
         guard isUnused else { return }
         leaveContainer(old)
@@ -140,6 +153,8 @@ public final class VFIOUserHost: Host, @unchecked Sendable {
     /// Takes a group out of its container.
     func leaveContainer(_ group: UserGroup) {
         mappingLock.withLock { device.unmapAll() }
+        // There is nobody to hear of a failure.
+        try? device.stopLogging(by: .container)
         lock.withLock {
             group.container?.type = nil
             group.container?.group = nil
@@ -155,6 +170,8 @@ public final class VFIOUserHost: Host, @unchecked Sendable {
         case .container(let container): return try control(container, request, argument)
         case .group(let group): return try control(group, request, argument)
         case .device(let file): return try control(file, request, HostAddress(rawValue: argument))
+        // The protocol has no word for how much is left (`VFIO_MIG_GET_PRECOPY_INFO`).
+        case .migration: throw .noSuchRequest
         }
     }
 
@@ -200,6 +217,7 @@ enum UserFile {
     case container(UserContainer)
     case group(UserGroup)
     case device(UserDeviceFile)
+    case migration(RemoteMigrationData)
 }
 
 /// A container; the group may be in it. Guarded by the host's lock.

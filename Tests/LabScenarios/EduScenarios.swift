@@ -7,6 +7,7 @@ extension Scenario {
     /// Everything that is done with an `edu` device, in an order that goes from simple to involved.
     public static var educational: [Scenario] {
         eduBasics + eduConfiguration + eduDMA + eduRefusedDMA + eduInterrupts + eduMapping + eduLifeCycle
+            + guestBlocks
     }
 
     static let eduBasics: [Scenario] = [

@@ -4,42 +4,13 @@ import Testing
 
 @Suite("vfio serve")
 struct ServeTests {
-    /// Speaks just enough to see who answers: version 0.0, then the first four bytes of configuration space.
-    private func identity(at path: String) throws -> [UInt8] {
-        let socket = try UnixSocket(connecting: path)
-        _ = try exchange(socket, id: 1, command: 1, body: [0, 0, 0, 0] + Array("{}\0".utf8))
-        // Region 7, offset 0, 4 bytes.
-        let read: [UInt8] = [UInt8](repeating: 0, count: 8) + [7, 0, 0, 0, 4, 0, 0, 0]
-        return Array(try exchange(socket, id: 2, command: 9, body: read).suffix(4))
-    }
-
-    private func exchange(
-        _ socket: borrowing UnixSocket, id: UInt8, command: UInt8, body: [UInt8]
-    ) throws -> [UInt8] {
-        let size = UInt8(16 + body.count)
-        let message = [id, 0, command, 0, size, 0, 0, 0] + [UInt8](repeating: 0, count: 8) + body
-        #expect(try socket.send(message.span.bytes) == message.count)
-        var reply: [UInt8] = []
-        while reply.count < 16 || reply.count < Int(reply[4]) + Int(reply[5]) << 8 {
-            var piece = [UInt8](repeating: 0, count: 4096)
-            var descriptors: [Int32] = []
-            var span = piece.mutableSpan
-            var bytes = span.mutableBytes
-            let count = try socket.receive(into: &bytes, descriptors: &descriptors)
-            try #require(count > 0, "the server hung up")
-            reply += piece.prefix(count)
-        }
-        #expect(reply[0] == id && reply[8] & 0xf == 1 && reply[8] & 0x20 == 0, "\(reply)")
-        return Array(reply.dropFirst(16))
-    }
-
     @Test("A device is served at a path, one client after the other; SIGTERM ends it and the socket is gone")
     func edu() throws {
         let scratch = try Scratch()
         let path = scratch.path + "/edu.sock"
         let command = try RunningCommand(["serve", "edu", "--socket", path])
         try #require(command.waits(for: path), "\(command.wait())")
-        for _ in 0..<2 { #expect(try identity(at: path) == [0x34, 0x12, 0xe8, 0x11]) }
+        for _ in 0..<2 { #expect(try Conversation.identity(at: path) == [0x34, 0x12, 0xe8, 0x11]) }
         // One that stays is cut off.
         let client = try UnixSocket(connecting: path)
         let outcome = command.end()
@@ -76,8 +47,8 @@ struct ServeTests {
         let paths = ["/0000:01:00.0.sock", "/0000:01:00.1.sock"].map { scratch.path + $0 }
         for path in paths { try #require(command.waits(for: path), "\(command.wait())") }
         // Both at a time, and in any order.
-        #expect(try identity(at: paths[1]) == [0x34, 0x12, 0xe8, 0x11])
-        #expect(try identity(at: paths[0]) != [0x34, 0x12, 0xe8, 0x11])
+        #expect(try Conversation.identity(at: paths[1]) == [0x34, 0x12, 0xe8, 0x11])
+        #expect(try Conversation.identity(at: paths[0]) != [0x34, 0x12, 0xe8, 0x11])
         let outcome = command.end()
         #expect(outcome.code == 0, "\(outcome)")
         #expect(outcome.output.contains("\"version\" : 1"), "\(outcome)")
@@ -91,7 +62,7 @@ struct ServeTests {
         let listener = try UnixSocket(listening: path)
         let input = FileHandle(fileDescriptor: listener.descriptor.number, closeOnDealloc: false)
         let command = try RunningCommand(["serve", "edu", "--listen-fd", "0"], input: input)
-        #expect(try identity(at: path) == [0x34, 0x12, 0xe8, 0x11])
+        #expect(try Conversation.identity(at: path) == [0x34, 0x12, 0xe8, 0x11])
         let outcome = command.end()
         #expect(outcome.code == 0, "\(outcome)")
         // Whoever made it removes it.
@@ -144,7 +115,7 @@ struct ServeTests {
         try #require(command.waits(for: path), "\(command.wait())")
         let second = try vfio("serve", "nvme", "--socket", path)
         #expect(second.code == 1 && second.errors.contains("another server"), "\(second)")
-        #expect(try identity(at: path) == [0x34, 0x12, 0xe8, 0x11])
+        #expect(try Conversation.identity(at: path) == [0x34, 0x12, 0xe8, 0x11])
         #expect(command.end().code == 0)
     }
 }

@@ -21,8 +21,9 @@ struct AccessTests {
     /// Lets the lower half through, one page further on, in pieces of a page; the first page for reading only.
     private final class Shift: GuestIOMMU, @unchecked Sendable {
         let target: GuestAddressSpace
+        let notifiers = IOMMUNotifiers()
         init(_ target: GuestAddressSpace) { self.target = target }
-        func translate(_ offset: UInt64, for access: DMAPermissions) -> IOMMUEntry {
+        func translate(_ offset: UInt64, for access: DMAPermissions, index: Int) -> IOMMUEntry {
             let page = offset & ~0xfff
             return IOMMUEntry(
                 target: target, iova: page, translated: GuestAddress(page + 0x1000), lastOffset: 0xfff,

@@ -44,7 +44,7 @@ struct GuestMachine {
         PCIAddress(bus: UInt8([1, 1, 2, 3][index]), device: 0, function: UInt8(index == 1 ? 1 : 0))
     }
 
-    init() throws {
+    init(_ change: (inout MachineDescription) -> Void = { _ in }) throws {
         var machine = MachineDescription()
         machine.groups = [
             IOMMUGroup(
@@ -55,6 +55,7 @@ struct GuestMachine {
             IOMMUGroup(2, devices: [PCIDevice(probers[2], at: Self.address(2))]),
             IOMMUGroup(3, devices: [PCIDevice(probers[3], at: Self.address(3))]),
         ]
+        change(&machine)
         host = try SoftwareHost(machine)
         system = try MemoryRegion("system", .container, byteCount: 1 << 64, in: memory)
         space = GuestAddressSpace("memory", showing: system)

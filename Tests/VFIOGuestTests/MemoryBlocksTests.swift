@@ -9,7 +9,6 @@ struct BlockBench {
     static let block: UInt64 = 1 << 16
     let memory = GuestMemory()
     let region: MemoryRegion
-    let policy = RAMDiscardPolicy()
     let blocks: MemoryBlocks
     let manager: RAMDiscardManager
 
@@ -20,7 +19,7 @@ struct BlockBench {
         region = try ramRegion(byteCount: Self.size, isShared: isShared, in: memory)
         blocks = try MemoryBlocks(
             in: region, blockByteCount: Self.block, requestedByteCount: requested, usableByteCount: usable,
-            isPreallocating: isPreallocating, policy: policy)
+            isPreallocating: isPreallocating)
         manager = try #require(region.discardManager)
     }
 
@@ -161,7 +160,7 @@ struct MemoryBlocksTests {
         let region = try ramRegion(byteCount: Bench.size)
         let window = try #require(region.block).window
         window.store64(0, 1)
-        let blocks = try MemoryBlocks(in: region, blockByteCount: Bench.block, policy: RAMDiscardPolicy())
+        let blocks = try MemoryBlocks(in: region, blockByteCount: Bench.block)
         #expect(window.load64(0) == 0)
         #expect(blocks.requestedByteCount == 0)
     }
@@ -239,12 +238,17 @@ struct MemoryBlocksTests {
     func stuck() throws {
         let bench = try Bench()
         try bench.blocks.plug(Bench.range(0..<3))
+        try bench.window.store64(Int(Bench.block), 7)
         // Locked pages can't be taken out of a file.
         try bench.window.window(at: 0, byteCount: Int(Bench.block)).setLocked(true)
         try bench.blocks.unplug(Bench.range(0..<2))
         #expect(bench.blocks.unreleased?.byteCount == 2 * Bench.block)
         #expect(bench.blocks.unreleased?.reason == .invalid)
         #expect(bench.blocks.pluggedByteCount == Bench.block)
+        // Used again, it holds nothing of what it held, and isn't missed any more.
+        try bench.blocks.plug(Bench.range(1..<2))
+        #expect(try bench.window.load64(Int(Bench.block)) == 0)
+        #expect(bench.blocks.unreleased?.byteCount == Bench.block)
         try bench.window.window(at: 0, byteCount: Int(Bench.block)).setLocked(false)
         try bench.blocks.unplug(Bench.range(2..<3))
         #expect(bench.blocks.unreleased == nil)
@@ -256,7 +260,7 @@ struct MemoryBlocksTests {
             let region = try ramRegion(byteCount: 3 << 20)
             return thrown { () throws(RAMDiscardError) in
                 try MemoryBlocks(
-                    in: region, blockByteCount: blockSize, pageByteCount: page, policy: RAMDiscardPolicy())
+                    in: region, blockByteCount: blockSize, pageByteCount: page)
             }
         }
         for size: UInt64 in [0, 512, 3 << 20, 3 << 12, 2 << 20, 4 << 20] {
@@ -271,10 +275,10 @@ struct MemoryBlocksTests {
         let memory = GuestMemory()
         let root = try MemoryRegion("root", .container, byteCount: 1 << 32, in: memory)
         let region = try ramRegion(byteCount: Bench.size, in: memory)
-        let policy = RAMDiscardPolicy()
+        let policy = memory.discardPolicy
         func refusal(_ region: MemoryRegion) -> RAMDiscardError? {
             thrown { () throws(RAMDiscardError) in
-                try MemoryBlocks(in: region, blockByteCount: Bench.block, policy: policy)
+                try MemoryBlocks(in: region, blockByteCount: Bench.block)
             }
         }
         #expect(refusal(root) == .unsuitableRegion(.wrongKind("root")))
@@ -301,12 +305,13 @@ struct MemoryBlocksTests {
 
     @Test("isn't to be had where discards are forbidden, and forbids that they become so")
     func policy() throws {
-        let policy = RAMDiscardPolicy()
+        let memory = GuestMemory()
+        let policy = memory.discardPolicy
         let ban = try policy.hold(.forbidsDiscards, for: "group 26")
-        var region: MemoryRegion? = try ramRegion(byteCount: Bench.size)
+        var region: MemoryRegion? = try ramRegion(byteCount: Bench.size, in: memory)
         func make() throws(RAMDiscardError) {
             guard let region else { return }
-            _ = try MemoryBlocks(in: region, blockByteCount: Bench.block, policy: policy)
+            _ = try MemoryBlocks(in: region, blockByteCount: Bench.block)
         }
         let error = refusal { () throws(RAMDiscardError) in try make() }
         #expect(error?.errno == .busy)

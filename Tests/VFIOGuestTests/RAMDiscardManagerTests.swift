@@ -250,7 +250,7 @@ struct RAMDiscardManagerTests {
     func reentrance() throws {
         let source = Parts(0x1000, [0..<0x1000])
         let manager = try manager(source)
-        let listener = DiscardRecorder("a", Ears())
+        let listener = DiscardRecorder("a", Ears(), acceptsDoubleDiscard: false)
         let other = DiscardRecorder("b", Ears())
         var errors: [RAMDiscardError?] = []
         listener.whileTold = {
@@ -268,5 +268,79 @@ struct RAMDiscardManagerTests {
         try manager.discard(0..<0x1000, by: source)
         #expect(errors == [.busy, .busy, .busy, .busy, .busy])
         listener.whileTold = {}
+    }
+
+    @Test("lets who accepts double discards go while it, or another, is being told")
+    func endWhileTold() throws {
+        let source = Parts(0x1000, [0..<0x1000])
+        let manager = try manager(source)
+        let ears = Ears()
+        let listeners = ["a", "b", "c"].map { DiscardRecorder($0, ears) }
+        for listener in listeners { try manager.register(listener, for: 0..<0x10000) }
+        // The second one ends all three, as somebody who takes a device away does.
+        var isFirst = true
+        listeners[1].whileTold = {
+            guard isFirst else { return }
+            isFirst = false
+            for listener in listeners { try? manager.unregister(listener) }
+        }
+        ears.heard = []
+        try manager.populate(0x1000..<0x2000, by: source)
+        #expect(
+            ears.heard == ["a+\(0x1000..<0x2000)"] + ["a", "b", "c"].map { "\($0)-\(0..<0x10000)" }
+                + ["b+\(0x1000..<0x2000)", "b-\(0x1000..<0x2000)"])
+        #expect(manager.listenerCount == 0)
+        // And so while a discard is told.
+        source.populated = [0..<0x2000]
+        for listener in listeners { try manager.register(listener, for: 0..<0x10000) }
+        isFirst = true
+        ears.heard = []
+        try manager.discard(0x1000..<0x2000, by: source)
+        #expect(
+            ears.heard == ["c-\(0x1000..<0x2000)"] + ["a", "b", "c"].map { "\($0)-\(0..<0x10000)" }
+                + ["b-\(0x1000..<0x2000)"])
+        listeners[1].whileTold = {}
+    }
+
+    @Test("answers as byte after byte would, whatever its sources say", arguments: 0..<4)
+    func random(round: Int) throws {
+        var random = discardSeed("sources at random, round \(round)")
+        let unit: UInt64 = 0x800
+        let count = 32
+        for _ in 0..<60 {
+            var model = [Bool](repeating: true, count: count)
+            let manager = try manager()
+            for _ in 0..<1 + random.below(3) {
+                let bits = (0..<count).map { _ in random.below(4) > 0 }
+                var parts: [Range<UInt64>] = []
+                for (index, bit) in bits.enumerated() where bit {
+                    let part = UInt64(index) * unit..<UInt64(index + 1) * unit
+                    if let last = parts.last, last.upperBound == part.lowerBound {
+                        parts[parts.count - 1] = last.lowerBound..<part.upperBound
+                    } else {
+                        parts.append(part)
+                    }
+                }
+                try manager.join(Parts(unit, parts))
+                for index in 0..<count { model[index] = model[index] && bits[index] }
+            }
+            for _ in 0..<20 {
+                let first = UInt64(random.below(count * Int(unit)))
+                let last = first + UInt64(random.below(count * Int(unit) - Int(first)))
+                let range = first..<last + 1
+                let states = (Int(first / unit)...Int(last / unit)).map { model[$0] }
+                #expect(manager.isPopulated(range) == states.allSatisfy { $0 })
+                let there = populated(manager, range)
+                let missing = discarded(manager, range)
+                // Together they are the range, in turns; each begins and ends where the state changes.
+                let all = (there + missing).sorted { $0.lowerBound < $1.lowerBound }
+                #expect(all.first?.lowerBound == first && all.last?.upperBound == last + 1)
+                #expect(zip(all, all.dropFirst()).allSatisfy { $0.upperBound == $1.lowerBound })
+                #expect(there.allSatisfy { part in model[Int(part.lowerBound / unit)] })
+                #expect(missing.allSatisfy { part in !model[Int(part.lowerBound / unit)] })
+                let changes = zip(states, states.dropFirst()).count { $0 != $1 }
+                #expect(all.count == changes + 1)
+            }
+        }
     }
 }

@@ -3,6 +3,7 @@ import LinuxSystem
 import SoftwareHost
 import Testing
 import VFIO
+import VFIOABI
 import VFIOHost
 
 @Suite("DMA memory")
@@ -243,6 +244,22 @@ struct DMATests {
         #expect(error?.code == .entryLimit)
         #expect(error?.says("the IOMMU's table of mappings is full: 2 are there", "dma_entry_limit") == true)
         #expect(a.iova != b.iova)
+    }
+
+    @Test("tells how many more mappings fit, where there is a limit")
+    func mappingsLeft() throws {
+        let host = try machine { $0.parameters.dmaEntryLimit = 5 }
+        let space = try open(host, .group).addressSpace
+        #expect(try space.mappingsLeft() == 5)
+        let memory = try space.allocate(byteCount: 4096)
+        #expect(try space.mappingsLeft() == 4)
+        try memory.release()
+        #expect(try space.mappingsLeft() == 5)
+        #expect(try open(try machine(), .cdev).addressSpace.mappingsLeft() == nil)
+        let empty = try AddressSpace(on: host)
+        #expect(failure { () throws(VFIOError) in try empty.mappingsLeft() }?.code == .noDeviceYet)
+        host.fail(.control(UInt32(Request.iommuGetInfo.rawValue)), with: .inputOutput)
+        #expect(failure { () throws(VFIOError) in try space.mappingsLeft() }?.errno == .inputOutput)
     }
 
     @Test("can't be had before the first device")

@@ -211,8 +211,13 @@ struct FeatureTests {
                 dirty.insert(address >> 12)
                 dirty.insert((address + 7) >> 12)
             }
-            let pageSize = UInt64(4096) << UInt64(random.below(12))
-            let start = UInt64(random.below(0x500)) << 12
+            var pageSize = UInt64(4096) << UInt64(random.below(12))
+            var start = UInt64(random.below(0x500)) << 12
+            if random.below(2) == 0 {
+                // Words of the answer that are words of the log.
+                pageSize = 4096
+                start = areas[random.below(4)].0 + UInt64(random.below(3)) << 18
+            }
             let length = UInt64(1 + random.below(0x50_0000))
             let (errno, pages) = try client.report(start, length, pageSize)
             #expect(errno == nil)

@@ -85,7 +85,7 @@ struct HostTests {
         #expect(throws: VFIOError.self) { _ = try bench.device.enableInterrupts(.msi, count: 1) }
     }
 
-    @Test("resets the device and takes its interrupts away when it is closed")
+    @Test("resets the device when it is opened and when it is closed, which takes its interrupts away")
     func closing() throws {
         let model = try TestDevice()
         let running = try RunningServer(try Server(model, at: unusedSocketPath()))
@@ -98,7 +98,7 @@ struct HostTests {
             #expect(host.device.mappings.count == 1)
             #expect(memory.byteCount == 4096)
         }
-        #expect(model.resets == [.function])
+        #expect(model.resets == [.function, .function])
         #expect(host.device.mappings.count == 0)
         _ = try Device(opening: VFIOUserHost.deviceAddress, on: host)
     }

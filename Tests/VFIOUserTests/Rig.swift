@@ -6,6 +6,7 @@ import VFIOUser
 /// A device behind a server on a thread of its own, and a client that is connected to it.
 final class Rig {
     let device: TestDevice
+    let server: Server
     private(set) var client: RawClient?
     private var thread: WorkerThread?
     private let result = Result()
@@ -20,6 +21,7 @@ final class Rig {
         let device = if let device { device } else { try TestDevice() }
         self.device = device
         let server = try Server(connected: device, limits: limits)
+        self.server = server
         var numbers: (Int32, Int32) = (-1, -1)
         try UnixSocket.withPair { (a, b) throws(Errno) in
             numbers.0 = try Descriptor(duplicating: a.descriptor.number).release()

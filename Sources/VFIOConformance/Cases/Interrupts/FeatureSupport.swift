@@ -31,8 +31,15 @@ extension Trial {
     /// Whether devices of this kernel really fall asleep: a kernel without power management only notes that they
     /// may.
     func reallySleeps(_ record: DeviceRecord) -> Bool {
-        kernel.kind == .software
+        kernel.kind != .linux
             || FileSystem.exists("/sys/bus/pci/devices/\(record.address)/power/runtime_status")
+    }
+
+    /// Ends a case about devices that can't be migrated: a server's may be one that can.
+    func requireUnmovable(_ device: File) throws {
+        if kernel.kind == .vfioUser && device.feature(.migration, [.probe, .get]) == .success {
+            throw skip("the server's device can be migrated")
+        }
     }
 
     /// Gives a kernel the time to send a device to sleep.

@@ -1,0 +1,133 @@
+import LinuxSystem
+import VFIO
+import VFIOABI
+
+/// A region of a device as a guest sees it: registers whose accesses are carried out one by one, and over them, where
+/// the host lets them be mapped, the device's own memory.
+///
+/// Put ``memory`` where the guest's firmware puts the BAR. The mapped parts are RAM devices: other devices of the
+/// guest reach them by DMA where the host allows it.
+public final class GuestRegion: @unchecked Sendable {
+    /// The region.
+    public let region: Region
+    /// What the guest sees.
+    public let memory: MemoryRegion
+    private let access: Access
+    private let mapped: [MemoryRegion]
+
+    /// Carries out the guest's accesses.
+    private final class Access: RegisterAccess, @unchecked Sendable {
+        let region: Region
+        private let lock = Lock()
+        // Guarded by `lock`.
+        private var hooks = Hooks()
+
+        struct Hooks {
+            var onAccess: (@Sendable () -> Void)?
+            var onFailure: (@Sendable (VFIOGuestError) -> Void)?
+        }
+
+        init(_ region: Region) { self.region = region }
+
+        func change(_ body: (inout Hooks) -> Void) { lock.withLock { body(&hooks) } }
+
+        func read(at offset: UInt64, width: Int) -> UInt64 {
+            let hooks = lock.withLock { self.hooks }
+            // Also after an access that failed: the guest did what it does to serve an interrupt.
+            defer { hooks.onAccess?() }
+            do throws(VFIOError) {
+                guard let offset = Int(exactly: offset) else { return .max }
+                switch width {
+                case 1: return UInt64(try region.load8(offset))
+                case 2: return UInt64(try region.load16(offset))
+                case 4: return UInt64(try region.load32(offset))
+                case 8: return try region.load64(offset)
+                default: return .max
+                }
+            } catch {
+                hooks.onFailure?(error)
+                return .max
+            }
+        }
+
+        func write(_ value: UInt64, at offset: UInt64, width: Int) {
+            let hooks = lock.withLock { self.hooks }
+            defer { hooks.onAccess?() }
+            do throws(VFIOError) {
+                guard let offset = Int(exactly: offset) else { return }
+                switch width {
+                case 1: try region.store8(offset, UInt8(truncatingIfNeeded: value))
+                case 2: try region.store16(offset, UInt16(truncatingIfNeeded: value))
+                case 4: try region.store32(offset, UInt32(truncatingIfNeeded: value))
+                case 8: try region.store64(offset, value)
+                default: break
+                }
+            } catch {
+                hooks.onFailure?(error)
+            }
+        }
+    }
+
+    /// Keeps the mappings of a region for as long as somebody has mapped them for DMA.
+    private final class Keeper: Sendable {
+        let region: Region
+        init(_ region: Region) { self.region = region }
+    }
+
+    /// Sets a region up.
+    /// - Parameters:
+    ///   - index: which region.
+    ///   - memory: the guest's memory map.
+    ///   - isMapped: whether what can be mapped is; otherwise every access is carried out by the host.
+    /// - Throws: ``VFIOError/Code/notSupported`` if the device doesn't have the region.
+    public init(
+        _ index: RegionIndex, of device: Device, in memory: GuestMemory, mapped isMapped: Bool = true
+    ) throws(VFIOGuestError) {
+        let region = try device.region(index)
+        self.region = region
+        access = Access(region)
+        var blocks: [(block: RAMBlock, offset: Int)] = []
+        for area in region.mappedAreas where isMapped {
+            let name = "\(region.object) mmaps[\(blocks.count)]"
+            do throws(Errno) {
+                blocks.append((try RAMBlock(name, area.window, keeping: Keeper(region)), area.offset))
+            } catch {
+                throw VFIOGuestError(operation: "show it to the guest", object: name, errno: error)
+            }
+        }
+        do throws(GuestMemoryError) {
+            let trapped = try MemoryRegion(
+                region.object, .io(access), byteCount: UInt128(region.byteCount), in: memory)
+            var mapped: [MemoryRegion] = []
+            for (block, offset) in blocks {
+                let part = try MemoryRegion(
+                    block.name, .ramDevice(block), byteCount: UInt128(block.byteCount), in: memory)
+                try trapped.add(part, at: UInt64(offset))
+                mapped.append(part)
+            }
+            self.memory = trapped
+            self.mapped = mapped
+        } catch {
+            throw VFIOGuestError(
+                operation: "show it to the guest", object: region.object, cause: "\(error)")
+        }
+    }
+
+    /// Called after each access that is carried out, also one that failed: the guest's way of telling that it has
+    /// served an interrupt (``GuestLine/acknowledge()``).
+    public func setAccessHook(_ hook: (@Sendable () -> Void)?) { access.change { $0.onAccess = hook } }
+
+    /// Called with each access that failed. The guest read ones, or its write is lost, as on hardware.
+    public func setFailureHook(_ hook: (@Sendable (VFIOGuestError) -> Void)?) {
+        access.change { $0.onFailure = hook }
+    }
+
+    /// Lets the guest reach the mapped parts directly, or carries out each access: while an interrupt line is to be
+    /// acknowledged by an access.
+    public func setMapped(_ isMapped: Bool) {
+        memory.memory.transaction { for part in mapped { part.setEnabled(isMapped) } }
+    }
+
+    /// Whether the guest reaches the mapped parts directly.
+    public var isMapped: Bool { mapped.contains(where: \.isEnabled) }
+}
