@@ -30,8 +30,9 @@ struct ConformCommand: ParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "The way in: a container and a group, an iommufd in the container's place, a device's own node, or "
-                + "a group without an IOMMU.", valueName: "group|compat|cdev|noiommu"))
+            "The way in: a container and a group, an iommufd in the container's place, a device's own node, a "
+                + "group without an IOMMU, or a container with a POWER machine's IOMMU.",
+            valueName: "group|compat|cdev|noiommu|spapr"))
     var route: Route = .group
 
     @Option(help: ArgumentHelp("Use only this device; may be given several times.", valueName: "bdf"))

@@ -17,6 +17,14 @@ enum ConformMachine {
         } catch {
             throw .refused("\(error)")
         }
+        if route == .spapr {
+            return MachineDescription {
+                IOMMU(.spapr(SPAPRIOMMU()))
+                IOMMUGroup(3) { PCIDevice(disk, at: "0000:00:03.0") }
+                IOMMUGroup(4) { PCIDevice(Educational(), at: "0000:00:04.0") }
+                IOMMUGroup(90, isEmulated: true) { PCIDevice(Educational(), at: "00fe:00:00.0") }
+            }
+        }
         let (sampler, display) = try samplers()
         guard route == .noIOMMU else {
             return MachineDescription {

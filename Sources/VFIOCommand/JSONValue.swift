@@ -76,6 +76,9 @@ struct StrictObject {
     /// Says that a value can't be what it is.
     func problem(_ key: String, _ what: String) -> Problem { Problem(description: "\(path(key)) \(what)") }
 
+    /// Whether a key is there.
+    func has(_ key: String) -> Bool { members[key] != nil }
+
     /// The members of a list; empty if the key isn't there.
     func list(_ key: String) throws(Problem) -> [(value: JSONValue, place: String)] {
         guard let value = members[key] else { return [] }

@@ -53,7 +53,9 @@ enum MachineFile {
             document, at: "",
             keys: ["iommu", "groups", "devices", "process", "nodes", "parameters", "faults", "seed"])
         var machine = MachineDescription()
-        if let object = try root.object("iommu", keys: iommuKeys) { machine.iommu = try iommu(object) }
+        if let object = try root.object("iommu", keys: iommuKeys + spaprKeys) {
+            machine.iommu = try iommu(object)
+        }
         for item in try root.list("groups") {
             machine.groups.append(try group(item.value, item.place, folder))
         }
@@ -108,6 +110,8 @@ enum MachineFile {
     private static let iommuKeys = [
         "type", "pageSizes", "apertures", "reserved", "isolatedMSI",
     ]
+    /// What only an IOMMU of type 1 has.
+    static let type1Keys = ["apertures", "reserved", "isolatedMSI"]
 
     private static func parameters(_ object: StrictObject) throws(StrictObject.Problem) -> ModuleParameters {
         var parameters = ModuleParameters()
@@ -126,8 +130,10 @@ enum MachineFile {
         var iommu = IOMMU()
         switch try object.text("type") ?? "type1" {
         case "type1": iommu.kind = .type1
+        case "spapr": iommu.kind = .spapr(SPAPRIOMMU())
         case "none": iommu.kind = .none
-        case let other: throw object.problem("type", "is \"\(other)\"; known are \"type1\" and \"none\"")
+        case let other:
+            throw object.problem("type", "is \"\(other)\"; known are \"type1\", \"spapr\" and \"none\"")
         }
         let sizes = try object.list("pageSizes")
         if !sizes.isEmpty {
@@ -141,6 +147,11 @@ enum MachineFile {
                 iommu.pageSizes.insert(IOMMU.PageSizes(rawValue: size))
             }
         }
+        if iommu.spapr != nil {
+            iommu.kind = .spapr(try spapr(object, pageSizes: sizes.isEmpty ? nil : iommu.pageSizes))
+            return iommu
+        }
+        try refuse(spaprKeys, in: object, kind: "spapr")
         let apertures = try ranges(object, "apertures")
         if !apertures.isEmpty { iommu = IOMMU(iommu.kind, pageSizes: iommu.pageSizes, apertures: apertures) }
         if try !object.list("reserved").isEmpty {

@@ -12,7 +12,9 @@ public struct Routes: OptionSet, Sendable {
     public static let cdev = Routes(rawValue: 4)
     /// A container and a group without an IOMMU.
     public static let noIOMMU = Routes(rawValue: 8)
-    /// Every way: the case is about a device that is open, however it was opened.
+    /// A container with an sPAPR IOMMU, and a group.
+    public static let spapr = Routes(rawValue: 16)
+    /// Every way that is the same on all machines: the case is about a device that is open, however it was opened.
     public static let all: Routes = [.group, .compat, .cdev, .noIOMMU]
     /// Every way behind which there is an IOMMU.
     public static let translated: Routes = [.group, .compat, .cdev]
@@ -28,6 +30,8 @@ public enum Route: String, CaseIterable, Sendable {
     case cdev
     /// A container and a group without an IOMMU.
     case noIOMMU = "noiommu"
+    /// A container with an sPAPR IOMMU, which only POWER machines have, and a group.
+    case spapr
 
     /// The set of this way alone.
     public var bit: Routes {
@@ -36,6 +40,7 @@ public enum Route: String, CaseIterable, Sendable {
         case .compat: .compat
         case .cdev: .cdev
         case .noIOMMU: .noIOMMU
+        case .spapr: .spapr
         }
     }
 }
