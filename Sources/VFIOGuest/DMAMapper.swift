@@ -98,6 +98,7 @@ public final class DMAMapper: MemoryListener, @unchecked Sendable {
         self.space = space
         self.options = options
         tracker = DirtyTracker(space)
+        tracker.ranges = { [unowned self] in writableRanges }
     }
 
     /// Everything that was told, by address, and what became of it.
@@ -368,6 +369,31 @@ public final class DMAMapper: MemoryListener, @unchecked Sendable {
     }
 
     // MARK: the dirty log
+
+    /// All that devices can write, for their logs.
+    private var writableRanges: [IOVARange] {
+        entries.values.compactMap { entry in
+            switch entry.outcome {
+            case .mapped where !entry.section.isReadOnly && !entry.section.region.isRAMDevice: entry.range
+            case .followed: entry.range
+            default: nil
+            }
+        }
+    }
+
+    /// A device goes: asks its log for the last time.
+    func removeDevice(_ id: ObjectIdentifier) {
+        if tracker.isWanted(id) {
+            tracker.quiesce(id)
+            for entry in entries.values where (try? synchronize(entry.section)) == nil {
+                // Nobody will ever know better.
+                if let block = entry.section.region.block {
+                    block.dirtyLog.mark(0..<block.dirtyLog.pageCount, for: .migration)
+                }
+            }
+        }
+        tracker.remove(id)
+    }
 
     /// Starts to note what devices write.
     public func migrationLogStarts() throws(VFIOGuestError) { try tracker.start() }

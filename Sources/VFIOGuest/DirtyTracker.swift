@@ -10,6 +10,8 @@ public protocol DeviceDirtyLog: AnyObject, Sendable {
     func start(_ ranges: [IOVARange]) throws(VFIOError)
     /// Ends it.
     func stop()
+    /// Keeps the device from writing any more.
+    func quiesce()
     /// Takes which pages of a range were written since last time, and sets their bits; others stay as they are.
     func report(_ range: IOVARange, into words: inout [UInt64]) throws(VFIOError)
 }
@@ -46,10 +48,12 @@ enum DirtyKnowledge {
 /// Asks whoever knows which pages devices wrote. Guarded by the memory map's lock.
 final class DirtyTracker {
     private let space: VFIO.AddressSpace
-    /// The devices' logs; a device that has none is nil.
-    var devices: [(any DeviceDirtyLog)?] = []
+    /// The devices, and the logs of those that keep one.
+    private var devices: [(id: ObjectIdentifier, log: (any DeviceDirtyLog)?)] = []
     /// The ranges that device logs are to watch, asked for when tracking starts.
     var ranges: () -> [IOVARange] = { [] }
+    /// What the logs do watch. What is mapped elsewhere later on counts as written.
+    private var watched: [IOVARange] = []
     /// Where the knowledge comes from while somebody wants it.
     private(set) var source: DirtySource?
     private var started: [any DeviceDirtyLog] = []
@@ -60,7 +64,7 @@ final class DirtyTracker {
 
     /// Where the knowledge would come from.
     var bestSource: DirtySource {
-        if !devices.isEmpty && devices.allSatisfy({ $0 != nil }) { return .devices }
+        if !devices.isEmpty && devices.allSatisfy({ $0.log != nil }) { return .devices }
         if let info = space.information, info.dirtyPageSizes & UInt64(pageSize) != 0,
             info.smallestPage == UInt64(pageSize)
         {
@@ -76,13 +80,12 @@ final class DirtyTracker {
         switch best {
         case .iommu: try space.startDirtyTracking()
         case .devices:
-            let limit = devices.compactMap { $0?.rangeLimit }.min() ?? 1
-            let ranges = Self.merged(self.ranges(), to: limit)
+            let limit = devices.compactMap(\.log?.rangeLimit).min() ?? 1
+            watched = Self.merged(self.ranges(), to: limit)
             do throws(VFIOError) {
-                for device in devices {
-                    guard let device else { continue }
-                    try device.start(ranges)
-                    started.append(device)
+                for log in devices.compactMap(\.log) {
+                    try log.start(watched)
+                    started.append(log)
                 }
             } catch {
                 stopDevices()
@@ -91,6 +94,37 @@ final class DirtyTracker {
         case .everything: break
         }
         source = best
+    }
+
+    /// Adds a device, also while somebody wants to know what is written: if its log can't be had then, everything
+    /// counts as written from now on.
+    func add(_ id: ObjectIdentifier, _ log: (any DeviceDirtyLog)?) {
+        devices.append((id, log))
+        guard source == .devices else { return }
+        if let log, (try? log.start(watched)) != nil {
+            started.append(log)
+        } else {
+            stopDevices()
+            source = .everything
+        }
+    }
+
+    /// Whether a device's log holds what nobody has asked for yet.
+    func isWanted(_ id: ObjectIdentifier) -> Bool {
+        source == .devices && devices.contains { $0.id == id }
+    }
+
+    /// Keeps a device that goes from writing any more.
+    func quiesce(_ id: ObjectIdentifier) { devices.first { $0.id == id }?.log?.quiesce() }
+
+    /// Removes a device; what its log held is lost.
+    func remove(_ id: ObjectIdentifier) {
+        guard let index = devices.firstIndex(where: { $0.id == id }) else { return }
+        let log = devices.remove(at: index).log
+        if let log, let place = started.firstIndex(where: { $0 === log }) {
+            started.remove(at: place)
+            log.stop()
+        }
     }
 
     private func stopDevices() {
@@ -120,8 +154,7 @@ final class DirtyTracker {
             // A device writes until the very moment of the unmapping; its log stays.
             try space.unmap(range)
             do throws(VFIOError) {
-                try report(range)
-                return .bits
+                return try report(range)
             } catch {
                 return .everything
             }
@@ -134,7 +167,7 @@ final class DirtyTracker {
         case nil: return .unwanted
         case .everything: return .everything
         case .iommu: try space.dirtyBits(of: range, into: &words)
-        case .devices: try report(range)
+        case .devices: return try report(range)
         }
         return .bits
     }
@@ -165,7 +198,8 @@ final class DirtyTracker {
         }
     }
 
-    private func report(_ range: IOVARange) throws(VFIOError) {
+    private func report(_ range: IOVARange) throws(VFIOError) -> DirtyKnowledge {
+        guard watched.contains(where: { $0.contains(range) }) else { return .everything }
         let pages = range.lastOffset / UInt64(pageSize) + 1
         guard let count = Int(exactly: (pages + 63) / 64), count <= 1 << 25 else {
             throw VFIOError(
@@ -175,6 +209,7 @@ final class DirtyTracker {
         words.removeAll(keepingCapacity: true)
         words.append(contentsOf: repeatElement(0, count: count))
         for device in started { try device.report(range, into: &words) }
+        return .bits
     }
 
     /// Joins ranges until there are at most `limit`, the ones with the least between them first.

@@ -59,6 +59,7 @@ public final class GuestContainer: @unchecked Sendable {
             Member(
                 device: device, id: ObjectIdentifier(device), group: device.group, name: address,
                 discards: group))
+        mapper.tracker.add(ObjectIdentifier(device), DeviceLog(device.device))
     }
 
     /// How the IOMMU gets the guest's RAM.
@@ -72,6 +73,7 @@ public final class GuestContainer: @unchecked Sendable {
     }
 
     func remove(_ id: ObjectIdentifier) {
+        mapper.removeDevice(id)
         for member in members where member.id == id { member.discards.remove(member.name) }
         members.removeAll { $0.id == id }
     }

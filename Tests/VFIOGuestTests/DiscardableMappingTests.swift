@@ -210,7 +210,7 @@ struct DiscardableMappingTests {
 
     @Test("are those of what is plugged, whatever is plugged and whichever requests fail", arguments: 0..<8)
     func random(round: Int) throws {
-        var random = discardSeed("plugging at random, round \(round)")
+        var random = randomSeed("plugging at random, round \(round)")
         let bench = try Bench()
         let blockCount = Int(Bench.size / Bench.block)
         var dice = SplitMix(state: random.next())

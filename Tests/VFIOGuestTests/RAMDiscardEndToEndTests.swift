@@ -234,7 +234,7 @@ struct RAMDiscardEndToEndTests {
 
     @Test("reach exactly what is plugged, whatever is plugged, mapped and refused", arguments: 0..<6)
     func random(round: Int) throws {
-        var random = discardSeed("a guest that plugs at random, round \(round)")
+        var random = randomSeed("a guest that plugs at random, round \(round)")
         let bench = try Bench(entryLimit: 5)
         let count = Int(Self.blockCount)
         var plugged = Set<UInt64>()

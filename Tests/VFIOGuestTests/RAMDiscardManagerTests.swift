@@ -304,7 +304,7 @@ struct RAMDiscardManagerTests {
 
     @Test("answers as byte after byte would, whatever its sources say", arguments: 0..<4)
     func random(round: Int) throws {
-        var random = discardSeed("sources at random, round \(round)")
+        var random = randomSeed("sources at random, round \(round)")
         let unit: UInt64 = 0x800
         let count = 32
         for _ in 0..<60 {

@@ -5,7 +5,7 @@ import VFIO
 import VFIOGuest
 
 /// The seed of a random test, printed so that a failure can be repeated: `GUEST_SEED=… swift test`.
-func discardSeed(_ name: String) -> SplitMix {
+func randomSeed(_ name: String) -> SplitMix {
     var seed = UInt64.random(in: 1...(.max))
     if let text = getenv("GUEST_SEED"), let given = UInt64(String(cString: text)) { seed = given }
     print("\(name): GUEST_SEED=\(seed)")

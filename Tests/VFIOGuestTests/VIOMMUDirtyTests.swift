@@ -39,6 +39,7 @@ struct VIOMMUDirtyTests {
         var rangeLimit: Int { 1 }
         func start(_ ranges: [IOVARange]) throws(VFIOError) {}
         func stop() {}
+        func quiesce() {}
         func report(_ range: IOVARange, into words: inout [UInt64]) throws(VFIOError) {
             asked.append(range)
             for iova in written where range.contains(IOVA(iova)) {
@@ -83,7 +84,9 @@ struct VIOMMUDirtyTests {
         let device = try machine.attach()
         let guest = machine.guest
         let log = Log()
-        device.container?.mapper.tracker.devices = [log]
+        let tracker = try #require(device.container?.mapper.tracker)
+        tracker.remove(ObjectIdentifier(device))
+        tracker.add(ObjectIdentifier(device), log)
         // Neighbours that lie the other way round in memory, and one far away.
         for page in 0..<UInt64(8) { guest.map(0x5000 + page << 12, to: (1 << 32) + (20 - page) * 4096) }
         guest.map(0x4000_0000, to: 0xa0_0000, level: 2)
