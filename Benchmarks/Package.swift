@@ -16,6 +16,7 @@ let package = Package(
                 .product(name: "NVMeDriver", package: "swift-vfio"),
                 .product(name: "SoftwareHost", package: "swift-vfio"),
                 .product(name: "VFIOUser", package: "swift-vfio"),
+                .product(name: "VFIOGuest", package: "swift-vfio"),
             ],
             swiftSettings: [
                 .swiftLanguageMode(.v6),

@@ -7,7 +7,7 @@ import VFIOUser
 
 /// A device whose own thread writes to one page after the other, until it is refused.
 private final class Scribbler: DeviceModel, @unchecked Sendable {
-    // SAFETY: `written` is used with `lock` held; `thread` by the server's thread and, after that, by the test.
+    // SAFETY: both variables are used with `lock` held.
     let function = PCIFunction(
         PCIIdentity(vendor: 0x1234, device: 0x4243, classCode: 0xff0000),
         bars: [0: BAR(.memory32, byteCount: 0x1000)])
@@ -21,7 +21,7 @@ private final class Scribbler: DeviceModel, @unchecked Sendable {
     /// Waits until a page was refused.
     /// - Returns: the numbers of the pages that were written.
     func finish() -> Set<UInt64> {
-        thread = nil
+        quiesce()
         return lock.withLock { written }
     }
 
@@ -32,7 +32,7 @@ private final class Scribbler: DeviceModel, @unchecked Sendable {
         let start = value & ~4095
         let count = value & 4095
         lock.withLock { written = [] }
-        thread = try? WorkerThread { [self] in
+        let new = try? WorkerThread { [self] in
             var page: UInt64 = 0
             // Odd, and so coming by all pages of a power of two.
             while (try? function.dma.store(page, to: IOVA(start + page * 4096))) != nil {
@@ -40,10 +40,15 @@ private final class Scribbler: DeviceModel, @unchecked Sendable {
                 page = (page + 37) & (count - 1)
             }
         }
+        lock.withLock { thread = new }
     }
 
     func reset(_ kind: ResetKind) {}
-    func quiesce() { thread = nil }
+    func quiesce() {
+        // The thread takes the lock, and going waits for it.
+        let thread = lock.withLock { self.thread.take() }
+        withExtendedLifetime(thread) {}
+    }
 }
 
 @Suite("Unmapping while the device writes")

@@ -12,5 +12,5 @@ struct Suite: Sendable {
 
 /// Every suite. A new one is a file beside this one, and a line here.
 let suites: [Suite] = [
-    iovaSuite, driveSuite, userSuite, userMemorySuite, userDiskSuite, userCostSuite,
+    iovaSuite, driveSuite, userSuite, userMemorySuite, userDiskSuite, userCostSuite, guestSuite,
 ]
