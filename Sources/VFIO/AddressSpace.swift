@@ -16,6 +16,9 @@ public final class AddressSpace: @unchecked Sendable {
     /// Which way in was asked for.
     public let choice: RouteChoice
 
+    /// The virtual machine that is to know of groups and devices.
+    let machine: (any VirtualMachineFiles)?
+
     let lock = Lock()
     // Everything below is read and written under `lock` only.
 
@@ -38,9 +41,18 @@ public final class AddressSpace: @unchecked Sendable {
     ///
     /// Nothing is opened before the first device is: only then is it known which ways in there are.
     /// - Throws: ``VFIOError/Code/noVFIO`` if the host has no nodes that the choice could use.
-    public init(on host: any Host, _ choice: RouteChoice = .automatic) throws(VFIOError) {
+    public convenience init(on host: any Host, _ choice: RouteChoice = .automatic) throws(VFIOError) {
+        try self.init(on: host, choice, for: nil)
+    }
+
+    /// - Parameter machine: the virtual machine that hears of groups before devices are opened in them, and of devices
+    ///   with nodes of their own before they are bound: their drivers may need it.
+    package init(
+        on host: any Host, _ choice: RouteChoice, for machine: (any VirtualMachineFiles)?
+    ) throws(VFIOError) {
         self.host = host
         self.choice = choice
+        self.machine = machine
         let inventory = try Diagnosis.inventory(of: host, for: "make an address space")
         if let error = Diagnosis.missingNodes(inventory, choice) { throw error }
     }
@@ -79,7 +91,12 @@ public final class AddressSpace: @unchecked Sendable {
             } else {
                 handle = try enter(record, inventory)
             }
-            try refresh(record, inventory)
+            do throws(VFIOError) {
+                try refresh(record, inventory)
+            } catch {
+                backend?.close(handle.borrowed)
+                throw error
+            }
             return handle
         }
     }
@@ -93,7 +110,7 @@ public final class AddressSpace: @unchecked Sendable {
                 throw Diagnosis.noDeviceNode(record, inventory)
             }
             return try enter(
-                try IOASBackend(on: host, reason: "asked for", for: record, node), record, inventory)
+                try IOASBackend(on: host, reason: "asked for", for: record, node, machine), record, inventory)
         case .group:
             return try enterGroup(record, inventory, reason: "asked for")
         case .unprotected:
@@ -114,7 +131,7 @@ public final class AddressSpace: @unchecked Sendable {
                 let new: IOASBackend
                 do throws(VFIOError) {
                     let reason = "the device has a node of its own, and /dev/iommu is there"
-                    new = try IOASBackend(on: host, reason: reason, for: record, node)
+                    new = try IOASBackend(on: host, reason: reason, for: record, node, machine)
                 } catch {
                     // Only nodes that can't be opened are a reason to try the other way: a refused BIND means
                     // that the device is in use, and it would be so there too.
@@ -126,6 +143,9 @@ public final class AddressSpace: @unchecked Sendable {
             return try enterGroup(record, inventory, reason: "the device has no node in /dev/vfio/devices")
         }
     }
+
+    /// A device that was opened in this space is about to be closed.
+    func close(_ device: OpenHandle) { lock.withLock { backend?.close(device) } }
 
     /// Goes through the group because the other way is closed; if this one is too, the error tells of both.
     private func enterGroup(
@@ -145,7 +165,8 @@ public final class AddressSpace: @unchecked Sendable {
     ) throws(VFIOError) -> Handle {
         let isUnprotected = choice == .unprotected
         if record.isUnprotected && !isUnprotected { throw Diagnosis.unprotected(record) }
-        let new = try ContainerBackend(on: host, isUnprotected: isUnprotected, reason: reason)
+        let new = try ContainerBackend(
+            on: host, isUnprotected: isUnprotected, reason: reason, machine)
         let handle = try new.open(record, inventory)
         backend = new
         return handle

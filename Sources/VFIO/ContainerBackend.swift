@@ -11,6 +11,7 @@ final class ContainerBackend: IOMMUBackend {
     private let container: Container
     /// The groups in use, by number. They stay until the container goes, so that mappings do.
     private var groups: [Int: OpenGroup] = [:]
+    private let machine: (any VirtualMachineFiles)?
     private var canUnmapAll = false
     /// The windows, where the IOMMU has them.
     private(set) var tce: TCEBackend?
@@ -18,11 +19,25 @@ final class ContainerBackend: IOMMUBackend {
     /// An open group with one or more owners.
     private final class OpenGroup {
         let group: Group
+        private var machine: (any VirtualMachineFiles)?
+
         init(_ group: consuming Group) { self.group = group }
+
+        /// Tells a virtual machine of the group, until it is closed.
+        func add(to machine: any VirtualMachineFiles) throws(VFIOError) {
+            try machine.add(group.handle.number, "group \(group.number)")
+            self.machine = machine
+        }
+
+        // Before the group is closed; what KVM still has would stay open.
+        deinit { try? machine?.remove(group.handle.number) }
     }
 
-    init(on host: any Host, isUnprotected: Bool, reason: String) throws(VFIOError) {
+    init(
+        on host: any Host, isUnprotected: Bool, reason: String, _ machine: (any VirtualMachineFiles)?
+    ) throws(VFIOError) {
         self.host = host
+        self.machine = machine
         self.isUnprotected = isUnprotected
         route = Route(kind: isUnprotected ? .unprotected : .group, reason: reason)
         container = Container(try Diagnosis.open(.container, on: host))
@@ -53,12 +68,16 @@ final class ContainerBackend: IOMMUBackend {
         let open = OpenGroup(Group(number, try Diagnosis.open(node, on: host, for: record)))
         try join(open, number, inventory)
         if groups.isEmpty { try setIOMMU(number) }
+        if let machine { try open.add(to: machine) }
         // Until here the group goes again with `open`, and leaves the container as it was.
         let device = try openDevice(record, in: open)
         groups[number] = open
         tce?.groupCount = groups.count
         return device
     }
+
+    // Groups are told of, not devices.
+    func close(_ device: OpenHandle) {}
 
     private func join(_ open: OpenGroup, _ number: Int, _ inventory: Inventory) throws(VFIOError) {
         let flags: GroupFlags

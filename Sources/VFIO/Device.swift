@@ -59,24 +59,30 @@ public final class Device: Sendable {
     public init(opening address: PCIAddress, in space: AddressSpace) throws(VFIOError) {
         let handle = try space.open(address)
         let borrowed = handle.borrowed
-        let info = try Self.info(borrowed, "\(address)")
-        var area = RegionArea(byteCount: 0, offset: 0, flags: [])
-        if info.flags.contains(.pci) {
-            area = try RegionDescription(borrowed, .configuration, of: "\(address)").area
+        do throws(VFIOError) {
+            let info = try Self.info(borrowed, "\(address)")
+            var area = RegionArea(byteCount: 0, offset: 0, flags: [])
+            if info.flags.contains(.pci) {
+                area = try RegionDescription(borrowed, .configuration, of: "\(address)").area
+            }
+            guard let route = space.route else { throw Diagnosis.noDevice("open the device") }
+            msixTable = MSIXTable(borrowed, area)
+            configurationArea = area
+            self.address = address
+            addressSpace = space
+            self.route = route
+            self.info = info
+        } catch {
+            space.close(borrowed)
+            throw error
         }
-        msixTable = MSIXTable(borrowed, area)
-        configurationArea = area
-        self.address = address
-        addressSpace = space
-        guard let route = space.route else { throw Diagnosis.noDevice("open the device") }
-        self.route = route
-        self.info = info
         // From here on nothing fails: `deinit` closes it.
         self.handle = OpenHandle(host: space.host, number: handle.release())
     }
 
     deinit {
         // Before the address space goes, which the stored reference keeps until after this.
+        addressSpace.close(handle)
         handle.host.close(handle.number)
     }
 

@@ -10,10 +10,15 @@ final class IOASBackend: IOMMUBackend {
     private let space: IOAS
     /// The first device's node, opened in advance: whether it can be is what the choice of this way hangs on.
     private var firstNode: Handle?
+    private let machine: (any VirtualMachineFiles)?
 
     /// - Throws: only when a node can't be opened, or no address space be made: a reason to try another way.
-    init(on host: any Host, reason: String, for record: DeviceRecord, _ node: Int) throws(VFIOError) {
+    init(
+        on host: any Host, reason: String, for record: DeviceRecord, _ node: Int,
+        _ machine: (any VirtualMachineFiles)?
+    ) throws(VFIOError) {
         self.host = host
+        self.machine = machine
         route = Route(kind: .cdev, reason: reason)
         iommufd = IOMMUFD(try Diagnosis.open(.iommu, on: host))
         do throws(Errno) {
@@ -32,18 +37,27 @@ final class IOASBackend: IOMMUBackend {
         } else {
             device = try Diagnosis.open(.device(node), on: host, for: record)
         }
-        do throws(Errno) {
-            try iommufd.bind(device)
+        try machine?.add(device.number, "\(record.address)")
+        do throws(VFIOError) {
+            do throws(Errno) {
+                try iommufd.bind(device)
+            } catch {
+                throw Diagnosis.bind(record, error, inventory, host.kind)
+            }
+            do throws(Errno) {
+                try iommufd.attach(device, to: space)
+            } catch {
+                throw Diagnosis.attach(record, error)
+            }
         } catch {
-            throw Diagnosis.bind(record, error, inventory, host.kind)
-        }
-        do throws(Errno) {
-            try iommufd.attach(device, to: space)
-        } catch {
-            throw Diagnosis.attach(record, error)
+            close(device.borrowed)
+            throw error
         }
         return device
     }
+
+    // What isn't in any more needs no taking out.
+    func close(_ device: OpenHandle) { try? machine?.remove(device.number) }
 
     func info() throws(Errno) -> IOMMUInfo { try iommufd.info(space) }
 

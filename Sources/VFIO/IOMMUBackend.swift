@@ -49,6 +49,9 @@ protocol IOMMUBackend: AnyObject {
     /// Opens a device and joins it to the address space. On an error nothing of it stays behind.
     func open(_ record: DeviceRecord, _ inventory: Inventory) throws(VFIOError) -> Handle
 
+    /// A device that was opened here is about to be closed.
+    func close(_ device: OpenHandle)
+
     /// What can be mapped, with the devices joined so far.
     func info() throws(Errno) -> IOMMUInfo
 
@@ -79,4 +82,19 @@ protocol IOMMUBackend: AnyObject {
 
 extension IOMMUBackend {
     var tce: TCEBackend? { nil }
+}
+
+extension VirtualMachineFiles {
+    /// Adds a handle, with an error for people.
+    func add(_ handle: Int32, _ object: String) throws(VFIOError) {
+        do throws(Errno) {
+            try add(handle)
+        } catch {
+            throw VFIOError(
+                operation: "tell the virtual machine of it", object: object, errno: error,
+                cause: "KVM doesn't take it, and drivers that need KVM would fail later",
+                remedy: error == .invalid || error == .badDescriptor
+                    ? "KVM of Linux 6.6 or later takes devices; older ones take groups" : nil)
+        }
+    }
 }

@@ -60,16 +60,6 @@ public protocol MachineControl: AnyObject, Sendable {
     func removeEmulatedGroup()
 }
 
-/// The groups and devices that a virtual machine knows: KVM's VFIO device.
-public protocol VirtualMachineFiles: AnyObject {
-    /// `KVM_DEV_VFIO_FILE_ADD`
-    func add(_ handle: Int32) throws(Errno)
-    /// `KVM_DEV_VFIO_FILE_DEL`
-    func remove(_ handle: Int32) throws(Errno)
-    /// The virtual machine goes, and with it the set.
-    func close()
-}
-
 /// A right that VFIO asks for.
 public enum ProcessCapability: Sendable {
     /// `CAP_IPC_LOCK`: lock memory beyond the limit.

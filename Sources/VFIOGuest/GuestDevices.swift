@@ -13,17 +13,23 @@ public final class GuestDevices: @unchecked Sendable {
     /// Which way in to take.
     public let choice: RouteChoice
     private let options: DMAMapper.Options
+    private let machine: (any VirtualMachineFiles)?
     let lock: RecursiveLock
     // Guarded by the lock.
     private var all: [GuestContainer] = []
 
     /// Nothing is opened yet.
-    /// - Parameter memory: the guest's memory map.
+    /// - Parameters:
+    ///   - memory: the guest's memory map.
+    ///   - machine: the virtual machine (``KVMDevice``) that is to know of the devices: some drivers need it, and DMA
+    ///     that isn't coherent, or interrupts that are posted, work by it only. It hears of each group or device before
+    ///     it is used and until it is closed; if it refuses, the device isn't given to the guest.
     public init(
         on host: any Host, for memory: GuestMemory, _ choice: RouteChoice = .automatic,
-        _ options: DMAMapper.Options = .init()
+        _ options: DMAMapper.Options = .init(), machine: (any VirtualMachineFiles)? = nil
     ) {
         self.host = host
+        self.machine = machine
         self.choice = choice
         self.options = options
         lock = memory.lock
@@ -65,7 +71,7 @@ public final class GuestDevices: @unchecked Sendable {
             return try open(
                 address, group,
                 new: GuestContainer(
-                    space, try VFIO.AddressSpace(on: host, choice), options), onFailure)
+                    space, try VFIO.AddressSpace(on: host, choice, for: machine), options), onFailure)
         }
     }
 
