@@ -10,7 +10,7 @@ import VFIOHost
 /// failed, with 1 if one did, with 2 when it is called wrongly.
 @main
 struct KernelLabProbe {
-    static let usage = "Usage: KernelLabProbe BDF [--route group|cdev|auto] [--memlock]"
+    static let usage = "Usage: KernelLabProbe BDF [--route group|cdev|auto] [--memlock | --shared-bus]"
 
     static func main() async {
         guard let options = Options(CommandLine.arguments.dropFirst()) else {
@@ -20,6 +20,8 @@ struct KernelLabProbe {
         var run = Run(lab: Lab(host: LinuxHost(), address: options.address, choice: options.choice))
         if options.isAboutLockedMemory {
             await run.run(.lockedMemoryLimit(65536, restrict: { try limitLockedMemory(65536) }))
+        } else if options.isAboutSharedBus {
+            for scenario in run.sharedBus { await run.run(scenario) }
         } else {
             for scenario in Scenario.educational { await run.run(scenario) }
             await run.checkDescriptors()
@@ -32,6 +34,7 @@ struct KernelLabProbe {
         var address = PCIAddress(bus: 0, device: 0, function: 0)
         var choice = RouteChoice.automatic
         var isAboutLockedMemory = false
+        var isAboutSharedBus = false
 
         init?(_ arguments: some Sequence<String>) {
             var address: PCIAddress?
@@ -45,13 +48,14 @@ struct KernelLabProbe {
                     isRouteNext = true
                     continue
                 case "--memlock" where !isRouteNext: isAboutLockedMemory = true
+                case "--shared-bus" where !isRouteNext: isAboutSharedBus = true
                 default:
                     guard !isRouteNext, address == nil, let read = PCIAddress(argument) else { return nil }
                     address = read
                 }
                 isRouteNext = false
             }
-            guard !isRouteNext, let address else { return nil }
+            guard !isRouteNext, let address, !(isAboutLockedMemory && isAboutSharedBus) else { return nil }
             self.address = address
         }
     }
@@ -69,6 +73,16 @@ struct KernelLabProbe {
 struct Run {
     let lab: Lab
     var failures = 0
+
+    /// What can be done on the device's bus, as it is.
+    var sharedBus: [Scenario] {
+        let functions = (try? lab.host.inventory().devices) ?? []
+        let isDriven = functions.allSatisfy {
+            $0.address.segment != lab.address.segment || $0.address.bus != lab.address.bus
+                || $0.driver?.isVFIO == true
+        }
+        return isDriven ? Scenario.sharedBus : Scenario.blockedBus
+    }
 
     mutating func run(_ scenario: Scenario) async {
         let name = "edu by \(lab.choice): \(scenario.name)"
