@@ -79,6 +79,8 @@ final class ContainerBackend: IOMMUBackend {
     // Groups are told of, not devices.
     func close(_ device: OpenHandle) {}
 
+    func descriptor(ofGroup number: Int) -> Int32? { groups[number]?.group.handle.number }
+
     private func join(_ open: OpenGroup, _ number: Int, _ inventory: Inventory) throws(VFIOError) {
         let flags: GroupFlags
         do throws(Errno) {

@@ -52,6 +52,9 @@ protocol IOMMUBackend: AnyObject {
     /// A device that was opened here is about to be closed.
     func close(_ device: OpenHandle)
 
+    /// The descriptor of an open group, which stays open as long as this way in; nil if the group isn't open here.
+    func descriptor(ofGroup number: Int) -> Int32?
+
     /// What can be mapped, with the devices joined so far.
     func info() throws(Errno) -> IOMMUInfo
 
@@ -82,6 +85,7 @@ protocol IOMMUBackend: AnyObject {
 
 extension IOMMUBackend {
     var tce: TCEBackend? { nil }
+    func descriptor(ofGroup number: Int) -> Int32? { nil }
 }
 
 extension VirtualMachineFiles {

@@ -104,9 +104,11 @@ public final class GuestDevice: @unchecked Sendable {
     public let device: Device
     /// Its IOMMU group on the host; nil where there are no groups.
     public let group: Int?
-    private let owner: GuestDevices
+    let owner: GuestDevices
     // Guarded by the memory map's lock.
     var home: GuestContainer?
+    /// What is to know of resets.
+    var participants: [WeakResetParticipant] = []
 
     init(_ device: Device, group: Int?, _ owner: GuestDevices) {
         self.device = device

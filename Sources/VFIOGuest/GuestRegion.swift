@@ -14,6 +14,10 @@ public final class GuestRegion: @unchecked Sendable {
     public let memory: MemoryRegion
     private let access: Access
     private let mapped: [MemoryRegion]
+    // Guarded by the memory map's lock.
+    private var isWanted = true
+    /// Whether a reset keeps the mapped parts from being reached.
+    private var isHeldBack = false
 
     /// Carries out the guest's accesses.
     private final class Access: RegisterAccess, @unchecked Sendable {
@@ -25,25 +29,32 @@ public final class GuestRegion: @unchecked Sendable {
         struct Hooks {
             var onAccess: (@Sendable () -> Void)?
             var onFailure: (@Sendable (VFIOGuestError) -> Void)?
+            /// Called once, after an access that the device answered.
+            var onAnswer: (@Sendable () -> Void)?
         }
 
         init(_ region: Region) { self.region = region }
 
         func change(_ body: (inout Hooks) -> Void) { lock.withLock { body(&hooks) } }
 
+        /// The device answered.
+        private func answered() {
+            let onAnswer = lock.withLock {
+                defer { hooks.onAnswer = nil }
+                return hooks.onAnswer
+            }
+            onAnswer?()
+        }
+
         func read(at offset: UInt64, width: Int) -> UInt64 {
             let hooks = lock.withLock { self.hooks }
             // Also after an access that failed: the guest did what it does to serve an interrupt.
             defer { hooks.onAccess?() }
             do throws(VFIOError) {
-                guard let offset = Int(exactly: offset) else { return .max }
-                switch width {
-                case 1: return UInt64(try region.load8(offset))
-                case 2: return UInt64(try region.load16(offset))
-                case 4: return UInt64(try region.load32(offset))
-                case 8: return try region.load64(offset)
-                default: return .max
-                }
+                guard let offset = Int(exactly: offset), Self.isWidth(width) else { return .max }
+                let value = try region.loadThroughHost(offset, width: width)
+                if hooks.onAnswer != nil { answered() }
+                return value
             } catch {
                 hooks.onFailure?(error)
                 return .max
@@ -54,17 +65,16 @@ public final class GuestRegion: @unchecked Sendable {
             let hooks = lock.withLock { self.hooks }
             defer { hooks.onAccess?() }
             do throws(VFIOError) {
-                guard let offset = Int(exactly: offset) else { return }
-                switch width {
-                case 1: try region.store8(offset, UInt8(truncatingIfNeeded: value))
-                case 2: try region.store16(offset, UInt16(truncatingIfNeeded: value))
-                case 4: try region.store32(offset, UInt32(truncatingIfNeeded: value))
-                case 8: try region.store64(offset, value)
-                default: break
-                }
+                guard let offset = Int(exactly: offset), Self.isWidth(width) else { return }
+                try region.storeThroughHost(offset, value, width: width)
+                if hooks.onAnswer != nil { answered() }
             } catch {
                 hooks.onFailure?(error)
             }
+        }
+
+        private static func isWidth(_ width: Int) -> Bool {
+            width == 1 || width == 2 || width == 4 || width == 8
         }
     }
 
@@ -125,9 +135,39 @@ public final class GuestRegion: @unchecked Sendable {
     /// Lets the guest reach the mapped parts directly, or carries out each access: while an interrupt line is to be
     /// acknowledged by an access.
     public func setMapped(_ isMapped: Bool) {
-        memory.memory.transaction { for part in mapped { part.setEnabled(isMapped) } }
+        memory.memory.transaction {
+            isWanted = isMapped
+            showMapped()
+        }
+    }
+
+    /// Within a transaction.
+    private func showMapped() {
+        for part in mapped { part.setEnabled(isWanted && !isHeldBack) }
+    }
+
+    private func holdBack(_ isHeldBack: Bool) {
+        memory.memory.transaction {
+            self.isHeldBack = isHeldBack
+            showMapped()
+        }
     }
 
     /// Whether the guest reaches the mapped parts directly.
     public var isMapped: Bool { mapped.contains(where: \.isEnabled) }
+}
+
+/// The guest reaches nothing directly from before a reset until the device answers again: with its memory disabled,
+/// touching what is mapped would end the process.
+extension GuestRegion: GuestResetParticipant {
+    /// Carries out each access.
+    public func resetBegins() {
+        access.change { $0.onAnswer = nil }
+        holdBack(true)
+    }
+
+    /// Waits for an access that the device answers: somebody has set it up then.
+    public func resetEnds(succeeded: Bool) {
+        access.change { $0.onAnswer = { [weak self] in self?.holdBack(false) } }
+    }
 }

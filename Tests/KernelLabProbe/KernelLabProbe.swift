@@ -10,8 +10,9 @@ import VFIOHost
 /// failed, with 1 if one did, with 2 when it is called wrongly.
 @main
 struct KernelLabProbe {
-    static let usage =
-        "Usage: KernelLabProbe BDF [--disk BDF] [--route group|cdev|auto] [--memlock | --guest-memlock]"
+    static let usage = """
+        Usage: KernelLabProbe BDF [--disk BDF] [--route group|cdev|auto] [--memlock | --guest-memlock | --shared-bus]
+        """
 
     static func main() async {
         guard let options = Options(CommandLine.arguments.dropFirst()) else {
@@ -26,6 +27,9 @@ struct KernelLabProbe {
             await run.run(.lockedMemoryLimit(65536, restrict: { try limitLockedMemory(65536) }))
         case .guestMemlock:
             await run.run(.guestLockedMemoryLimit(65536, restrict: { try limitLockedMemory(65536) }))
+        case .sharedBus:
+            for scenario in run.sharedBus { await run.run(scenario) }
+            await run.checkDescriptors()
         case .all:
             for scenario in Scenario.educational + Scenario.onRealKernels { await run.run(scenario) }
             await run.checkDescriptors()
@@ -40,7 +44,7 @@ struct KernelLabProbe {
         var choice = RouteChoice.automatic
         var task = Task.all
 
-        enum Task { case all, memlock, guestMemlock }
+        enum Task { case all, memlock, guestMemlock, sharedBus }
 
         init?(_ arguments: some Sequence<String>) {
             var address: PCIAddress?
@@ -59,6 +63,7 @@ struct KernelLabProbe {
                     disk = read
                 case "--memlock": task = .memlock
                 case "--guest-memlock": task = .guestMemlock
+                case "--shared-bus": task = .sharedBus
                 default:
                     guard address == nil, let read = PCIAddress(argument) else { return nil }
                     address = read
@@ -82,6 +87,16 @@ struct KernelLabProbe {
 struct Run {
     let lab: Lab
     var failures = 0
+
+    /// What can be done on the device's bus, as it is.
+    var sharedBus: [Scenario] {
+        let functions = (try? lab.host.inventory().devices) ?? []
+        let isDriven = functions.allSatisfy {
+            $0.address.segment != lab.address.segment || $0.address.bus != lab.address.bus
+                || $0.driver?.isVFIO == true
+        }
+        return isDriven ? Scenario.sharedBus : Scenario.blockedBus
+    }
 
     mutating func run(_ scenario: Scenario) async {
         let name = "edu by \(lab.choice): \(scenario.name)"

@@ -18,6 +18,17 @@ report() {
     "$@" || failed "$name" "status $?, see its lines"
 }
 
+# shared_bus ROUTE: an edu whose bus has another function, without a driver and with one of VFIO's.
+shared_bus() {
+    for driver in vfio-pci ""; do
+        for function in "/sys/bus/pci/devices/${neighbour%:*}:"*; do
+            [ "${function##*/}" = "$neighbour" ] || bind "${function##*/}" "$driver"
+        done
+        report "the probe of a shared bus by $1, beside ${driver:-no driver}" \
+            KernelLabProbe "$neighbour" --route "$1" --shared-bus
+    done
+}
+
 if [ "$*" = noiommu ]; then
     conform noiommu
     finish
@@ -61,6 +72,7 @@ for mode in "$@"; do
 done
 # shellcheck disable=SC2086 # the ways in are separate words
 command_errors $routes
+for mode in $routes; do shared_bus "$mode"; done
 disk_hash
 
 finish
