@@ -50,7 +50,8 @@ protocol IOMMUBackend: AnyObject {
     func open(_ record: DeviceRecord, _ inventory: Inventory) throws(VFIOError) -> Handle
 
     /// A device that was opened here is about to be closed.
-    func close(_ device: OpenHandle)
+    /// - Returns: what to let go when it is: a group that nobody uses any more.
+    func close(_ device: OpenHandle) -> AnyObject?
 
     /// What can be mapped, with the devices joined so far.
     func info() throws(Errno) -> IOMMUInfo
