@@ -100,6 +100,10 @@ let package = Package(
                 "LinuxSystem",
             ]),
 
+        // A host that fails and lies as it is told to, in front of any other.
+        .target(
+            name: "HostTestSupport", dependencies: ["VFIOHost", "VFIOABI", "LinuxSystem"],
+            path: "Tests/HostTestSupport", swiftSettings: common),
         tests("VFIOABITests", on: ["VFIOABI"], resources: [.copy("Resources")]),
         tests("NVMeTests", on: ["NVMe"]),
         tests("LinuxSystemTests", on: ["LinuxSystem"]),
@@ -116,7 +120,8 @@ let package = Package(
         tests(
             "VFIOTests",
             on: [
-                "VFIO", "SoftwareHost", "SoftwareDevices", "VFIOHost", "DeviceModel", "VFIOABI",
+                "HostTestSupport", "VFIO", "SoftwareHost", "SoftwareDevices", "VFIOHost", "DeviceModel",
+                "VFIOABI",
                 "LinuxSystem", "IOVASpace",
             ]),
         tests(
@@ -130,8 +135,8 @@ let package = Package(
         tests(
             "VFIOGuestTests",
             on: [
-                "VFIOGuest", "SoftwareHost", "SoftwareDevices", "VFIO", "VFIOHost", "DeviceModel", "VFIOABI",
-                "LinuxSystem", "IOVASpace",
+                "HostTestSupport", "VFIOGuest", "SoftwareHost", "SoftwareDevices", "VFIO", "VFIOHost",
+                "DeviceModel", "VFIOABI", "LinuxSystem", "IOVASpace",
             ]),
         tests("SoftwareDevicesTests", on: ["SoftwareDevices", "DeviceModel", "LinuxSystem", "IOVASpace"]),
         tests(

@@ -145,7 +145,8 @@ public final class GuestLine: @unchecked Sendable {
         }
     }
 
-    /// The line was raised: the guest's accesses are carried out one by one until one acknowledges.
+    /// The line was raised: the guest's accesses are carried out one by one until ``resumeMapping()``, because one of
+    /// them acknowledges.
     public func raised() {
         lock.withLock { isPending = true }
         for region in regions { region.setMapped(false) }
@@ -162,6 +163,21 @@ public final class GuestLine: @unchecked Sendable {
         }
         // A host that refuses has lost the device; the guest then waits, as for a broken one.
         if wasPending { try? device.setMasked(false, .intx) }
+    }
+
+    /// Lets the guest reach the mapped parts of the regions directly again, unless the line is raised. Call it when the
+    /// line has been quiet for a while (QEMU waits 1.1 seconds): each change of the memory map costs more than many
+    /// accesses.
+    /// - Returns: whether it does.
+    @discardableResult
+    public func resumeMapping() -> Bool {
+        guard let memory = regions.first?.memory.memory else { return !isRaised }
+        // A line that is raised meanwhile waits for this lock to take the mapped parts away again.
+        return memory.lock.withLock {
+            if isRaised { return false }
+            for region in regions { region.setMapped(true) }
+            return true
+        }
     }
 
     /// Ends the line.

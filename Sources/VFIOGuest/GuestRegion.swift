@@ -12,6 +12,9 @@ public final class GuestRegion: @unchecked Sendable {
     public let region: Region
     /// What the guest sees.
     public let memory: MemoryRegion
+    /// Why what can be mapped isn't; nil if it is, or wasn't wanted. All accesses are then carried out one by one: that
+    /// works, slowly.
+    public let mappingFailure: VFIOGuestError?
     private let access: Access
     private let mapped: [MemoryRegion]
     // Guarded by the memory map's lock.
@@ -88,16 +91,27 @@ public final class GuestRegion: @unchecked Sendable {
     /// - Parameters:
     ///   - index: which region.
     ///   - memory: the guest's memory map.
-    ///   - isMapped: whether what can be mapped is; otherwise every access is carried out by the host.
+    ///   - isMapped: whether what can be mapped is; otherwise, and where the host refuses to map it
+    ///     (``mappingFailure``), every access is carried out by the host.
     /// - Throws: ``VFIOError/Code/notSupported`` if the device doesn't have the region.
     public init(
         _ index: RegionIndex, of device: Device, in memory: GuestMemory, mapped isMapped: Bool = true
     ) throws(VFIOGuestError) {
-        let region = try device.region(index)
+        let region: Region
+        var failure: VFIOGuestError?
+        do throws(VFIOGuestError) {
+            region = try device.region(index, mapped: isMapped)
+        } catch {
+            guard isMapped else { throw error }
+            // Without mapping it works unless there is no such region.
+            region = try device.region(index, mapped: false)
+            failure = error
+        }
         self.region = region
+        mappingFailure = failure
         access = Access(region)
         var blocks: [(block: RAMBlock, offset: Int)] = []
-        for area in region.mappedAreas where isMapped {
+        for area in region.mappedAreas {
             let name = "\(region.object) mmaps[\(blocks.count)]"
             do throws(Errno) {
                 blocks.append((try RAMBlock(name, area.window, keeping: Keeper(region)), area.offset))
