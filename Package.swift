@@ -71,7 +71,7 @@ let package = Package(
         .executableTarget(
             name: "VFIOCommand",
             dependencies: [
-                "VFIO", "NVMeDriver", "SoftwareHost", "NVMeController", "SoftwareDevices",
+                "VFIO", "VFIOGuest", "NVMeDriver", "SoftwareHost", "NVMeController", "SoftwareDevices",
                 "VFIOUser", "VFIOConformance", "VFIOHost", "DeviceModel", "NVMe", "VFIOABI", "LinuxSystem",
                 "IOVASpace",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
@@ -95,7 +95,10 @@ let package = Package(
             path: "Tests/KernelLabProbe", swiftSettings: house),
         tests(
             "LabScenarioTests",
-            on: ["LabScenarios", "SoftwareHost", "SoftwareDevices", "VFIO", "VFIOHost", "LinuxSystem"]),
+            on: [
+                "LabScenarios", "SoftwareHost", "SoftwareDevices", "NVMeController", "VFIO", "VFIOHost",
+                "LinuxSystem",
+            ]),
 
         tests("VFIOABITests", on: ["VFIOABI"], resources: [.copy("Resources")]),
         tests("NVMeTests", on: ["NVMe"]),

@@ -44,6 +44,8 @@ public struct DeviceMigration {
     /// Goes one arc.
     private mutating func go(to next: MigrationPhase, _ device: any MigratableDevice) throws(MigrationError) {
         if phase == .resuming { try load(device) }
+        // Before it goes on, and not again before it stands still.
+        if next.sparesPeers && !phase.sparesPeers { device.sparePeers(true) }
         if phase.isWorking && !next.isWorking {
             device.freeze()
             model.function.setFrozen(true)
@@ -51,7 +53,7 @@ public struct DeviceMigration {
             model.function.setFrozen(false)
             device.thaw()
         }
-        if phase.sparesPeers != next.sparesPeers { device.sparePeers(next.sparesPeers) }
+        if phase.sparesPeers && !next.sparesPeers { device.sparePeers(false) }
         if next.isSaving {
             if !phase.isSaving { outgoing = StatePart.description.wrap(description(device)) }
             if next == .stopCopy { outgoing += StatePart.state.wrap(state(device)) }

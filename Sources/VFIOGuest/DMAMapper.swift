@@ -199,8 +199,12 @@ public final class DMAMapper: MemoryListener, @unchecked Sendable {
 
     /// The window that a range lies in.
     private func window(for range: IOVARange, _ section: MemorySection) throws(VFIOGuestError) -> HostWindow {
+        if let info = space.information,
+            let usable = info.usableRanges.first(where: { $0.contains(range) })
+        {
+            return HostWindow(usable, pageSizes: info.pageSizes)
+        }
         let windows = self.windows
-        if let window = windows.first(where: { $0.range.contains(range) }) { return window }
         let list = windows.isEmpty ? "nothing" : windows.map(\.description).joined(separator: ", ")
         var error = Self.error(section, "\(range) isn't within what the host's IOMMU translates: \(list)")
         error.code = .outsideAperture

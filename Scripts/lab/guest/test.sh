@@ -62,8 +62,10 @@ for mode in "$@"; do
             continue
             ;;
     esac
-    report "the probe by $mode" KernelLabProbe "$edu" --route "$mode"
-    report "the probe of locked memory by $mode" KernelLabProbe "$edu" --route "$mode" --memlock
+    report "the probe by $mode" KernelLabProbe "$edu" --disk "$nvme" --route "$mode"
+    for limit in memlock guest-memlock; do
+        report "the probe of locked memory by $mode" KernelLabProbe "$edu" --route "$mode" "--$limit"
+    done
     command_cases "$mode"
     conform "$mode"
     routes="$routes $mode"
