@@ -10,9 +10,9 @@ import VFIOHost
 /// failed, with 1 if one did, with 2 when it is called wrongly.
 @main
 struct KernelLabProbe {
-    static let usage = """
-        Usage: KernelLabProbe BDF [--disk BDF] [--route group|cdev|auto] [--memlock | --guest-memlock | --shared-bus]
-        """
+    static let usage =
+        "Usage: KernelLabProbe BDF [--disk BDF] [--route group|cdev|auto] "
+        + "[--memlock | --guest-memlock | --shared-bus]"
 
     static func main() async {
         guard let options = Options(CommandLine.arguments.dropFirst()) else {
@@ -29,7 +29,6 @@ struct KernelLabProbe {
             await run.run(.guestLockedMemoryLimit(65536, restrict: { try limitLockedMemory(65536) }))
         case .sharedBus:
             for scenario in run.sharedBus { await run.run(scenario) }
-            await run.checkDescriptors()
         case .all:
             for scenario in Scenario.educational + Scenario.onRealKernels { await run.run(scenario) }
             await run.checkDescriptors()
