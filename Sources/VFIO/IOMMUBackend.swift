@@ -52,6 +52,9 @@ protocol IOMMUBackend: AnyObject {
     /// A device that was opened here is about to be closed.
     func close(_ device: OpenHandle)
 
+    /// Lets the virtual machine that knows of the groups put a guest's entries into the windows itself.
+    func setKernelTable(_ table: Int32) throws(VFIOError)
+
     /// What can be mapped, with the devices joined so far.
     func info() throws(Errno) -> IOMMUInfo
 
@@ -82,6 +85,9 @@ protocol IOMMUBackend: AnyObject {
 
 extension IOMMUBackend {
     var tce: TCEBackend? { nil }
+
+    /// Nobody else knows of windows.
+    func setKernelTable(_ table: Int32) throws(VFIOError) {}
 }
 
 extension VirtualMachineFiles {
