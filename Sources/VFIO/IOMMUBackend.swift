@@ -56,6 +56,9 @@ protocol IOMMUBackend: AnyObject {
     /// The descriptor of an open group, which stays open as long as this way in; nil if the group isn't open here.
     func descriptor(ofGroup number: Int) -> Int32?
 
+    /// Lets the virtual machine that knows of the groups put a guest's entries into the windows itself.
+    func setKernelTable(_ table: Int32) throws(VFIOError)
+
     /// What can be mapped, with the devices joined so far.
     func info() throws(Errno) -> IOMMUInfo
 
@@ -87,6 +90,9 @@ protocol IOMMUBackend: AnyObject {
 extension IOMMUBackend {
     var tce: TCEBackend? { nil }
     func descriptor(ofGroup number: Int) -> Int32? { nil }
+
+    /// Nobody else knows of windows.
+    func setKernelTable(_ table: Int32) throws(VFIOError) {}
 }
 
 extension VirtualMachineFiles {
