@@ -44,6 +44,8 @@ public struct DeviceMigration {
     /// Goes one arc.
     private mutating func go(to next: MigrationPhase, _ device: any MigratableDevice) throws(MigrationError) {
         if phase == .resuming { try load(device) }
+        // Before it works again.
+        if !phase.sparesPeers && next.sparesPeers { device.sparePeers(true) }
         if phase.isWorking && !next.isWorking {
             device.freeze()
             model.function.setFrozen(true)
@@ -51,7 +53,7 @@ public struct DeviceMigration {
             model.function.setFrozen(false)
             device.thaw()
         }
-        if phase.sparesPeers != next.sparesPeers { device.sparePeers(next.sparesPeers) }
+        if phase.sparesPeers && !next.sparesPeers { device.sparePeers(false) }
         if next.isSaving {
             if !phase.isSaving { outgoing = StatePart.description.wrap(description(device)) }
             if next == .stopCopy { outgoing += StatePart.state.wrap(state(device)) }
@@ -120,6 +122,9 @@ public struct DeviceMigration {
             throw error
         }
     }
+
+    /// The most bytes that a stream of this device's state can have; 0 where it can't be moved.
+    public var streamByteLimit: Int { device.map { byteLimit($0) } ?? 0 }
 
     /// The most bytes of a stream for this device.
     private func byteLimit(_ device: any MigratableDevice) -> Int {

@@ -122,7 +122,7 @@ struct MigrationTests {
         #expect(model.calls == ["spare true", "freeze", "spare false"])
         model.calls = []
         try migration.move(to: .running)
-        #expect(model.calls == ["thaw", "spare true", "spare false"])
+        #expect(model.calls == ["spare true", "thaw", "spare false"])
         #expect(throws: MigrationError.noWay) { try migration.move(to: .error) }
         model.calls = []
         try migration.move(to: .resuming)
