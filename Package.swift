@@ -71,7 +71,7 @@ let package = Package(
         .executableTarget(
             name: "VFIOCommand",
             dependencies: [
-                "VFIO", "NVMeDriver", "SoftwareHost", "NVMeController", "SoftwareDevices",
+                "VFIO", "VFIOGuest", "NVMeDriver", "SoftwareHost", "NVMeController", "SoftwareDevices",
                 "VFIOUser", "VFIOConformance", "VFIOHost", "DeviceModel", "NVMe", "VFIOABI", "LinuxSystem",
                 "IOVASpace",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
@@ -95,8 +95,15 @@ let package = Package(
             path: "Tests/KernelLabProbe", swiftSettings: house),
         tests(
             "LabScenarioTests",
-            on: ["LabScenarios", "SoftwareHost", "SoftwareDevices", "VFIO", "VFIOHost", "LinuxSystem"]),
+            on: [
+                "LabScenarios", "SoftwareHost", "SoftwareDevices", "NVMeController", "VFIO", "VFIOHost",
+                "LinuxSystem",
+            ]),
 
+        // A host that fails and lies as it is told to, in front of any other.
+        .target(
+            name: "HostTestSupport", dependencies: ["VFIOHost", "VFIOABI", "LinuxSystem"],
+            path: "Tests/HostTestSupport", swiftSettings: common),
         tests("VFIOABITests", on: ["VFIOABI"], resources: [.copy("Resources")]),
         tests("NVMeTests", on: ["NVMe"]),
         tests("LinuxSystemTests", on: ["LinuxSystem"]),
@@ -113,7 +120,8 @@ let package = Package(
         tests(
             "VFIOTests",
             on: [
-                "VFIO", "SoftwareHost", "SoftwareDevices", "VFIOHost", "DeviceModel", "VFIOABI",
+                "HostTestSupport", "VFIO", "SoftwareHost", "SoftwareDevices", "VFIOHost", "DeviceModel",
+                "VFIOABI",
                 "LinuxSystem", "IOVASpace",
             ]),
         tests(
@@ -138,9 +146,9 @@ let package = Package(
         tests(
             "VFIOGuestTests",
             on: [
-                "MovedMachine", "MigrationPeer", "VFIOGuest", "SoftwareHost", "SoftwareDevices", "VFIO",
-                "VFIOHost", "DeviceModel", "VFIOABI",
-                "LinuxSystem", "IOVASpace",
+                "HostTestSupport", "MovedMachine", "MigrationPeer", "VFIOGuest", "SoftwareHost",
+                "SoftwareDevices",
+                "VFIO", "VFIOHost", "DeviceModel", "VFIOABI", "LinuxSystem", "IOVASpace",
             ]),
         tests("SoftwareDevicesTests", on: ["SoftwareDevices", "DeviceModel", "LinuxSystem", "IOVASpace"]),
         tests(

@@ -44,8 +44,8 @@ public struct DeviceMigration {
     /// Goes one arc.
     private mutating func go(to next: MigrationPhase, _ device: any MigratableDevice) throws(MigrationError) {
         if phase == .resuming { try load(device) }
-        // Before it works again.
-        if !phase.sparesPeers && next.sparesPeers { device.sparePeers(true) }
+        // Before it goes on, and not again before it stands still.
+        if next.sparesPeers && !phase.sparesPeers { device.sparePeers(true) }
         if phase.isWorking && !next.isWorking {
             device.freeze()
             model.function.setFrozen(true)

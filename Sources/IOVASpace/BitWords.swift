@@ -138,12 +138,32 @@ public enum BitWords {
         var from = bits.lowerBound
         var to = target
         while from < bits.upperBound {
+            if (from | to) & 63 == 0 && bits.upperBound - from >= 512 {
+                mergeBlock(from >> 6, of: source, into: &destination, at: to >> 6)
+                from += 512
+                to += 512
+                continue
+            }
             let offset = to & 63
             let length = Swift.min(64 - offset, bits.upperBound - from)
             destination[to >> 6] |= extract(length, at: from, from: source) &<< UInt64(offset)
             from += length
             to += length
         }
+    }
+
+    /// Sets, in eight words, the bits that are set in eight others.
+    @inlinable
+    @inline(__always)
+    static func mergeBlock(
+        _ word: Int, of source: Span<UInt64>, into destination: inout MutableSpan<UInt64>, at target: Int
+    ) {
+        let block = source.extracting(word..<word + 8)
+        // Nearly all of a large memory is clean: then nothing of the destination is even read.
+        var any: UInt64 = 0
+        for index in 0..<8 { any |= block[index] }
+        if any == 0 { return }
+        for index in 0..<8 { destination[target + index] |= block[index] }
     }
 
     /// Sets, in `destination`, one bit for every 2^`shift` bits of `source` among which one is set: pages

@@ -33,7 +33,7 @@ extension NVMeController {
 
     /// Tells events for which a request waits, as far as the admin completion queue has room.
     func deliverEvents() {
-        guard isWorking, let queue = submissionQueues[0] else { return }
+        guard takesCommands, let queue = submissionQueues[0] else { return }
         while !events.aborted.isEmpty, hasRoom(queue.completions) {
             end(queue, events.aborted.removeFirst(), Outcome(.abortRequested))
         }

@@ -6,8 +6,9 @@ struct ErrorLog {
     static let capacity = 64
 
     /// How many errors there have been.
-    private(set) var count: UInt64 = 0
-    private var entries: [ErrorLogEntry] = []
+    var count: UInt64 = 0
+    /// In the order of their coming, and from `capacity` on round and round.
+    var entries: [ErrorLogEntry] = []
 
     mutating func add(_ status: Status, queue: UInt16, commandID: UInt16, namespaceID: UInt32, block: UInt64)
     {

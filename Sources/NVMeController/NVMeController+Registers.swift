@@ -120,8 +120,11 @@ extension NVMeController {
     /// CSTS.CFS: something is wrong that no completion can tell. Only a reset helps.
     func fail() { status.isFatal = true }
 
-    /// Whether commands are taken.
+    /// Whether the controller is one that takes commands, and doorbells.
     var isWorking: Bool { status.isReady && !status.isFatal && status.shutdown == .normal }
+
+    /// Whether commands are taken now: memory is reached for nothing else.
+    var takesCommands: Bool { isWorking && !isFrozen && !sparesPeers }
 
     /// Drives the interrupt line, for drivers that use no messages: it is up while a queue that interrupts, and
     /// isn't masked, has completions that haven't been taken.

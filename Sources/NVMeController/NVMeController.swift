@@ -40,6 +40,12 @@ public final class NVMeController: DeviceModel {
     var health = Health()
     var changedNamespaces: [UInt32] = []
 
+    // While the device is moved to another host.
+    /// Whether it stands still.
+    var isFrozen = false
+    /// Whether it keeps away from other devices.
+    var sparesPeers = false
+
     let transfer: DataTransfer
     /// The rules for the page that CC.MPS names.
     var pageRules = PRPRules(pageSizeExponent: 0)

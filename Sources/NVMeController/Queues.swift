@@ -173,7 +173,7 @@ extension NVMeController {
         var rounds = 0
         repeat {
             while !queue.isEmpty {
-                guard isWorking, hasRoom(queue.completions) else { return interrupt(queue.completions) }
+                guard takesCommands, hasRoom(queue.completions) else { return interrupt(queue.completions) }
                 guard let entry = fetch(queue) else { return fail() }
                 let outcome = queue.id == 0 ? admin(entry) : inputOutput(entry)
                 if !outcome.isParked { complete(queue, entry, outcome) }

@@ -40,7 +40,7 @@ extension NVMeController {
     /// - Returns: whether there are new entries.
     @discardableResult
     func refreshTail(_ queue: SubmissionQueue) -> Bool {
-        guard shadow != nil, queue.id != 0, isWorking else { return false }
+        guard shadow != nil, queue.id != 0, takesCommands else { return false }
         storeEventIndex(tailOffset(queue.id), queue.tail)
         // The driver stores its doorbell and then looks at the index; we store the index and then look at the
         // doorbell. With a fence on both sides, at least one of us sees the other's store.
@@ -56,7 +56,7 @@ extension NVMeController {
 
     /// Asks to be rung for the next completion that is taken, and looks which have been taken already.
     func refreshHead(_ queue: CompletionQueue) {
-        guard shadow != nil, queue.id != 0, isWorking else { return }
+        guard shadow != nil, queue.id != 0, takesCommands else { return }
         storeEventIndex(headOffset(queue.id), queue.head)
         Fence.full()
         guard let value = loadShadow(headOffset(queue.id)), value != queue.head else { return }
@@ -65,7 +65,7 @@ extension NVMeController {
 
     /// Looks at all shadows, as a doorbell is rung anyway: what was left by a driver that was too fast.
     func catchUpWithShadows() {
-        guard shadow != nil, isWorking else { return }
+        guard shadow != nil, takesCommands else { return }
         // A queue that was never rung may still have its predecessor's value there.
         for case let queue? in submissionQueues where queue.id != 0 && queue.wasRung {
             if refreshTail(queue) { process(queue) }

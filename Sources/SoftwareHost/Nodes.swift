@@ -40,6 +40,7 @@ extension Core {
                 driver: device.isLeaving ? nil : device.driver, group: device.machineGroup?.number,
                 isUnprotected: device.machineGroup?.isUnprotected ?? false,
                 deviceNode: device.isLeaving ? nil : device.node)
+            record.isMediated = device.machineGroup?.isEmulated ?? false
             record.driverOverride = device.driverOverride
             record.physicalFunction = device.physicalFunction
             return record

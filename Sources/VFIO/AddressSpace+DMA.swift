@@ -18,7 +18,7 @@ extension AddressSpace {
         at iova: IOVA? = nil, below limit: IOVA? = nil
     ) throws(VFIOError) -> DMAMemory {
         let operation = "allocate \(counted(byteCount, "byte")) for DMA"
-        let unit = Int(clamping: try unitOfMapping(operation))
+        let unit = Int(clamping: try unitOfMapping { operation })
         guard byteCount > 0, let rounded = byteCount.roundedUp(toMultipleOf: max(unit, pages.byteCount))
         else {
             throw VFIOError(
@@ -106,25 +106,28 @@ extension AddressSpace {
         below limit: IOVA?, _ page: Int
     ) throws(VFIOError) -> MappedRange {
         let byteCount = window.byteCount
-        var operation = "map \(counted(byteCount, "byte")) for DMA"
-        if let iova { operation += " at IOVA \(hex(iova.rawValue))" }
+        // Made only for an error, here and below.
+        func operation() -> String {
+            let place = iova.map { " at IOVA \(hex($0.rawValue))" } ?? ""
+            return "map \(counted(byteCount, "byte")) for DMA" + place
+        }
         let unit = try unitOfMapping(operation)
         guard byteCount > 0, UInt64(byteCount) % unit == 0, UInt64(window.address.rawValue) % unit == 0 else {
-            throw Diagnosis.misaligned(operation, window, unit: unit)
+            throw Diagnosis.misaligned(operation(), window, unit: unit)
         }
         if access.isDisjoint(with: [.read, .write]) {
             throw VFIOError(
-                operation: operation, object: Self.object,
+                operation: operation(), object: Self.object,
                 cause: "neither reading nor writing was to be allowed", remedy: "allow one of them")
         }
         return try lock.withLock { () throws(VFIOError) -> MappedRange in
-            guard let backend, let info else { throw Diagnosis.noDevice(operation) }
+            guard let backend, let info else { throw Diagnosis.noDevice(operation()) }
             let range: IOVARange
             if let iova {
                 // Where there are windows, each has a page size of its own.
                 let unit = info.unit(at: iova)
                 guard (UInt64(window.address.rawValue) | UInt64(byteCount)) % unit == 0 else {
-                    throw Diagnosis.misaligned(operation, window, unit: unit)
+                    throw Diagnosis.misaligned(operation(), window, unit: unit)
                 }
                 range = try check(iova, UInt64(byteCount), below: limit, unit: unit, operation)
             } else {
@@ -137,7 +140,7 @@ extension AddressSpace {
                 let state = Diagnosis.MapState(
                     info: info, reservedRegions: reservedRegions, mappedByteCount: mappings.byteCount,
                     mappingCount: mappings.count)
-                throw Diagnosis.map(operation, range, access, error, state, host)
+                throw Diagnosis.map(operation(), range, access, error, state, host)
             }
             lastSerial &+= 1
             do throws(IOVAMapError) {
@@ -145,47 +148,50 @@ extension AddressSpace {
                     IOVAMapping(range, backing: lastSerial, permissions: access.permissions))
             } catch {
                 // The range was free in the same book a moment ago, under the same lock.
-                throw VFIOError(operation: operation, object: Self.object, code: .overlap, cause: "\(error)")
+                throw VFIOError(
+                    operation: operation(), object: Self.object, code: .overlap, cause: "\(error)")
             }
             return MappedRange(in: self, at: range.first, window, serial: lastSerial, backing: backing)
         }
     }
 
     /// The IOMMU's page size.
-    private func unitOfMapping(_ operation: String) throws(VFIOError) -> UInt64 {
+    private func unitOfMapping(_ operation: () -> String) throws(VFIOError) -> UInt64 {
         try lock.withLock { () throws(VFIOError) -> UInt64 in
-            if backend?.route.kind == .unprotected { throw Diagnosis.noTranslation(operation) }
-            guard let info else { throw Diagnosis.noDevice(operation) }
+            if backend?.route.kind == .unprotected { throw Diagnosis.noTranslation(operation()) }
+            guard let info else { throw Diagnosis.noDevice(operation()) }
             return info.smallestPage
         }
     }
 
     /// Checks a range that the caller chose.
     private func check(
-        _ iova: IOVA, _ byteCount: UInt64, below limit: IOVA?, unit: UInt64, _ operation: String
+        _ iova: IOVA, _ byteCount: UInt64, below limit: IOVA?, unit: UInt64, _ operation: () -> String
     ) throws(VFIOError) -> IOVARange {
         guard iova.rawValue % unit == 0 else {
             throw VFIOError(
-                operation: operation, object: Self.object, code: .misaligned,
+                operation: operation(), object: Self.object, code: .misaligned,
                 cause: "the IOVA isn't a multiple of the IOMMU's page size, \(unit) bytes")
         }
         guard let range = IOVARange(iova, byteCount: byteCount) else {
             throw VFIOError(
-                operation: operation, object: Self.object, code: .outsideAperture,
+                operation: operation(), object: Self.object, code: .outsideAperture,
                 cause: "the range goes beyond the end of the 64-bit address space")
         }
         if let limit, range.last >= limit {
             throw VFIOError(
-                operation: operation, object: Self.object, code: .outOfBounds,
+                operation: operation(), object: Self.object, code: .outOfBounds,
                 cause: "the range \(range) isn't below \(hex(limit.rawValue)), as was asked for")
         }
         if let taken = mappings.firstMapping(overlapping: range) {
             throw VFIOError(
-                operation: operation, object: Self.object, code: .overlap,
+                operation: operation(), object: Self.object, code: .overlap,
                 cause: "\(range) overlaps \(taken.range), which is mapped already",
                 remedy: "unmap that first, or leave the choice of the IOVA open")
         }
-        if let info, let error = Diagnosis.range(operation, range, info.usableRanges, reservedRegions) {
+        if let info, !info.usableRanges.contains(where: { $0.contains(range) }),
+            let error = Diagnosis.range(operation(), range, info.usableRanges, reservedRegions)
+        {
             throw error
         }
         return range
@@ -194,7 +200,7 @@ extension AddressSpace {
     /// Finds a free range: never at 0, aligned so that the IOMMU can use huge pages where the length allows.
     private func findGap(
         _ byteCount: UInt64, below limit: IOVA?, in places: (ranges: [IOVARange], unit: UInt64),
-        _ page: UInt64, _ operation: String
+        _ page: UInt64, _ operation: () -> String
     ) throws(VFIOError) -> IOVARange {
         let (usable, unit) = places
         let last = (limit?.rawValue ?? 0) &- 1
@@ -202,37 +208,54 @@ extension AddressSpace {
         let isNothingAllowed = limit?.rawValue == 0
         let floor = IOVA(max(unit, UInt64(pageSize)))
         let allowed = isNothingAllowed ? nil : IOVARange(first: floor, last: IOVA(last))
-        guard let allowed else { throw Diagnosis.noGap(operation, usable, limit, mappings.byteCount) }
+        guard let allowed else { throw Diagnosis.noGap(operation(), usable, limit, mappings.byteCount) }
         let coarse: UInt64 = byteCount >= 2 << 20 ? 2 << 20 : unit
         let strict = max(unit, page.nonzeroBitCount == 1 ? page : unit)
-        for alignment in [max(coarse, strict), strict] {
-            for start in [searchStart, floor] {
-                guard let window = IOVARange(first: max(start, allowed.first), last: allowed.last) else {
-                    continue
-                }
-                let ranges = usable.compactMap { $0.intersection(window) }
-                if let gap = mappings.firstGap(byteCount: byteCount, alignedTo: alignment, in: ranges) {
-                    searchStart = IOVA(gap.last.rawValue == .max ? 0 : gap.last.rawValue + 1)
-                    return gap
-                }
+        var alignment = max(coarse, strict)
+        while true {
+            let gap =
+                firstGap(byteCount, alignedTo: alignment, in: usable, from: searchStart, allowed)
+                ?? firstGap(byteCount, alignedTo: alignment, in: usable, from: floor, allowed)
+            if let gap {
+                searchStart = IOVA(gap.last.rawValue == .max ? 0 : gap.last.rawValue + 1)
+                return gap
+            }
+            if alignment == strict { break }
+            alignment = strict
+        }
+        throw Diagnosis.noGap(operation(), usable, limit, mappings.byteCount)
+    }
+
+    private func firstGap(
+        _ byteCount: UInt64, alignedTo alignment: UInt64, in usable: [IOVARange], from start: IOVA,
+        _ allowed: IOVARange
+    ) -> IOVARange? {
+        guard let window = IOVARange(first: max(start, allowed.first), last: allowed.last) else { return nil }
+        for range in usable {
+            if let part = range.intersection(window),
+                let gap = mappings.firstGap(byteCount: byteCount, alignedTo: alignment, in: part)
+            {
+                return gap
             }
         }
-        throw Diagnosis.noGap(operation, usable, limit, mappings.byteCount)
+        return nil
     }
 
     /// Unmaps a range that is in the book. Called under the lock.
     private func takeDown(_ range: IOVARange) throws(VFIOError) {
-        let operation = "unmap \(counted(range.byteCount, "byte")) at IOVA \(hex(range.first.rawValue))"
+        func operation() -> String {
+            "unmap \(counted(range.byteCount, "byte")) at IOVA \(hex(range.first.rawValue))"
+        }
         guard let backend else { return }
         let actual: UInt64
         do throws(Errno) {
             actual = try backend.unmap(range)
         } catch {
-            throw VFIOError(operation: operation, object: Self.object, errno: error)
+            throw VFIOError(operation: operation(), object: Self.object, errno: error)
         }
         guard actual == range.byteCount else {
             // The range stays in the book: nobody knows what a device would reach there.
-            throw Diagnosis.unmappedSize(operation, expected: range.byteCount, actual: actual)
+            throw Diagnosis.unmappedSize(operation(), expected: range.byteCount, actual: actual)
         }
         _ = mappings.removeMapping(startingAt: range.first)
     }

@@ -16,11 +16,12 @@ extension AddressSpace {
         _ memory: HostAddress, to range: IOVARange, _ access: DMAPermissions
     ) throws(VFIOError) {
         try lock.withLock { () throws(VFIOError) in
-            let operation = "map \(range) for DMA"
-            guard let backend, let info else { throw Diagnosis.noDevice(operation) }
+            // Made only for an error: this is done for every page that a guest's IOMMU maps.
+            func operation() -> String { "map \(range) for DMA" }
+            guard let backend, let info else { throw Diagnosis.noDevice(operation()) }
             if let taken = mappings.firstMapping(overlapping: range) {
                 throw VFIOError(
-                    operation: operation, object: Self.object, code: .overlap,
+                    operation: operation(), object: Self.object, code: .overlap,
                     cause: "\(taken.range) is mapped already")
             }
             do throws(Errno) {
@@ -35,14 +36,15 @@ extension AddressSpace {
                 let state = Diagnosis.MapState(
                     info: info, reservedRegions: reservedRegions, mappedByteCount: mappings.byteCount,
                     mappingCount: mappings.count)
-                throw Diagnosis.map(operation, range, access, error, state, host)
+                throw Diagnosis.map(operation(), range, access, error, state, host)
             }
             lastSerial &+= 1
             do throws(IOVAMapError) {
                 try mappings.map(IOVAMapping(range, backing: lastSerial, permissions: access.permissions))
             } catch {
                 // The range was free in the same book a moment ago, under the same lock.
-                throw VFIOError(operation: operation, object: Self.object, code: .overlap, cause: "\(error)")
+                throw VFIOError(
+                    operation: operation(), object: Self.object, code: .overlap, cause: "\(error)")
             }
         }
     }
@@ -71,7 +73,7 @@ extension AddressSpace {
             var isKnown = false
             try unmap(range) { (backend, info) throws(Errno) in
                 if let count = Self.dirtyWordCount(of: range, info) {
-                    Self.clear(&words, count)
+                    words.clear(count)
                     do throws(Errno) {
                         let size = try backend.unmap(range, pageSize: info.smallestPage, dirtyBits: &words)
                         isKnown = true
@@ -93,18 +95,18 @@ extension AddressSpace {
     ///   - words: scratch space; gets one bit for each page, in the IOMMU's smallest pages.
     package func dirtyBits(of range: IOVARange, into words: inout [UInt64]) throws(VFIOError) {
         try lock.withLock { () throws(VFIOError) in
-            let operation = "take the dirty pages of \(range)"
-            guard let backend, let info else { throw Diagnosis.noDevice(operation) }
+            func operation() -> String { "take the dirty pages of \(range)" }
+            guard let backend, let info else { throw Diagnosis.noDevice(operation()) }
             guard let count = Self.dirtyWordCount(of: range, info) else {
                 throw VFIOError(
-                    operation: operation, object: Self.object, code: .outOfBounds,
+                    operation: operation(), object: Self.object, code: .outOfBounds,
                     cause: "the range has more pages than can be asked for at once")
             }
-            Self.clear(&words, count)
+            words.clear(count)
             do throws(Errno) {
                 try backend.dirtyBits(of: range, pageSize: info.smallestPage, into: &words)
             } catch {
-                throw dirtyError(operation, error, range)
+                throw dirtyError(operation(), error, range)
             }
             Self.cut(&words, to: range, info)
         }
@@ -119,11 +121,6 @@ extension AddressSpace {
         return words <= most / 8 ? Int(words) : nil
     }
 
-    private static func clear(_ words: inout [UInt64], _ count: Int) {
-        words.removeAll(keepingCapacity: true)
-        words.append(contentsOf: repeatElement(0, count: count))
-    }
-
     /// Takes away bits behind the range's end, which a kernel may leave (kernel-errata.md, item 1).
     static func cut(_ words: inout [UInt64], to range: IOVARange, _ info: IOMMUInfo) {
         let pages = range.lastOffset / info.smallestPage + 1
@@ -134,11 +131,11 @@ extension AddressSpace {
     private func unmap(
         _ range: IOVARange, _ body: (any IOMMUBackend, IOMMUInfo) throws(Errno) -> UInt64
     ) throws(VFIOError) {
-        let operation = "unmap \(range)"
-        guard let backend, let info else { throw Diagnosis.noDevice(operation) }
+        func operation() -> String { "unmap \(range)" }
+        guard let backend, let info else { throw Diagnosis.noDevice(operation()) }
         if let cut = mappings.mapping(bisectedBy: range) {
             throw VFIOError(
-                operation: operation, object: Self.object, code: .misaligned,
+                operation: operation(), object: Self.object, code: .misaligned,
                 cause: "the mapping of \(cut.range) lies only partly in it")
         }
         var expected: UInt64 = 0
@@ -149,10 +146,10 @@ extension AddressSpace {
         do throws(Errno) {
             actual = try body(backend, info)
         } catch {
-            throw VFIOError(operation: operation, object: Self.object, errno: error)
+            throw VFIOError(operation: operation(), object: Self.object, errno: error)
         }
         guard actual == expected else {
-            throw Diagnosis.unmappedSize(operation, expected: expected, actual: actual)
+            throw Diagnosis.unmappedSize(operation(), expected: expected, actual: actual)
         }
         _ = try? mappings.unmap(in: range)
     }
@@ -183,5 +180,15 @@ extension AddressSpace {
             }
             throw error
         }
+    }
+}
+
+extension [UInt64] {
+    /// Makes it so many words of zeroes, in the memory that it has if that is enough.
+    package mutating func clear(_ count: Int) {
+        if self.count > count { removeLast(self.count - count) }
+        var span = mutableSpan
+        span.update(repeating: 0)
+        append(contentsOf: repeatElement(0, count: count - self.count))
     }
 }

@@ -94,7 +94,7 @@ public final class AddressSpace: @unchecked Sendable {
             do throws(VFIOError) {
                 try refresh(record, inventory)
             } catch {
-                backend?.close(handle.borrowed)
+                _ = backend?.close(handle.borrowed)
                 throw error
             }
             return handle
@@ -145,7 +145,9 @@ public final class AddressSpace: @unchecked Sendable {
     }
 
     /// A device that was opened in this space is about to be closed.
-    func close(_ device: OpenHandle) { lock.withLock { backend?.close(device) } }
+    /// - Returns: what to let go when it is.
+    @discardableResult
+    func close(_ device: OpenHandle) -> AnyObject? { lock.withLock { backend?.close(device) } }
 
     /// Goes through the group because the other way is closed; if this one is too, the error tells of both.
     private func enterGroup(

@@ -117,6 +117,8 @@ extension IOMMUInfo {
         self.init(
             pageSizes: head.flags.contains(.pageSizes) ? head.pageSizes : UInt64(pageSize),
             usableRanges: [.all])
+        // No IOMMU has smaller pages, and numbers of pages are counted by them.
+        guard pageSizes != 0, smallestPage >= 4096 else { return nil }
         do throws(CapabilityChainError) {
             // SAFETY: the array holds plain bytes, all of them initialised.
             var chain = CapabilityChain(of: head, in: unsafe bytes.span.bytes)

@@ -9,8 +9,10 @@ final class ContainerBackend: IOMMUBackend {
     private let host: any Host
     private let isUnprotected: Bool
     private let container: Container
-    /// The groups in use, by number. They stay until the container goes, so that mappings do.
+    /// The groups in use, by number. The last one stays until the container goes, so that mappings do.
     private var groups: [Int: OpenGroup] = [:]
+    /// The groups of the open devices, by the devices' handles.
+    private var groupNumbers: [Int32: Int] = [:]
     private let machine: (any VirtualMachineFiles)?
     private var canUnmapAll = false
     /// The windows, where the IOMMU has them.
@@ -63,7 +65,11 @@ final class ContainerBackend: IOMMUBackend {
         guard let number = record.group else { throw Diagnosis.noGroup(record) }
         // A container never holds groups with and without an IOMMU (kernel.md A.3).
         if record.isUnprotected && !isUnprotected { throw Diagnosis.unprotected(record) }
-        if let known = groups[number] { return try openDevice(record, in: known) }
+        if let known = groups[number] {
+            let device = try openDevice(record, in: known)
+            groupNumbers[device.number] = number
+            return device
+        }
         let node = isUnprotected ? Node.unprotectedGroup(number) : .group(number)
         let open = OpenGroup(Group(number, try Diagnosis.open(node, on: host, for: record)))
         try join(open, number, inventory)
@@ -72,12 +78,21 @@ final class ContainerBackend: IOMMUBackend {
         // Until here the group goes again with `open`, and leaves the container as it was.
         let device = try openDevice(record, in: open)
         groups[number] = open
+        groupNumbers[device.number] = number
         tce?.groupCount = groups.count
         return device
     }
 
-    // Groups are told of, not devices.
-    func close(_ device: OpenHandle) {}
+    // The group goes with its last device, for others to use, as long as another one keeps the mappings.
+    func close(_ device: OpenHandle) -> AnyObject? {
+        guard let number = groupNumbers.removeValue(forKey: device.number), groups.count > 1,
+            !groupNumbers.values.contains(number)
+        else { return nil }
+        tce?.groupCount = groups.count - 1
+        return groups.removeValue(forKey: number)
+    }
+
+    func descriptor(ofGroup number: Int) -> Int32? { groups[number]?.group.handle.number }
 
     private func join(_ open: OpenGroup, _ number: Int, _ inventory: Inventory) throws(VFIOError) {
         let flags: GroupFlags

@@ -61,19 +61,29 @@ extension Device {
     public func takeLoggedPages(
         in range: IOVARange, pageSize: UInt64 = UInt64(LinuxSystem.pageSize)
     ) throws(VFIOError) -> DirtyPages {
-        let operation = "take the pages of \(range) that it wrote"
+        var words: [UInt64] = []
+        try takeLoggedPages(in: range, pageSize: pageSize, into: &words)
+        return DirtyPages(range: range, pageSize: pageSize, words: words)
+    }
+
+    /// The same, for those who ask again and again.
+    /// - Parameter words: scratch space; gets one bit for each page.
+    package func takeLoggedPages(
+        in range: IOVARange, pageSize: UInt64, into words: inout [UInt64]
+    ) throws(VFIOError) {
+        func operation() -> String { "take the pages of \(range) that it wrote" }
         guard pageSize.nonzeroBitCount == 1, pageSize >= 4096 else {
             throw VFIOError(
-                operation: operation, object: name, code: .misaligned,
+                operation: operation(), object: name, code: .misaligned,
                 cause: "\(pageSize) bytes aren't the size of a page: a power of two, 4096 or more")
         }
         let pages = range.lastOffset / pageSize + 1
         guard range.lastOffset < .max, pages <= 1 << 31 else {
             throw VFIOError(
-                operation: operation, object: name, code: .outOfBounds,
+                operation: operation(), object: name, code: .outOfBounds,
                 cause: "\(pages) pages are more than can be asked for at once", remedy: "ask in pieces")
         }
-        var words = [UInt64](repeating: 0, count: Int(pages + 63) / 64)
+        words.clear(Int(pages + 63) / 64)
         do throws(Errno) {
             var span = words.mutableSpan
             // SAFETY: the host writes the array's own memory, of a bit for each page, during the call only.
@@ -84,10 +94,9 @@ extension Device {
                 try carryOut(.dmaLoggingReport, .get, &report)
             }
         } catch {
-            throw loggingError(operation, error)
+            throw loggingError(operation(), error)
         }
         if pages % 64 != 0, let last = words.indices.last { words[last] &= (1 << (pages % 64)) - 1 }
-        return DirtyPages(range: range, pageSize: pageSize, words: words)
     }
 
     private func loggingError(_ operation: String, _ errno: Errno) -> VFIOError {

@@ -82,8 +82,10 @@ public final class Device: Sendable {
 
     deinit {
         // Before the address space goes, which the stored reference keeps until after this.
-        addressSpace.close(handle)
+        let rest = addressSpace.close(handle)
         handle.host.close(handle.number)
+        // Its group, if nobody else uses that: after the device.
+        withExtendedLifetime(rest) {}
     }
 
     /// The name by which messages call it.
@@ -121,11 +123,31 @@ public final class Device: Sendable {
         }
     }
 
-    /// A region, mapped where the host offers it.
+    /// A region.
     ///
     /// Every call makes a mapping of its own; keep the region.
+    /// - Parameter isMapped: whether it is mapped where the host offers it; if not, each access is one read or write
+    ///   through the host.
     /// - Throws: ``VFIOError/Code/notSupported`` if the device doesn't have it.
-    public func region(_ index: RegionIndex) throws(VFIOError) -> Region { try Region(index, of: self) }
+    public func region(_ index: RegionIndex, mapped isMapped: Bool = true) throws(VFIOError) -> Region {
+        try Region(index, of: self, mapped: isMapped)
+    }
+
+    /// The first region of a device-specific kind (`VFIO_REGION_INFO_CAP_TYPE`), mapped where the host offers it.
+    ///
+    /// Regions that can't be asked about, and those without a kind, are passed over.
+    /// - Throws: ``VFIOError/Code/notSupported``, with `ENODEV`, if the device has none of this kind.
+    public func region(of kind: Region.Kind) throws(VFIOError) -> Region {
+        // No device has nearly as many; a host that says so isn't asked for each.
+        for index in 0..<UInt32(clamping: min(info.regionCount, 4096)) {
+            let index = RegionIndex(rawValue: index)
+            let description = try? RegionDescription(handle, index, of: name)
+            if description?.kind == kind { return try region(index) }
+        }
+        throw VFIOError(
+            operation: "use the region of type \(kind.type.rawValue), subtype \(kind.subtype.rawValue)",
+            object: name, errno: .noDevice, code: .notSupported, cause: "the device has no such region")
+    }
 
     /// The configuration space.
     public var configuration: ConfigurationSpace { ConfigurationSpace(self) }

@@ -50,14 +50,17 @@ final class IOASBackend: IOMMUBackend {
                 throw Diagnosis.attach(record, error)
             }
         } catch {
-            close(device.borrowed)
+            _ = close(device.borrowed)
             throw error
         }
         return device
     }
 
     // What isn't in any more needs no taking out.
-    func close(_ device: OpenHandle) { try? machine?.remove(device.number) }
+    func close(_ device: OpenHandle) -> AnyObject? {
+        try? machine?.remove(device.number)
+        return nil
+    }
 
     func info() throws(Errno) -> IOMMUInfo { try iommufd.info(space) }
 

@@ -50,7 +50,11 @@ protocol IOMMUBackend: AnyObject {
     func open(_ record: DeviceRecord, _ inventory: Inventory) throws(VFIOError) -> Handle
 
     /// A device that was opened here is about to be closed.
-    func close(_ device: OpenHandle)
+    /// - Returns: what to let go when it is: a group that nobody uses any more.
+    func close(_ device: OpenHandle) -> AnyObject?
+
+    /// The descriptor of an open group, which stays open as long as this way in; nil if the group isn't open here.
+    func descriptor(ofGroup number: Int) -> Int32?
 
     /// What can be mapped, with the devices joined so far.
     func info() throws(Errno) -> IOMMUInfo
@@ -82,6 +86,7 @@ protocol IOMMUBackend: AnyObject {
 
 extension IOMMUBackend {
     var tce: TCEBackend? { nil }
+    func descriptor(ofGroup number: Int) -> Int32? { nil }
 }
 
 extension VirtualMachineFiles {

@@ -69,6 +69,15 @@ public struct PartitionableEndpoint: Sendable {
         }
     }
 
+    /// Does anything to it, by number, as the firmware of a guest asks for it: `VFIO_EEH_PE_OP`.
+    /// - Returns: what the host answers: an ``VFIOABI/EEHState`` for ``VFIOABI/EEHOperation/getState``, otherwise 0.
+    @discardableResult
+    public func perform(
+        _ operation: EEHOperation, _ error: EEHError = EEHError()
+    ) throws(VFIOError) -> UInt32 {
+        try operate(operation, "do operation \(operation.rawValue) of EEH", error)
+    }
+
     @discardableResult
     private func operate(
         _ operation: EEHOperation, _ words: String, _ error: EEHError = EEHError()
@@ -117,4 +126,9 @@ extension Device {
             return PartitionableEndpoint(of: self)
         }
     }
+}
+
+extension AddressSpace {
+    /// How many groups errors would be handled for; 0 where errors aren't isolated, or nothing is open yet.
+    package var isolatedGroupCount: Int { lock.withLock { backend?.tce?.groupCount ?? 0 } }
 }

@@ -110,6 +110,29 @@ extension Region {
         }
     }
 
+    /// Loads 1, 2, 4 or 8 bytes through the host, mapped or not: a device whose memory is disabled then answers with an
+    /// error, while touching what is mapped would end the process.
+    package func loadThroughHost(_ offset: Int, width: Int) throws(VFIOError) -> UInt64 {
+        try check(offset, width, "read")
+        switch width {
+        case 1: return UInt64(try slowLoad(UInt8(0), offset))
+        case 2: return UInt64(try slowLoad(UInt16(0), offset))
+        case 4: return UInt64(try slowLoad(UInt32(0), offset))
+        default: return try slowLoad(UInt64(0), offset)
+        }
+    }
+
+    /// Stores the lowest 1, 2, 4 or 8 bytes through the host, mapped or not.
+    package func storeThroughHost(_ offset: Int, _ value: UInt64, width: Int) throws(VFIOError) {
+        try checkStore(offset, width)
+        switch width {
+        case 1: try slowStore(UInt8(truncatingIfNeeded: value), offset)
+        case 2: try slowStore(UInt16(truncatingIfNeeded: value), offset)
+        case 4: try slowStore(UInt32(truncatingIfNeeded: value), offset)
+        default: try slowStore(value, offset)
+        }
+    }
+
     private func slowLoad<T: FixedWidthInteger & BitwiseCopyable>(
         _ initial: T, _ offset: Int
     ) throws(VFIOError) -> T {

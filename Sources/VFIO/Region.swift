@@ -36,6 +36,12 @@ public final class Region: Sendable {
         public let type: RegionType
         /// The kind within the family.
         public let subtype: RegionSubtype
+
+        /// Names a kind.
+        public init(type: RegionType, subtype: RegionSubtype) {
+            self.type = type
+            self.subtype = subtype
+        }
     }
 
     /// A part of a region that is mapped.
@@ -50,7 +56,7 @@ public final class Region: Sendable {
         let mapping: MemoryWindow
     }
 
-    init(_ index: RegionIndex, of device: Device) throws(VFIOError) {
+    init(_ index: RegionIndex, of device: Device, mapped isMapped: Bool) throws(VFIOError) {
         let object = "\(index) of \(device.name)"
         let description = try RegionDescription(device.handle, index, of: device.name)
         guard description.area.byteCount > 0 else {
@@ -58,7 +64,7 @@ public final class Region: Sendable {
                 operation: "use the region", object: object, code: .notSupported,
                 cause: "the device has no such region")
         }
-        mappedAreas = try Self.map(description, device.handle, object)
+        mappedAreas = isMapped ? try Self.map(description, device.handle, object) : []
         self.device = device
         self.index = index
         byteCount = description.area.byteCount

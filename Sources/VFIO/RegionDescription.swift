@@ -48,7 +48,7 @@ struct RegionDescription {
                 case .sparseMmap:
                     let areas = try capability.sparseMmapAreas()
                     var known: [SparseMmapArea] = []
-                    for index in 0..<areas.count { known.append(areas[index]) }
+                    for index in 0..<areas.count where areas[index].size > 0 { known.append(areas[index]) }
                     sparseAreas = known
                 case .msixMappable: isMSIXMappable = true
                 case .type:
@@ -60,9 +60,18 @@ struct RegionDescription {
         } catch {
             throw Diagnosis.malformed(operation, object, error)
         }
-        if sparseAreas?.contains(where: { !Self.isInside($0, head.size) }) == true {
+        if let sparseAreas, !Self.areAreas(sparseAreas, of: head.size) {
             throw Diagnosis.malformed(operation, object, nil)
         }
+    }
+
+    /// Whether areas lie inside a region of the given size, and none in another one: then there are no more of them
+    /// than the region has pages.
+    private static func areAreas(_ areas: [SparseMmapArea], of size: UInt64) -> Bool {
+        guard areas.allSatisfy({ isInside($0, size) }) else { return false }
+        let sorted = areas.sorted { $0.offset < $1.offset }
+        // Inside the region, so the sums don't overflow.
+        return zip(sorted, sorted.dropFirst()).allSatisfy { $0.offset + $0.size <= $1.offset }
     }
 
     /// Whether an area lies inside a region of the given size. Only whole pages can be mapped, so the last area may

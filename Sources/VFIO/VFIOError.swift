@@ -67,6 +67,8 @@ public struct VFIOError: Error, Equatable, Sendable, CustomStringConvertible {
         public static let notViable = Code(rawValue: "notViable")
         /// Somebody else has it, or it is in a state that excludes the request.
         public static let busy = Code(rawValue: "busy")
+        /// Something that isn't the caller's would be touched.
+        public static let notOwned = Code(rawValue: "notOwned")
         /// The limit of locked memory is too low.
         public static let memlockLimit = Code(rawValue: "memlockLimit")
         /// The machine is out of memory or of huge pages.

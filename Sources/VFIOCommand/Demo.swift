@@ -16,13 +16,14 @@ struct Demo {
     private let host: SoftwareHost
     private let address = PCIAddress(bus: 1, device: 0, function: 0)
     private let group = 26
-    private var step = 0
+    private var story: Story
 
     /// Builds the machine.
     /// - Parameter faults: what is to go wrong on it.
     init(_ image: DemoImage, _ faults: FaultOptions, _ console: Console) throws {
         self.image = image
         self.console = console
+        story = Story(console)
         do {
             let file = try FileStore(path: image.path, readOnly: image.isGiven)
             let store: any BlockStore = image.isGiven ? OverlayStore(over: file) : file
@@ -60,13 +61,9 @@ struct Demo {
         say("Closed", "shutdown notified, queues gone, memory unmapped, device reset, group free again")
     }
 
-    private mutating func say(_ title: String, _ text: String) {
-        step += 1
-        console.heading("\(step). \(title)")
-        console.line("   \(text)")
-    }
+    private mutating func say(_ title: String, _ text: String) { story.say(title, text) }
 
-    private func detail(_ text: String) { console.line("   \(text)") }
+    private func detail(_ text: String) { story.detail(text) }
 
     private func bringUp() throws -> Controller {
         var options = ControllerOptions()
@@ -228,25 +225,13 @@ struct Demo {
         say("Refused", "a read into \(target), which isn't mapped: the IOMMU let nothing through")
         detail("the disk's answer: \(answer)")
         if let fault = faults.last {
-            detail("the IOMMU's record: a \(fault.access) at \(fault.iova), \(Self.text(fault.reason))")
+            detail("the IOMMU's record: \(fault.words)")
         }
     }
 
     // Not inlined: Swift 6.3's optimiser fails on this `switch` inside a typed `catch`.
     @inline(never) private static func text(_ error: NVMeError) -> String {
         error.status.map { "\($0)" } ?? "\(error)"
-    }
-
-    private static func text(_ reason: DMAFault.Reason) -> String {
-        switch reason {
-        case .notMapped: "where nothing is mapped"
-        case .notPermitted: "which the mapping doesn't allow"
-        case .busMasterDisabled: "with bus mastering off"
-        case .notAttached: "from a device that is attached to nothing"
-        case .outOfRange: "beyond the end of all addresses"
-        case .notLendable: "whose memory can't be lent"
-        case .remote: "which another process didn't give"
-        }
     }
 
     private mutating func sweep(_ controller: Controller) throws {

@@ -20,6 +20,12 @@ public final class DMAMapper: MemoryListener, @unchecked Sendable {
         public var joinsNeighbours = false
         /// Whether sections that the guest can only read are mapped (devices then can only read them).
         public var mapsReadOnly = true
+        /// Called when RAM that is populated in blocks comes into view and, with all of it populated, the host's IOMMU
+        /// could not take all mappings of the guest: the demand says what would be enough. Nothing has failed yet.
+        /// Called under the memory map's lock.
+        public var onShortage: (@Sendable (DMAMappingDemand) -> Void)?
+        /// How many memory slots the machine has at most: KVM's number (`KVM_CAP_NR_MEMSLOTS`).
+        public var memorySlotCount: UInt64 = 512
 
         /// The usual choices.
         public init() {}
@@ -156,6 +162,7 @@ public final class DMAMapper: MemoryListener, @unchecked Sendable {
                 let follower = try RAMDiscardFollower(
                     section, range, unit: window.smallestPage, manager, for: self)
                 entries[key]?.outcome = .followed(follower)
+                tellShortage()
                 return
             }
             guard section.region.block != nil else {
@@ -199,8 +206,12 @@ public final class DMAMapper: MemoryListener, @unchecked Sendable {
 
     /// The window that a range lies in.
     private func window(for range: IOVARange, _ section: MemorySection) throws(VFIOGuestError) -> HostWindow {
+        if let info = space.information,
+            let usable = info.usableRanges.first(where: { $0.contains(range) })
+        {
+            return HostWindow(usable, pageSizes: info.pageSizes)
+        }
         let windows = self.windows
-        if let window = windows.first(where: { $0.range.contains(range) }) { return window }
         let list = windows.isEmpty ? "nothing" : windows.map(\.description).joined(separator: ", ")
         var error = Self.error(section, "\(range) isn't within what the host's IOMMU translates: \(list)")
         error.code = .outsideAperture

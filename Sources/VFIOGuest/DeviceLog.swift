@@ -4,8 +4,10 @@ import VFIO
 import VFIOABI
 
 /// The log that a VFIO device keeps by itself: `VFIO_DEVICE_FEATURE_DMA_LOGGING_…`.
-final class DeviceLog: DeviceDirtyLog {
+final class DeviceLog: DeviceDirtyLog, @unchecked Sendable {
     private let device: Device
+    /// Scratch space.
+    private var words: [UInt64] = []
 
     /// nil if the device keeps none.
     init?(_ device: Device) {
@@ -24,7 +26,9 @@ final class DeviceLog: DeviceDirtyLog {
     func quiesce() { try? device.setBusMaster(false) }
 
     func report(_ range: IOVARange, into words: inout [UInt64]) throws(VFIOError) {
-        let pages = try device.takeLoggedPages(in: range)
-        for (index, bits) in pages.words.enumerated() where bits != 0 { words[index] |= bits }
+        try device.takeLoggedPages(in: range, pageSize: UInt64(pageSize), into: &self.words)
+        let own = self.words
+        var all = words.mutableSpan
+        BitWords.merge(0..<own.count * 64, of: own.span, into: &all, at: 0)
     }
 }

@@ -1,3 +1,4 @@
+import IOVASpace
 import LinuxSystem
 
 /// Those who want to know which pages of guest memory were written, each with a record of its own.
@@ -21,20 +22,45 @@ public struct DirtyClients: OptionSet, Hashable, Sendable {
 ///
 /// May be used from any thread, also while others mark pages: a page that is marked while the log is taken is in
 /// what is taken or stays marked.
-public final class DirtyLog: Sendable {
+///
+/// Each client has its bits twice. Whoever writes memory marks pages one by one and waits for nobody, so those bits
+/// are changed atomically. The bitmaps of IOMMUs and devices are long, and an atomic change of every word would take
+/// ten times as long as a copy: they are merged into bits of their own, under a lock. A page is marked if either bit
+/// is.
+@safe public final class DirtyLog: @unchecked Sendable {
     /// How many pages there are.
     public let pageCount: Int
     private let wordCount: Int
     // Pages of zeroes that aren't touched cost nothing.
     private let storage: Mapping
+    private let lock = Lock()
+    // SAFETY: the second half of `storage`, the words of all clients; touched under `lock` only.
+    private let merged: UnsafeMutableBufferPointer<UInt64>
 
     init(byteCount: UInt64) throws(Errno) {
         pageCount = Int((byteCount + UInt64(pageSize) - 1) / UInt64(pageSize))
         wordCount = (pageCount + 63) / 64
-        storage = try Mapping(anonymous: DirtyClients.count * wordCount * 8)
+        let all = DirtyClients.count * wordCount
+        storage = try Mapping(anonymous: 2 * all * 8)
+        // SAFETY: the mapping is that long, and lives as long as this object.
+        unsafe merged = UnsafeMutableBufferPointer(
+            start: UnsafeMutablePointer(
+                bitPattern: storage.window.window(at: all * 8, byteCount: all * 8).address.rawValue),
+            count: all)
     }
 
+    /// Where a client's word lies that is changed atomically.
     private func place(_ client: Int, _ word: Int) -> Int { (client * wordCount + word) * 8 }
+
+    /// Lets `body` use the bits that were merged for a client, alone.
+    private func withMerged<R>(_ client: Int, _ body: (inout MutableSpan<UInt64>) -> R) -> R {
+        lock.withLock {
+            // SAFETY: the lock is held, and `body` can't keep the span.
+            var words = unsafe MutableSpan(
+                _unsafeElements: merged.extracting(client * wordCount..<(client + 1) * wordCount))
+            return body(&words)
+        }
+    }
 
     /// The client's number if it is one client.
     private func number(_ client: DirtyClients) -> Int {
@@ -45,6 +71,8 @@ public final class DirtyLog: Sendable {
     private func forEach(_ clients: DirtyClients, _ body: (Int) -> Void) {
         for client in 0..<DirtyClients.count where clients.rawValue & 1 << client != 0 { body(client) }
     }
+
+    // MARK: marking
 
     /// Marks the pages that a range of the block's bytes touches.
     /// - Parameters:
@@ -61,7 +89,11 @@ public final class DirtyLog: Sendable {
     public func mark(_ pages: Range<Int>, for clients: DirtyClients) {
         let pages = pages.clamped(to: 0..<pageCount)
         forEach(clients) { client in
-            forEachWord(of: pages) { word, mask in set(client, word, mask) }
+            forEachWord(of: pages) { word, mask in
+                let place = place(client, word)
+                // Most pages that are marked are marked already, and a look is cheaper than an atomic change.
+                if storage.window.load64(place) & mask != mask { storage.window.setBits64(place, mask) }
+            }
         }
     }
 
@@ -77,107 +109,142 @@ public final class DirtyLog: Sendable {
         }
     }
 
-    @inline(__always)
-    private func set(_ client: Int, _ word: Int, _ bits: UInt64) {
-        let at = place(client, word)
-        // Most pages that are marked are marked already, and a look is cheaper than an atomic change.
-        if storage.window.load64(at) & bits != bits { storage.window.setBits64(at, bits) }
-    }
-
     /// Marks the pages whose bits are set in a bitmap, as an IOMMU or a device reports them.
     /// - Parameters:
     ///   - words: one bit for each page of the machine, the first page in bit 0 of the first word.
     ///   - count: how many of the bits count; what lies beyond the block's end is left out.
     ///   - page: the block's page that bit 0 stands for.
     public func merge(_ words: Span<UInt64>, count: Int, at page: Int, for clients: DirtyClients) {
-        let count = min(count, words.count * 64, pageCount - page)
-        guard page >= 0, count > 0 else { return }
-        forEach(clients) { client in merge(words, count, page, client) }
+        merge(0..<min(max(count, 0), words.count * 64), of: words, at: page, for: clients)
     }
 
-    private func merge(_ words: Span<UInt64>, _ count: Int, _ page: Int, _ client: Int) {
-        let shift = UInt64(page & 63)
-        let first = page >> 6
-        let whole = count / 64
-        var index = 0
-        while index < whole {
-            // Nearly all of a large guest is clean: go over clean words eight at a time.
-            while index + 8 <= whole {
-                var any: UInt64 = 0
-                for step in 0..<8 { any |= words[index + step] }
-                if any != 0 { break }
-                index += 8
-            }
-            let end = min(index + 8, whole)
-            while index < end {
-                merge(words[index], client, first + index, shift)
-                index += 1
-            }
-        }
-        if count % 64 != 0 {
-            merge(words[whole] & ((1 << UInt64(count % 64)) - 1), client, first + whole, shift)
+    /// Marks the pages whose bits are set among some of a bitmap's.
+    /// - Parameters:
+    ///   - bits: which bits count; all of them are in the bitmap.
+    ///   - page: the block's page that the first of them stands for.
+    func merge(_ bits: Range<Int>, of words: Span<UInt64>, at page: Int, for clients: DirtyClients) {
+        guard page >= 0, page < pageCount else { return }
+        let bits = bits.prefix(pageCount - page)
+        guard !bits.isEmpty else { return }
+        forEach(clients) { client in
+            withMerged(client) { BitWords.merge(bits, of: words, into: &$0, at: page) }
         }
     }
 
-    @inline(__always)
-    private func merge(_ bits: UInt64, _ client: Int, _ word: Int, _ shift: UInt64) {
-        if bits == 0 { return }
-        let low = bits << shift
-        if low != 0 { set(client, word, low) }
-        // With a shift of 0 nothing is left over (a shift by 64 gives 0).
-        let high = bits >> (64 - shift)
-        if high != 0 { set(client, word + 1, high) }
-    }
+    // MARK: asking
 
     /// Whether a page is marked.
     public func contains(_ page: Int, for client: DirtyClients) -> Bool {
         guard page >= 0, page < pageCount else { return false }
-        return storage.window.load64(place(number(client), page / 64)) >> UInt64(page % 64) & 1 != 0
+        let client = number(client)
+        return storage.window.load64(place(client, page / 64)) >> UInt64(page % 64) & 1 != 0
+            || withMerged(client) { BitWords.contains(page, in: $0.span) }
     }
 
     /// How many pages are marked.
     public func count(for client: DirtyClients) -> Int {
         let client = number(client)
-        var count = 0
-        for word in 0..<wordCount { count += storage.window.load64(place(client, word)).nonzeroBitCount }
-        return count
+        return withMerged(client) { merged in
+            var count = 0
+            for word in 0..<wordCount {
+                count += (storage.window.load64(place(client, word)) | merged[word]).nonzeroBitCount
+            }
+            return count
+        }
     }
 
+    // MARK: taking
+
+    /// How many words are taken at a time.
+    private static var chunk: Int { 64 }
+
     /// Takes all marks: calls `body` with each run of marked pages, ascending, and clears them before.
+    /// - Parameter pages: which pages to look at; nil for all.
+    /// - Throws: the first error of `body`. The run that it was called with is marked again, and so is what comes after.
     public func take<E: Error>(
         _ pages: Range<Int>? = nil, for client: DirtyClients, _ body: (Range<Int>) throws(E) -> Void
     ) throws(E) {
+        let clients = client
         let client = number(client)
         let pages = (pages ?? 0..<pageCount).clamped(to: 0..<pageCount)
         var run: Range<Int>?
+        var words = InlineArray<64, UInt64>(repeating: 0)
         var page = pages.lowerBound
         while page < pages.upperBound {
-            let bit = page & 63
-            let length = min(64 - bit, pages.upperBound - page)
-            let mask: UInt64 = (length == 64 ? .max : (1 << UInt64(length)) - 1) << UInt64(bit)
-            let at = place(client, page >> 6)
-            var bits = storage.window.load64(at) & mask
-            if bits != 0 { bits = storage.window.clearBits64(at, mask) & mask }
-            while bits != 0 {
-                let start = bits.trailingZeroBitCount
-                let after = (~(bits >> UInt64(start))).trailingZeroBitCount
-                let first = page - bit + start
-                bits = start + after == 64 ? 0 : bits & (.max << UInt64(start + after))
-                if let known = run, known.upperBound == first {
-                    run = known.lowerBound..<first + after
-                } else {
-                    if let known = run { try body(known) }
-                    run = first..<first + after
+            let base = page & ~63
+            let end = min(base + Self.chunk * 64, pages.upperBound)
+            let part = page..<end
+            page = end
+            guard take(part, client, into: &words) else { continue }
+            var from = part.lowerBound - base
+            while let start = BitWords.firstSet(from..<end - base, in: words.span) {
+                from = BitWords.firstClear(start..<end - base, in: words.span) ?? end - base
+                let next = base + start..<base + from
+                guard let known = run else {
+                    run = next
+                    continue
                 }
+                if known.upperBound == next.lowerBound {
+                    run = known.lowerBound..<next.upperBound
+                    continue
+                }
+                do throws(E) {
+                    try body(known)
+                } catch {
+                    mark(known, for: clients)
+                    merge(start..<end - base, of: words.span, at: next.lowerBound, for: clients)
+                    throw error
+                }
+                run = next
             }
-            page += length
         }
-        if let known = run { try body(known) }
+        guard let known = run else { return }
+        do throws(E) {
+            try body(known)
+        } catch {
+            mark(known, for: clients)
+            throw error
+        }
+    }
+
+    /// Takes the marks of at most so many words' pages.
+    /// - Parameter words: gets the words; their bits for other pages mean nothing.
+    /// - Returns: whether there are any.
+    private func take(_ pages: Range<Int>, _ client: Int, into words: inout InlineArray<64, UInt64>) -> Bool {
+        let first = pages.lowerBound >> 6
+        var any: UInt64 = 0
+        withMerged(client) { merged in
+            // Nearly all of a large guest is clean.
+            guard BitWords.firstSet(pages, in: merged.span) != nil else {
+                for word in first...(pages.upperBound - 1) >> 6 { words[word - first] = 0 }
+                return
+            }
+            any = 1
+            for word in first...(pages.upperBound - 1) >> 6 { words[word - first] = merged[word] }
+            BitWords.clear(pages, in: &merged)
+        }
+        forEachWord(of: pages) { word, mask in
+            let place = place(client, word)
+            guard storage.window.load64(place) & mask != 0 else { return }
+            let bits = storage.window.clearBits64(place, mask) & mask
+            words[word - first] |= bits
+            any |= bits
+        }
+        return any != 0
     }
 
     /// Forgets all marks.
     public func clear(for clients: DirtyClients) {
         forEach(clients) { client in
+            withMerged(client) { merged in
+                // Not all of it at once: what was never touched would need memory then.
+                let end = wordCount * 64
+                var page = 0
+                while let next = BitWords.firstSet(page..<end, in: merged.span) {
+                    page = min((next | 4095) + 1, end)
+                    BitWords.clear(next..<page, in: &merged)
+                }
+            }
             for word in 0..<wordCount where storage.window.load64(place(client, word)) != 0 {
                 _ = storage.window.clearBits64(place(client, word), .max)
             }

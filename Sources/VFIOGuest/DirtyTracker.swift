@@ -2,7 +2,7 @@ import IOVASpace
 import LinuxSystem
 import VFIO
 
-/// A device that keeps a log of its own of the pages that it writes.
+/// A device that keeps a log of its own of the pages that it writes. Used under the memory map's lock.
 public protocol DeviceDirtyLog: AnyObject, Sendable {
     /// How many ranges the log takes at most.
     var rangeLimit: Int { get }
@@ -187,14 +187,7 @@ final class DirtyTracker {
         case .bits:
             let words = self.words
             let start = Int((part.first.rawValue - mapped.first.rawValue) / page)
-            if start == 0 {
-                block.dirtyLog.merge(words.span, count: count, at: target, for: .migration)
-            } else {
-                BitWords.forEachRun(start..<start + count, in: words.span) { run in
-                    let first = target + run.lowerBound - start
-                    block.dirtyLog.mark(first..<first + run.count, for: .migration)
-                }
-            }
+            block.dirtyLog.merge(start..<start + count, of: words.span, at: target, for: .migration)
         }
     }
 
@@ -206,8 +199,7 @@ final class DirtyTracker {
                 operation: "ask devices what they wrote", object: "\(range)", code: .outOfBounds,
                 cause: "the range has more pages than can be asked for at once")
         }
-        words.removeAll(keepingCapacity: true)
-        words.append(contentsOf: repeatElement(0, count: count))
+        words.clear(count)
         for device in started { try device.report(range, into: &words) }
         return .bits
     }

@@ -102,20 +102,19 @@ public struct FlatView: Sendable {
         }
         let low = piece(for: first)
         let high = piece(for: last)
-        let head = pieces[low][..<index(in: pieces[low], endingFrom: first)]
+        let headEnd = index(in: pieces[low], endingFrom: first)
         var tailStart = index(in: pieces[high], endingFrom: last)
         if tailStart < pieces[high].count && pieces[high][tailStart].first <= last { tailStart += 1 }
-        let tail = pieces[high][tailStart...]
-        let before = (low...high).reduce(0) { $0 + pieces[$1].count }
-        count += head.count + new.count + tail.count - before
-        if low == high && head.count + new.count + tail.count <= 2 * Self.longest
-            && head.count + new.count + tail.count > 0
-        {
-            pieces[low].replaceSubrange(head.endIndex..<tailStart, with: new)
+        let after = headEnd + new.count + (pieces[high].count - tailStart)
+        for piece in low...high { count -= pieces[piece].count }
+        count += after
+        // In place, and so without another reference to the piece, not even a slice of it.
+        if low == high && after > 0 && after <= 2 * Self.longest {
+            pieces[low].replaceSubrange(headEnd..<tailStart, with: new)
             firsts[low] = pieces[low][0].first
             return
         }
-        put(Array(head) + new + tail, inPlaceOf: low..<high + 1)
+        put(Array(pieces[low][..<headEnd]) + new + pieces[high][tailStart...], inPlaceOf: low..<high + 1)
     }
 
     private mutating func put(_ ranges: [FlatRange], inPlaceOf old: Range<Int>) {

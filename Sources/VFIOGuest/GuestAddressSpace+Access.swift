@@ -73,7 +73,7 @@ extension GuestAddressSpace {
     }
 
     /// Reads a number, little-endian.
-    public func load<T: FixedWidthInteger & BitwiseCopyable>(
+    @inlinable public func load<T: FixedWidthInteger & BitwiseCopyable>(
         _ type: T.Type, at address: GuestAddress
     ) throws(GuestAccessError) -> T {
         var one = InlineArray<1, T>(repeating: 0)
@@ -85,7 +85,7 @@ extension GuestAddressSpace {
     }
 
     /// Writes a number, little-endian.
-    public func store<T: FixedWidthInteger & BitwiseCopyable>(
+    @inlinable public func store<T: FixedWidthInteger & BitwiseCopyable>(
         _ value: T, at address: GuestAddress
     ) throws(GuestAccessError) {
         let one = InlineArray<1, T>(repeating: value.littleEndian)

@@ -42,18 +42,20 @@ public final class GuestContainer: @unchecked Sendable {
     var isEmpty: Bool { members.isEmpty }
 
     /// Adds a device. From now on, and so before anything is mapped for it, discards are forbidden that the IOMMU can't
-    /// follow.
-    /// - Throws: `EBUSY` where somebody needs them.
-    func add(_ device: GuestDevice) throws(VFIOGuestError) {
+    /// follow, unless the device can live with discards.
+    /// - Throws: `EBUSY` where somebody needs them; ``VFIO/VFIOError/Code/notSupported`` for a device that can't live with
+    ///   discards, whatever is said of it.
+    func add(_ device: GuestDevice, allowingDiscards: Bool) throws(VFIOGuestError) {
         let name = device.group.map { "group \($0)" } ?? "\(device.address)"
         let group: RAMDiscardGroup
         if let known = discards[name] {
             group = known
         } else {
-            group = try RAMDiscardGroup(name, on: discardKind, space.memory.discardPolicy)
+            group = try RAMDiscardGroup(
+                name, on: discardKind, space.memory.discardPolicy, isExempt: allowingDiscards)
         }
         let address = "\(device.address)"
-        try group.add(address, isExempt: false, isMediated: false)
+        try group.add(address, isExempt: allowingDiscards, isMediated: device.isMediated)
         discards[name] = group
         members.append(
             Member(
@@ -104,13 +106,18 @@ public final class GuestDevice: @unchecked Sendable {
     public let device: Device
     /// Its IOMMU group on the host; nil where there are no groups.
     public let group: Int?
-    private let owner: GuestDevices
+    /// Whether its driver pins memory as it needs it, and not all of the guest's beforehand.
+    let isMediated: Bool
+    let owner: GuestDevices
     // Guarded by the memory map's lock.
     var home: GuestContainer?
+    /// What is to know of resets.
+    var participants: [WeakResetParticipant] = []
 
-    init(_ device: Device, group: Int?, _ owner: GuestDevices) {
+    init(_ device: Device, _ record: DeviceRecord?, _ owner: GuestDevices) {
         self.device = device
-        self.group = group
+        group = record?.group
+        isMediated = record?.isMediated ?? false
         self.owner = owner
     }
 

@@ -42,17 +42,21 @@ public final class GuestDevices: @unchecked Sendable {
     /// - Parameters:
     ///   - address: where it is on the host.
     ///   - space: what it is to see.
+    ///   - allowingDiscards: whether the device can live with RAM that is discarded unannounced, as a balloon does: only
+    ///     a mediated one can, whose driver pins no more than the guest gives it for I/O. All devices of a group must
+    ///     say the same.
     ///   - onFailure: called when, later on, a part of the guest's memory can't be mapped for the device or
     ///     unmapped. Of one container's devices only the first one's is used.
     /// - Throws: what is in the way, in words, and the first part of the guest's memory that can't be mapped. Nothing
     ///   is left behind then.
     public func attach(
-        _ address: PCIAddress, to space: GuestAddressSpace,
+        _ address: PCIAddress, to space: GuestAddressSpace, allowingDiscards: Bool = false,
         onFailure: (@Sendable (DMAMapper.Failure) -> Void)? = nil
     ) throws(VFIOGuestError) -> GuestDevice {
         try lock.withLock { () throws(VFIOGuestError) -> GuestDevice in
-            let group = try self.group(of: address)
-            if let group, let container = all.first(where: { $0.groups.contains(group) }) {
+            let record = try self.record(of: address)
+            let request = Request(address, record, allowingDiscards)
+            if let group = record?.group, let container = all.first(where: { $0.groups.contains(group) }) {
                 guard container.space === space else {
                     throw VFIOGuestError(
                         operation: "give it to the guest's \(space)", object: "\(address)", code: .busy,
@@ -62,14 +66,14 @@ public final class GuestDevices: @unchecked Sendable {
                             "put the devices of group \(group) behind one bus without an IOMMU of the guest's"
                     )
                 }
-                return try open(address, group, in: container)
+                return try open(request, in: container)
             }
             for container in all where container.space === space {
                 // Devices behind IOMMUs of different kinds can't share; then the next one, or a new one, will do.
-                if let device = try? open(address, group, in: container) { return device }
+                if let device = try? open(request, in: container) { return device }
             }
             return try open(
-                address, group,
+                request,
                 new: GuestContainer(
                     space, try VFIO.AddressSpace(on: host, choice, for: machine), options), onFailure)
         }
@@ -86,9 +90,22 @@ public final class GuestDevices: @unchecked Sendable {
         }
     }
 
-    private func group(of address: PCIAddress) throws(VFIOGuestError) -> Int? {
+    /// What is wanted of ``attach(_:to:allowingDiscards:onFailure:)``.
+    private struct Request {
+        let address: PCIAddress
+        let record: DeviceRecord?
+        let allowsDiscards: Bool
+
+        init(_ address: PCIAddress, _ record: DeviceRecord?, _ allowsDiscards: Bool) {
+            self.address = address
+            self.record = record
+            self.allowsDiscards = allowsDiscards
+        }
+    }
+
+    private func record(of address: PCIAddress) throws(VFIOGuestError) -> DeviceRecord? {
         do throws(InventoryError) {
-            return try host.inventory().device(at: address)?.group
+            return try host.inventory().device(at: address)
         } catch {
             throw VFIOGuestError(
                 operation: "give it to the guest", object: "\(address)", errno: error.errno,
@@ -97,21 +114,22 @@ public final class GuestDevices: @unchecked Sendable {
     }
 
     private func open(
-        _ address: PCIAddress, _ group: Int?, in container: GuestContainer
+        _ request: Request, in container: GuestContainer
     ) throws(VFIOGuestError) -> GuestDevice {
-        let device = GuestDevice(try Device(opening: address, in: container.iommu), group: group, self)
+        let device = GuestDevice(
+            try Device(opening: request.address, in: container.iommu), request.record, self)
         device.home = container
-        try container.add(device)
+        try container.add(device, allowingDiscards: request.allowsDiscards)
         return device
     }
 
     private func open(
-        _ address: PCIAddress, _ group: Int?, new container: GuestContainer,
+        _ request: Request, new container: GuestContainer,
         _ onFailure: (@Sendable (DMAMapper.Failure) -> Void)?
     ) throws(VFIOGuestError) -> GuestDevice {
         // The IOMMU is known only with a first device in it. If mapping fails, `device` goes, and the host's side
         // with it.
-        let device = try open(address, group, in: container)
+        let device = try open(request, in: container)
         container.mapper.onFailure = onFailure
         do throws(VFIOGuestError) {
             try container.start()

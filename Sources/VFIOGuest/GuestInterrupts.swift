@@ -99,9 +99,13 @@ extension Device {
 public final class GuestLine: @unchecked Sendable {
     private let device: Device
     private let regions: [GuestRegion]
+    private let trigger: Int32
+    private let resample: Int32?
     private let lock = Lock()
     // Guarded by `lock`.
     private var isPending = false
+    private var isOn = false
+    private var isResetting = false
 
     /// Enables the line.
     /// - Parameters:
@@ -114,7 +118,18 @@ public final class GuestLine: @unchecked Sendable {
     ) throws(VFIOGuestError) {
         self.device = device
         self.regions = regions
+        self.trigger = trigger
+        self.resample = resample
+        try enable()
+    }
+
+    /// Whether the line is enabled.
+    public var isEnabled: Bool { lock.withLock { isOn } }
+
+    /// Enables the line once more, with the same eventfds, after ``disable()``.
+    public func enable() throws(VFIOGuestError) {
         try device.setSignalling(.trigger, .intx, 0, trigger)
+        lock.withLock { isOn = true }
         guard let resample else {
             for region in regions {
                 region.setAccessHook { [weak self] in self?.acknowledge() }
@@ -125,11 +140,13 @@ public final class GuestLine: @unchecked Sendable {
             try device.setSignalling(.unmask, .intx, 0, resample)
         } catch {
             try? device.disableInterrupts(.intx)
+            lock.withLock { isOn = false }
             throw error
         }
     }
 
-    /// The line was raised: the guest's accesses are carried out one by one until one acknowledges.
+    /// The line was raised: the guest's accesses are carried out one by one until ``resumeMapping()``, because one of
+    /// them acknowledges.
     public func raised() {
         lock.withLock { isPending = true }
         for region in regions { region.setMapped(false) }
@@ -148,14 +165,52 @@ public final class GuestLine: @unchecked Sendable {
         if wasPending { try? device.setMasked(false, .intx) }
     }
 
+    /// Lets the guest reach the mapped parts of the regions directly again, unless the line is raised. Call it when the
+    /// line has been quiet for a while (QEMU waits 1.1 seconds): each change of the memory map costs more than many
+    /// accesses.
+    /// - Returns: whether it does.
+    @discardableResult
+    public func resumeMapping() -> Bool {
+        guard let memory = regions.first?.memory.memory else { return !isRaised }
+        // A line that is raised meanwhile waits for this lock to take the mapped parts away again.
+        return memory.lock.withLock {
+            if isRaised { return false }
+            for region in regions { region.setMapped(true) }
+            return true
+        }
+    }
+
     /// Ends the line.
     public func disable() throws(VFIOGuestError) {
         for region in regions {
             region.setAccessHook(nil)
             region.setMapped(true)
         }
-        lock.withLock { isPending = false }
+        lock.withLock {
+            isPending = false
+            isOn = false
+        }
         try device.disableInterrupts(.intx)
+    }
+}
+
+/// A line that is enabled when its device is reset is enabled again afterwards: a device that was reset has nothing
+/// else to signal by.
+extension GuestLine: GuestResetParticipant {
+    /// Ends the line.
+    public func resetBegins() throws(VFIOGuestError) {
+        guard isEnabled else { return }
+        lock.withLock { isResetting = true }
+        try disable()
+    }
+
+    /// Enables the line if it was.
+    public func resetEnds(succeeded: Bool) throws(VFIOGuestError) {
+        let wasEnabled = lock.withLock {
+            defer { isResetting = false }
+            return isResetting
+        }
+        if wasEnabled { try enable() }
     }
 }
 
@@ -255,4 +310,13 @@ public final class GuestMessages: @unchecked Sendable {
             descriptors = []
         }
     }
+}
+
+/// A device that was reset has no vectors enabled: the guest's driver enables them anew.
+extension GuestMessages: GuestResetParticipant {
+    /// Ends all vectors.
+    public func resetBegins() throws(VFIOGuestError) { try disable() }
+
+    /// Nothing is enabled.
+    public func resetEnds(succeeded: Bool) throws(VFIOGuestError) {}
 }

@@ -14,6 +14,8 @@ public final class GuestMemory: @unchecked Sendable {
     private var depth = 0
     private var isCommitting = false
     private var pending: [GuestAddressSpace] = []
+    /// Those of `pending` that are being brought up to date.
+    private var updating: [GuestAddressSpace] = []
     var spaces: [MemoryRegion.WeakSpace] = []
     private var liveSpaces: [GuestAddressSpace] { spaces.compactMap(\.space) }
     private(set) var isLoggingForMigration = false {
@@ -50,11 +52,11 @@ public final class GuestMemory: @unchecked Sendable {
         defer { isCommitting = false }
         while !pending.isEmpty {
             // Swapped, so that the arrays keep their memory and a listener's own changes have a place.
-            var spaces: [GuestAddressSpace] = []
-            swap(&spaces, &pending)
-            for space in spaces { space.begin() }
-            for space in spaces { space.update() }
-            for space in spaces { space.end() }
+            swap(&updating, &pending)
+            for space in updating { space.begin() }
+            for space in updating { space.update() }
+            for space in updating { space.end() }
+            updating.removeAll(keepingCapacity: true)
         }
     }
 

@@ -12,8 +12,15 @@ public final class GuestRegion: @unchecked Sendable {
     public let region: Region
     /// What the guest sees.
     public let memory: MemoryRegion
+    /// Why what can be mapped isn't; nil if it is, or wasn't wanted. All accesses are then carried out one by one: that
+    /// works, slowly.
+    public let mappingFailure: VFIOGuestError?
     private let access: Access
     private let mapped: [MemoryRegion]
+    // Guarded by the memory map's lock.
+    private var isWanted = true
+    /// Whether a reset keeps the mapped parts from being reached.
+    private var isHeldBack = false
 
     /// Carries out the guest's accesses.
     private final class Access: RegisterAccess, @unchecked Sendable {
@@ -25,25 +32,32 @@ public final class GuestRegion: @unchecked Sendable {
         struct Hooks {
             var onAccess: (@Sendable () -> Void)?
             var onFailure: (@Sendable (VFIOGuestError) -> Void)?
+            /// Called once, after an access that the device answered.
+            var onAnswer: (@Sendable () -> Void)?
         }
 
         init(_ region: Region) { self.region = region }
 
         func change(_ body: (inout Hooks) -> Void) { lock.withLock { body(&hooks) } }
 
+        /// The device answered.
+        private func answered() {
+            let onAnswer = lock.withLock {
+                defer { hooks.onAnswer = nil }
+                return hooks.onAnswer
+            }
+            onAnswer?()
+        }
+
         func read(at offset: UInt64, width: Int) -> UInt64 {
             let hooks = lock.withLock { self.hooks }
             // Also after an access that failed: the guest did what it does to serve an interrupt.
             defer { hooks.onAccess?() }
             do throws(VFIOError) {
-                guard let offset = Int(exactly: offset) else { return .max }
-                switch width {
-                case 1: return UInt64(try region.load8(offset))
-                case 2: return UInt64(try region.load16(offset))
-                case 4: return UInt64(try region.load32(offset))
-                case 8: return try region.load64(offset)
-                default: return .max
-                }
+                guard let offset = Int(exactly: offset), Self.isWidth(width) else { return .max }
+                let value = try region.loadThroughHost(offset, width: width)
+                if hooks.onAnswer != nil { answered() }
+                return value
             } catch {
                 hooks.onFailure?(error)
                 return .max
@@ -54,17 +68,16 @@ public final class GuestRegion: @unchecked Sendable {
             let hooks = lock.withLock { self.hooks }
             defer { hooks.onAccess?() }
             do throws(VFIOError) {
-                guard let offset = Int(exactly: offset) else { return }
-                switch width {
-                case 1: try region.store8(offset, UInt8(truncatingIfNeeded: value))
-                case 2: try region.store16(offset, UInt16(truncatingIfNeeded: value))
-                case 4: try region.store32(offset, UInt32(truncatingIfNeeded: value))
-                case 8: try region.store64(offset, value)
-                default: break
-                }
+                guard let offset = Int(exactly: offset), Self.isWidth(width) else { return }
+                try region.storeThroughHost(offset, value, width: width)
+                if hooks.onAnswer != nil { answered() }
             } catch {
                 hooks.onFailure?(error)
             }
+        }
+
+        private static func isWidth(_ width: Int) -> Bool {
+            width == 1 || width == 2 || width == 4 || width == 8
         }
     }
 
@@ -78,16 +91,27 @@ public final class GuestRegion: @unchecked Sendable {
     /// - Parameters:
     ///   - index: which region.
     ///   - memory: the guest's memory map.
-    ///   - isMapped: whether what can be mapped is; otherwise every access is carried out by the host.
+    ///   - isMapped: whether what can be mapped is; otherwise, and where the host refuses to map it
+    ///     (``mappingFailure``), every access is carried out by the host.
     /// - Throws: ``VFIOError/Code/notSupported`` if the device doesn't have the region.
     public init(
         _ index: RegionIndex, of device: Device, in memory: GuestMemory, mapped isMapped: Bool = true
     ) throws(VFIOGuestError) {
-        let region = try device.region(index)
+        let region: Region
+        var failure: VFIOGuestError?
+        do throws(VFIOGuestError) {
+            region = try device.region(index, mapped: isMapped)
+        } catch {
+            guard isMapped else { throw error }
+            // Without mapping it works unless there is no such region.
+            region = try device.region(index, mapped: false)
+            failure = error
+        }
         self.region = region
+        mappingFailure = failure
         access = Access(region)
         var blocks: [(block: RAMBlock, offset: Int)] = []
-        for area in region.mappedAreas where isMapped {
+        for area in region.mappedAreas {
             let name = "\(region.object) mmaps[\(blocks.count)]"
             do throws(Errno) {
                 blocks.append((try RAMBlock(name, area.window, keeping: Keeper(region)), area.offset))
@@ -125,9 +149,39 @@ public final class GuestRegion: @unchecked Sendable {
     /// Lets the guest reach the mapped parts directly, or carries out each access: while an interrupt line is to be
     /// acknowledged by an access.
     public func setMapped(_ isMapped: Bool) {
-        memory.memory.transaction { for part in mapped { part.setEnabled(isMapped) } }
+        memory.memory.transaction {
+            isWanted = isMapped
+            showMapped()
+        }
+    }
+
+    /// Within a transaction.
+    private func showMapped() {
+        for part in mapped { part.setEnabled(isWanted && !isHeldBack) }
+    }
+
+    private func holdBack(_ isHeldBack: Bool) {
+        memory.memory.transaction {
+            self.isHeldBack = isHeldBack
+            showMapped()
+        }
     }
 
     /// Whether the guest reaches the mapped parts directly.
     public var isMapped: Bool { mapped.contains(where: \.isEnabled) }
+}
+
+/// The guest reaches nothing directly from before a reset until the device answers again: with its memory disabled,
+/// touching what is mapped would end the process.
+extension GuestRegion: GuestResetParticipant {
+    /// Carries out each access.
+    public func resetBegins() {
+        access.change { $0.onAnswer = nil }
+        holdBack(true)
+    }
+
+    /// Waits for an access that the device answers: somebody has set it up then.
+    public func resetEnds(succeeded: Bool) {
+        access.change { $0.onAnswer = { [weak self] in self?.holdBack(false) } }
+    }
 }

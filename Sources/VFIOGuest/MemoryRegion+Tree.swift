@@ -72,27 +72,29 @@ extension MemoryRegion {
 
     /// Lets the region, and all that it contains, take part or not.
     public func setEnabled(_ isEnabled: Bool) {
-        set(isEnabled, \.enabled)
+        memory.change { if Self.assign(isEnabled, to: &enabled) { changed() } }
     }
 
     /// Lets the guest only read the region and all that it contains, or write it too. A ROM stays read-only.
     public func setReadOnly(_ isReadOnly: Bool) {
         if case .rom = kind { return }
-        set(isReadOnly, \.readOnly)
+        memory.change { if Self.assign(isReadOnly, to: &readOnly) { changed() } }
     }
 
     /// Says whether what is written stays when the power goes.
-    public func setNonvolatile(_ isNonvolatile: Bool) { set(isNonvolatile, \.nonvolatile) }
+    public func setNonvolatile(_ isNonvolatile: Bool) {
+        memory.change { if Self.assign(isNonvolatile, to: &nonvolatile) { changed() } }
+    }
 
     /// Keeps the region from being mapped for the DMA of devices, though the guest's processors see it.
-    public func setHiddenFromDevices(_ isHidden: Bool) { set(isHidden, \.hidden) }
+    public func setHiddenFromDevices(_ isHidden: Bool) {
+        memory.change { if Self.assign(isHidden, to: &hidden) { changed() } }
+    }
 
-    private func set(_ value: Bool, _ property: ReferenceWritableKeyPath<MemoryRegion, Bool>) {
-        memory.change {
-            guard self[keyPath: property] != value else { return }
-            self[keyPath: property] = value
-            changed()
-        }
+    /// - Returns: whether the property had another value.
+    private static func assign(_ value: Bool, to property: inout Bool) -> Bool {
+        defer { property = value }
+        return property != value
     }
 
     /// Shows another part of the region behind an alias.

@@ -44,14 +44,15 @@ public final class RAMDiscardGroup {
     private var devices: [String] = []
 
     /// Forbids what the IOMMU can't follow.
+    /// - Parameter isExempt: whether all devices are going to be exempt; nothing is forbidden then.
     /// - Throws: `EBUSY` where somebody needs it.
     public init(
-        _ name: String, on iommu: RAMDiscardPolicy.IOMMU, _ policy: RAMDiscardPolicy
+        _ name: String, on iommu: RAMDiscardPolicy.IOMMU, _ policy: RAMDiscardPolicy, isExempt: Bool = false
     ) throws(VFIOError) {
         self.name = name
         self.iommu = iommu
         self.policy = policy
-        ban = try policy.hold(iommu.ban, for: name)
+        ban = isExempt ? nil : try policy.hold(iommu.ban, for: name)
     }
 
     /// Whether the group's devices leave the guest's RAM free to be discarded.

@@ -153,9 +153,11 @@ public final class VIOMMUFollower: SectionFollower, IOMMUObserver, @unchecked Se
         if whole.last > range.last {
             high = last.part(IOVARange(range.last.rawValue + 1, through: whole.last.rawValue))
         }
-        for piece in [low, high] { if let piece { blocks.retain(piece.tag) } }
+        if let low { blocks.retain(low.tag) }
+        if let high { blocks.retain(high.tag) }
         guard forget(whole) else { return }
-        for piece in [low, high] { if let piece { restore(piece) } }
+        if let low { restore(low) }
+        if let high { restore(high) }
     }
 
     /// Maps again what is left of a mapping.

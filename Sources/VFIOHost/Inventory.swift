@@ -57,6 +57,9 @@ public struct DeviceRecord: Sendable {
     public var group: Int?
     /// Whether the group has no IOMMU behind it (`noiommu-…`).
     public var isUnprotected: Bool
+    /// Whether the kernel's processor carries out its DMA, as for mediated devices: its driver pins memory as it needs
+    /// it, and nothing that is mapped is pinned beforehand for it.
+    public var isMediated = false
     /// The number of its node `/dev/vfio/devices/vfio<number>`, where it has one.
     public var deviceNode: Int?
     /// The NUMA node that it is near to; nil where that isn't known.

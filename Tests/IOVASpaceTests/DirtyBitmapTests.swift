@@ -96,6 +96,27 @@ struct DirtyBitmapTests {
         }
     }
 
+    @Test("Long bitmaps merge the same at the beginning of a word as anywhere else")
+    func mergeLong() throws {
+        var random = SeededGenerator(seed: testSeed("merge long"))
+        for _ in 0..<100 {
+            let count = 600 + Int(random.below(3000))
+            var source = [Bool](repeating: false, count: count)
+            // Few, so that whole words are clean.
+            for _ in 0..<random.below(20) { source[Int(random.below(UInt64(count)))] = true }
+            let first = 64 * Int(random.below(4)) + (random.below(4) == 0 ? 1 : 0)
+            let area = first..<first + 1 + Int(random.below(UInt64(count - first)))
+            let target = 64 * Int(random.below(4)) + (random.below(4) == 0 ? 1 : 0)
+            var words = (0..<count / 64 + 6).map { _ in random.next() & random.next() & random.next() }
+            var expected = bits(words)
+            for page in area where source[page] { expected[target + page - area.lowerBound] = true }
+            let bitmap = try bitmap(source)
+            var span = words.mutableSpan
+            bitmap.merge(area, into: &span, at: target)
+            #expect(bits(words) == expected)
+        }
+    }
+
     @Test("Bits from somebody's words come in at any page")
     func insertWords() throws {
         var random = SeededGenerator(seed: testSeed("insert words"))

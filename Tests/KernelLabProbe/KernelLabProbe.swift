@@ -10,18 +10,28 @@ import VFIOHost
 /// failed, with 1 if one did, with 2 when it is called wrongly.
 @main
 struct KernelLabProbe {
-    static let usage = "Usage: KernelLabProbe BDF [--route group|cdev|auto] [--memlock]"
+    static let usage = """
+        Usage: KernelLabProbe BDF [--disk BDF] [--route group|cdev|auto] [--memlock | --guest-memlock | --shared-bus]
+        """
 
     static func main() async {
         guard let options = Options(CommandLine.arguments.dropFirst()) else {
             print(usage)
             exit(2)
         }
-        var run = Run(lab: Lab(host: LinuxHost(), address: options.address, choice: options.choice))
-        if options.isAboutLockedMemory {
+        var run = Run(
+            lab: Lab(
+                host: LinuxHost(), address: options.address, disk: options.disk, choice: options.choice))
+        switch options.task {
+        case .memlock:
             await run.run(.lockedMemoryLimit(65536, restrict: { try limitLockedMemory(65536) }))
-        } else {
-            for scenario in Scenario.educational { await run.run(scenario) }
+        case .guestMemlock:
+            await run.run(.guestLockedMemoryLimit(65536, restrict: { try limitLockedMemory(65536) }))
+        case .sharedBus:
+            for scenario in run.sharedBus { await run.run(scenario) }
+            await run.checkDescriptors()
+        case .all:
+            for scenario in Scenario.educational + Scenario.onRealKernels { await run.run(scenario) }
             await run.checkDescriptors()
         }
         StandardStream.flush()
@@ -30,28 +40,36 @@ struct KernelLabProbe {
 
     struct Options {
         var address = PCIAddress(bus: 0, device: 0, function: 0)
+        var disk: PCIAddress?
         var choice = RouteChoice.automatic
-        var isAboutLockedMemory = false
+        var task = Task.all
+
+        enum Task { case all, memlock, guestMemlock, sharedBus }
 
         init?(_ arguments: some Sequence<String>) {
             var address: PCIAddress?
-            var isRouteNext = false
-            for argument in arguments {
+            var rest = arguments.makeIterator()
+            while let argument = rest.next() {
                 switch argument {
-                case "group" where isRouteNext: choice = .group
-                case "cdev" where isRouteNext: choice = .cdev
-                case "auto" where isRouteNext: choice = .automatic
-                case "--route" where !isRouteNext:
-                    isRouteNext = true
-                    continue
-                case "--memlock" where !isRouteNext: isAboutLockedMemory = true
+                case "--route":
+                    switch rest.next() {
+                    case "group": choice = .group
+                    case "cdev": choice = .cdev
+                    case "auto": choice = .automatic
+                    default: return nil
+                    }
+                case "--disk":
+                    guard let read = rest.next().flatMap({ PCIAddress($0) }) else { return nil }
+                    disk = read
+                case "--memlock": task = .memlock
+                case "--guest-memlock": task = .guestMemlock
+                case "--shared-bus": task = .sharedBus
                 default:
-                    guard !isRouteNext, address == nil, let read = PCIAddress(argument) else { return nil }
+                    guard address == nil, let read = PCIAddress(argument) else { return nil }
                     address = read
                 }
-                isRouteNext = false
             }
-            guard !isRouteNext, let address else { return nil }
+            guard let address else { return nil }
             self.address = address
         }
     }
@@ -69,6 +87,16 @@ struct KernelLabProbe {
 struct Run {
     let lab: Lab
     var failures = 0
+
+    /// What can be done on the device's bus, as it is.
+    var sharedBus: [Scenario] {
+        let functions = (try? lab.host.inventory().devices) ?? []
+        let isDriven = functions.allSatisfy {
+            $0.address.segment != lab.address.segment || $0.address.bus != lab.address.bus
+                || $0.driver?.isVFIO == true
+        }
+        return isDriven ? Scenario.sharedBus : Scenario.blockedBus
+    }
 
     mutating func run(_ scenario: Scenario) async {
         let name = "edu by \(lab.choice): \(scenario.name)"

@@ -1,5 +1,6 @@
 import LabScenarios
 import LinuxSystem
+import NVMeController
 import SoftwareDevices
 import SoftwareHost
 import Testing
@@ -11,14 +12,17 @@ import VFIOHost
 struct EducationalTests {
     // On the root bus: a function alone on another one could be reset with it.
     static let address = PCIAddress(bus: 0, device: 4, function: 0)
+    static let disk = PCIAddress(bus: 0, device: 3, function: 0)
 
     func lab(_ choice: RouteChoice, _ rights: ProcessRights = ProcessRights()) throws -> Lab {
+        let disk = NVMeController([try NVMeNamespace(MemoryStore(byteCount: 1 << 20))])
         let host = try SoftwareHost {
             IOMMU(.type1)
             IOMMUGroup(26) { PCIDevice(Educational(), at: Self.address) }
+            IOMMUGroup(27) { PCIDevice(disk, at: Self.disk) }
             rights
         }
-        return Lab(host: host, address: Self.address, choice: choice)
+        return Lab(host: host, address: Self.address, disk: Self.disk, choice: choice)
     }
 
     @Test(
@@ -36,5 +40,6 @@ struct EducationalTests {
     func keepsToLockedMemory(_ choice: RouteChoice) async throws {
         let lab = try lab(choice, ProcessRights(lockedMemoryLimit: 65536))
         try await Scenario.lockedMemoryLimit(65536, restrict: {}).run(lab)
+        try await Scenario.guestLockedMemoryLimit(65536, restrict: {}).run(lab)
     }
 }

@@ -72,6 +72,15 @@ extension Scenario {
             try Pattern.expect(
                 target.window.window(at: 0, byteCount: 256), 20, "the device doesn't see the memory")
         },
+        Scenario("a root bus can't be reset, and says so") { lab in
+            let device = try lab.open()
+            try expectError(.notSupported, ["no bridge above"], "the question") { () throws(VFIOError) in
+                _ = try device.hotResetScope()
+            }
+            try expectError(.notSupported, ["no bridge above"], "the reset") { () throws(VFIOError) in
+                try device.hotReset()
+            }
+        },
         Scenario("a device that isn't there is refused by name") { lab in
             let address = PCIAddress(bus: 0xfe, device: 0x1f, function: 7)
             try expectError(.noSuchDevice, ["0000:fe:1f.7"], "the opening") { () throws(VFIOError) in

@@ -7,7 +7,12 @@ extension Scenario {
     /// Everything that is done with an `edu` device, in an order that goes from simple to involved.
     public static var educational: [Scenario] {
         eduBasics + eduConfiguration + eduDMA + eduRefusedDMA + eduInterrupts + eduMapping + eduLifeCycle
-            + guestBlocks
+            + guests
+    }
+
+    /// What is done with a device that a guest has.
+    static var guests: [Scenario] {
+        guestBlocks + guestMemory + guestContainers + guestIOMMU + guestDevices
     }
 
     static let eduBasics: [Scenario] = [

@@ -10,15 +10,19 @@ public struct Lab: Sendable {
     public let address: PCIAddress
     /// The way in.
     public let choice: RouteChoice
+    /// An NVMe disk, for what takes two devices; nil where there is none.
+    public let disk: PCIAddress?
     /// How long anything may take, in milliseconds. Emulated machines are slow at times.
     public let patience: Int
 
     /// A place to run scenarios in.
     public init(
-        host: any Host, address: PCIAddress, choice: RouteChoice = .automatic, patience: Int = 60_000
+        host: any Host, address: PCIAddress, disk: PCIAddress? = nil, choice: RouteChoice = .automatic,
+        patience: Int = 60_000
     ) {
         self.host = host
         self.address = address
+        self.disk = disk
         self.choice = choice
         self.patience = patience
     }

@@ -30,7 +30,8 @@ final class TestQueue {
 /// A controller in a slot, and the little driver that tests are written with.
 final class Rig {
     let slot: TestSlot
-    let controller: NVMeController
+    private(set) var controller: NVMeController
+    private let namespaces: [NVMeNamespace]
     let store: MemoryStore
     private(set) var adminQueue: TestQueue
 
@@ -47,6 +48,7 @@ final class Rig {
         for _ in 1..<max(namespaces, 1) {
             list.append(try NVMeNamespace(MemoryStore(byteCount: 64 << 10), blockSize: 4096))
         }
+        self.namespaces = list
         controller = NVMeController(list, settings: settings)
         controller.function.plug(into: slot)
         controller.function.configuration.write(
@@ -57,6 +59,32 @@ final class Rig {
             completionEntries: 32)
         if messages { enableMessages() }
         if bringUp { self.bringUp() }
+    }
+
+    /// Moves the controller to another host with the same memory and disks: from now on there is a new one.
+    /// - Parameters:
+    ///   - meanwhile: what happens while other devices are spared, before and after.
+    func move(_ meanwhile: (Rig) -> Void = { _ in }) throws {
+        var source = DeviceMigration(controller)
+        try source.move(to: .preCopyP2P)
+        meanwhile(self)
+        try source.move(to: .stopCopy)
+        var state = [UInt8](repeating: 0, count: 64 << 10)
+        let model = NVMeController(namespaces, settings: controller.settings)
+        var target = DeviceMigration(model)
+        try target.move(to: .resuming)
+        while true {
+            var span = state.mutableSpan
+            var bytes = span.mutableBytes
+            let count = try source.read(into: &bytes)
+            if count == 0 { break }
+            try target.write(state.span.bytes.extracting(first: count))
+        }
+        model.function.plug(into: slot)
+        controller = model
+        try target.move(to: .runningP2P)
+        meanwhile(self)
+        try target.move(to: .running)
     }
 
     func enableMessages() {

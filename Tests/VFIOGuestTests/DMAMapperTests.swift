@@ -27,7 +27,7 @@ struct DMAMapperTests {
     }
 
     @Test(
-        "RAM is reached at the guest's addresses, wherever it is plugged, moved and unplugged",
+        "1.7 RAM is reached at the guest's addresses, wherever it is plugged, moved and unplugged",
         arguments: routes)
     func follows(route: RouteChoice) throws {
         let machine = try GuestMachine()
@@ -53,7 +53,7 @@ struct DMAMapperTests {
         #expect(devices.containers.isEmpty)
     }
 
-    @Test("what the guest can only read, its devices can only read", arguments: routes)
+    @Test("1.4 What the guest can only read, its devices can only read", arguments: routes)
     func readOnly(route: RouteChoice) throws {
         let machine = try GuestMachine()
         let rom = try MemoryRegion(
@@ -68,7 +68,7 @@ struct DMAMapperTests {
         #expect(outcomes(device) == ["rom: mapped"])
     }
 
-    @Test("sections that can't or needn't be mapped are passed over, each for its reason")
+    @Test("1.6 Sections that can't or needn't be mapped are passed over, each for its reason")
     func skips() throws {
         final class Registers: RegisterAccess {
             func read(at offset: UInt64, width: Int) -> UInt64 { 0 }
@@ -109,7 +109,7 @@ struct DMAMapperTests {
         #expect(machine.probers[0].write(1, at: 0x20000))
     }
 
-    @Test("memory outside the host's windows fails the connection with both named, and leaves nothing")
+    @Test("1.5 Memory outside the host's windows fails the connection with both named, and leaves nothing")
     func outsideWindow() throws {
         let machine = try GuestMachine()
         let ram = try machine.ram("ram", pages: 2)
@@ -126,7 +126,7 @@ struct DMAMapperTests {
         _ = try machine.attach(0, to: devices)
     }
 
-    @Test("the first of several failures is the one that is told")
+    @Test("1.7 The first of several failures is the one that is told")
     func firstFailure() throws {
         let machine = try GuestMachine()
         for index in 0..<3 {
@@ -139,7 +139,7 @@ struct DMAMapperTests {
         #expect(error?.object.contains("ram0") == true)
     }
 
-    @Test("a failure while the guest runs is told, and the rest goes on")
+    @Test("1.7 A failure while the guest runs is told, and the rest goes on")
     func lateFailure() throws {
         let machine = try GuestMachine()
         let failures = Box<[String]>([])
@@ -162,7 +162,7 @@ struct DMAMapperTests {
         #expect(failures.value == ["bad: outsideAperture", "refused: noMemory"])
     }
 
-    @Test("another device's memory that can't be mapped is noted, and nothing fails")
+    @Test("1.7 Another device's memory that can't be mapped is noted, and nothing fails")
     func peerToPeer() throws {
         let machine = try GuestMachine()
         let bar = try MemoryRegion(
@@ -184,7 +184,7 @@ struct DMAMapperTests {
     }
 
     @Test(
-        "a host that says that a place is taken is asked to clear it, and once more",
+        "1.4 A host that says that a place is taken is asked to clear it, and once more",
         arguments: [Errno.busy, .exists])
     func retry(errno: Errno) throws {
         let machine = try GuestMachine()
@@ -204,7 +204,7 @@ struct DMAMapperTests {
         #expect(error?.errno == errno)
     }
 
-    @Test("memory stays while it is mapped, also when nobody else has it any more")
+    @Test("1.7 Memory stays while it is mapped, also when nobody else has it any more")
     func keepsAlive() throws {
         let machine = try GuestMachine()
         weak var block: RAMBlock?
@@ -263,7 +263,8 @@ struct DMAMapperTests {
         #expect(iommu.mappingCount == 0)
     }
 
-    @Test("written pages are told, also of memory that goes while a migration watches", arguments: routes)
+    @Test(
+        "1.11 Written pages are told, also of memory that goes while a migration watches", arguments: routes)
     func dirtyPages(route: RouteChoice) throws {
         let machine = try GuestMachine()
         let ram = try machine.ram("ram", pages: 100)
@@ -284,7 +285,9 @@ struct DMAMapperTests {
         _ = device
     }
 
-    @Test("a host that can't unmap with a bitmap unmaps all the same, and all of it counts as written")
+    @Test(
+        "Fault 10: A host that can't unmap with a bitmap unmaps all the same, and all of it counts as written"
+    )
     func unmapWithoutBitmap() throws {
         let machine = try GuestMachine()
         let ram = try machine.ram("ram", pages: 10)
@@ -299,7 +302,7 @@ struct DMAMapperTests {
         #expect(ram.block?.dirtyLog.count(for: .migration) == 10)
     }
 
-    @Test("a dirty log that can't be read fails the synchronisation")
+    @Test("Fault 12: A dirty log that can't be read fails the synchronisation")
     func syncFails() throws {
         let machine = try GuestMachine()
         try machine.system.add(machine.ram("ram", pages: 10), at: 0)

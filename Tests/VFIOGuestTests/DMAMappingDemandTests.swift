@@ -5,7 +5,7 @@ import VFIOGuest
 struct DMAMappingDemandTests {
     private typealias Section = DMAMappingDemand.Section
 
-    @Test("counts the blocks that a section touches")
+    @Test("1.10 Counts the blocks that a section touches")
     func blocks() {
         #expect(Section("a", 0..<64 * mib, granularity: 2 * mib).mappingCount == 32)
         #expect(Section("a", mib..<65 * mib, granularity: 2 * mib).mappingCount == 33)
@@ -13,7 +13,7 @@ struct DMAMappingDemandTests {
         #expect(Section("a", 0..<0, granularity: 2 * mib).mappingCount == 0)
     }
 
-    @Test("adds a slot for everything else, of which the sections have theirs already")
+    @Test("1.10 Adds a slot for everything else, of which the sections have theirs already")
     func slots() {
         let sections = [
             Section("a", 0..<64 * mib, granularity: 2 * mib), Section("b", 0..<mib, granularity: mib),
@@ -28,7 +28,7 @@ struct DMAMappingDemandTests {
         #expect(DMAMappingDemand(sections, memorySlotCount: 1, limit: 540).otherMappingCount == 0)
     }
 
-    @Test("tells who asks for too much what would be enough")
+    @Test("1.10 Tells who asks for too much what would be enough")
     func remedy() {
         let demand = DMAMappingDemand(
             [Section("vmem0", 0..<1 << 40, granularity: 2 * mib)], limit: 65535, inUse: 12)
@@ -47,7 +47,7 @@ struct DMAMappingDemandTests {
         #expect(!grown.fits)
     }
 
-    @Test("takes the limit from what the host says is left, and knows hosts without one")
+    @Test("1.10 Takes the limit from what the host says is left, and knows hosts without one")
     func limits() {
         let section = Section("vmem0", 0..<64 * mib, granularity: 2 * mib)
         let left = DMAMappingDemand([section], memorySlotCount: 32, left: 60, inUse: 3)
@@ -60,7 +60,7 @@ struct DMAMappingDemandTests {
         #expect(none.description.contains("no limit"))
     }
 
-    @Test("doesn't wrap, whatever the numbers")
+    @Test("Fault 21: Doesn't wrap, whatever the numbers")
     func extremes() {
         let sections = [Section](
             repeating: Section("a", 0..<UInt64.max, granularity: 1), count: 3)

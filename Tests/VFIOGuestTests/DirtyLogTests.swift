@@ -58,9 +58,57 @@ struct DirtyLogTests {
         #expect(log.count(for: .migration) == 0, "seed \(seed)")
     }
 
+    @Test("pages that are marked one by one and those that come in bitmaps are the same pages")
+    func bothWays() throws {
+        let log = try RAMBlock("ram", byteCount: 20_000 * pageSize).dirtyLog
+        // 63...66 at page 0.
+        let few: [UInt64] = [1 << 63, 7]
+        let one: [UInt64] = [1]
+        func mark() {
+            log.mark(60..<64, for: .migration)
+            log.merge(few.span, count: 128, at: 0, for: .migration)
+            log.merge(one.span, count: 64, at: 15_000, for: .all)
+        }
+        mark()
+        #expect(
+            [59, 60, 63, 66, 67].map { log.contains($0, for: .migration) } == [
+                false, true, true, true, false,
+            ])
+        #expect(log.count(for: .migration) == 8)
+        #expect(log.count(for: .code) == 1)
+        #expect(taken(log) == [60..<67, 15_000..<15_001])
+        #expect(log.count(for: .migration) == 0)
+        mark()
+        log.clear(for: .migration)
+        #expect(log.count(for: .migration) == 0)
+        #expect(log.contains(15_000, for: .display))
+    }
+
+    @Test("whoever fails while taking marks finds those again that it wasn't done with")
+    func failing() throws {
+        struct Enough: Error {}
+        let log = try RAMBlock("ram", byteCount: 20_000 * pageSize).dirtyLog
+        let runs = [1..<3, 70..<71, 80..<90, 5000..<9000, 19_999..<20_000]
+        for failing in runs.indices {
+            for run in runs.prefix(2) { log.mark(run, for: .migration) }
+            var words = [UInt64](repeating: 0, count: 313)
+            for page in runs.dropFirst(2).joined() { words[page / 64] |= 1 << UInt64(page % 64) }
+            log.merge(words.span, count: 20_000, at: 0, for: .migration)
+            var seen: [Range<Int>] = []
+            #expect(throws: Enough.self) {
+                try log.take(for: .migration) { run in
+                    if seen.count == failing { throw Enough() }
+                    seen.append(run)
+                }
+            }
+            #expect(seen == Array(runs[..<failing]))
+            #expect(taken(log) == Array(runs[failing...]))
+        }
+    }
+
     @Test("what is marked while the log is taken is in one of the two")
     func concurrent() async throws {
-        let block = try RAMBlock("ram", byteCount: 4096 * pageSize)
+        let block = try RAMBlock("ram", byteCount: 8192 * pageSize)
         let log = block.dirtyLog
         await withTaskGroup(of: Void.self) { group in
             for thread in 0..<2 {
@@ -71,9 +119,13 @@ struct DirtyLogTests {
                 }
             }
             group.addTask {
+                let one: [UInt64] = [1]
+                for page in 4096..<8192 { log.merge(one.span, count: 1, at: page, for: .migration) }
+            }
+            group.addTask {
                 var seen = 0
-                while seen < 4096 { log.take(for: .migration) { seen += $0.count } }
-                #expect(seen == 4096)
+                while seen < 8192 { log.take(for: .migration) { seen += $0.count } }
+                #expect(seen == 8192)
             }
         }
     }

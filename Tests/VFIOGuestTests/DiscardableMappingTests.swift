@@ -31,7 +31,7 @@ struct DiscardableMappingTests {
         return parts
     }
 
-    @Test("map what is populated in pieces of a block, and unmap what is discarded in one request")
+    @Test("1.10 map what is populated in pieces of a block, and unmap what is discarded in one request")
     func pieces() throws {
         let bench = try Bench()
         let table = Table()
@@ -58,7 +58,7 @@ struct DiscardableMappingTests {
         #expect(mapping.mappingCount == 0)
     }
 
-    @Test("can be for reading only")
+    @Test("1.10 can be for reading only")
     func readOnly() throws {
         let bench = try Bench()
         let table = Table()
@@ -68,7 +68,7 @@ struct DiscardableMappingTests {
         #expect(table.mappings.values.map(\.access) == [.read])
     }
 
-    @Test("of a section that begins and ends inside blocks have short pieces there")
+    @Test("1.10 of a section that begins and ends inside blocks have short pieces there")
     func edges() throws {
         let bench = try Bench()
         let table = Table()
@@ -87,7 +87,7 @@ struct DiscardableMappingTests {
         #expect(table.mappings.keys.sorted() == [2, 3].map { Self.base + $0 * Bench.block })
     }
 
-    @Test("are undone exactly where one of several pieces fails, and the plug with them")
+    @Test("1.10 are undone exactly where one of several pieces fails, and the plug with them")
     func rollback() throws {
         let bench = try Bench()
         let table = Table()
@@ -110,7 +110,7 @@ struct DiscardableMappingTests {
         #expect(table.mappings.count == 3)
     }
 
-    @Test("that can't be made when the section appears leave nothing behind")
+    @Test("1.10 that can't be made when the section appears leave nothing behind")
     func failingRegistration() throws {
         let bench = try Bench()
         let table = Table()
@@ -126,7 +126,7 @@ struct DiscardableMappingTests {
         #expect(bench.manager.listenerCount == 0)
     }
 
-    @Test("are told in parts as long as they are, for who asks what was written there")
+    @Test("1.10 are told in parts as long as they are, for who asks what was written there")
     func dirtyParts() throws {
         let bench = try Bench()
         let table = Table()
@@ -151,7 +151,7 @@ struct DiscardableMappingTests {
         #expect(count == 1)
     }
 
-    @Test("that can't be undone are told of, and aren't trusted when the block comes back")
+    @Test("1.10 that can't be undone are told of, and aren't trusted when the block comes back")
     func failingUnmap() throws {
         let bench = try Bench()
         let table = Table()
@@ -172,7 +172,7 @@ struct DiscardableMappingTests {
         #expect(table.mappings.count == 2)
     }
 
-    @Test("need whole pages of the IOMMU, inside the RAM and the address space")
+    @Test("1.10 need whole pages of the IOMMU, inside the RAM and the address space")
     func preconditions() throws {
         let bench = try Bench()
         let window = try bench.window
@@ -197,7 +197,7 @@ struct DiscardableMappingTests {
         #expect(refusal(0..<Bench.size, at: .max - 4095) == .outOfBounds)
     }
 
-    @Test("don't take up what isn't whole blocks")
+    @Test("1.10 don't take up what isn't whole blocks")
     func partOfBlock() throws {
         let bench = try Bench()
         let mapping = try mapping(bench, Table())
@@ -208,7 +208,9 @@ struct DiscardableMappingTests {
         #expect(mapping.mappingCount == 0)
     }
 
-    @Test("are those of what is plugged, whatever is plugged and whichever requests fail", arguments: 0..<8)
+    @Test(
+        "1.10 are those of what is plugged, whatever is plugged and whichever requests fail", arguments: 0..<8
+    )
     func random(round: Int) throws {
         var random = randomSeed("plugging at random, round \(round)")
         let bench = try Bench()

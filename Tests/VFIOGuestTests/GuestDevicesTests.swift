@@ -10,7 +10,7 @@ import VFIOHost
 struct GuestDevicesTests {
     private static let routes: [RouteChoice] = [.group, .cdev]
 
-    @Test("devices that see the same share a container, also from different groups", arguments: routes)
+    @Test("1.16 Devices that see the same share a container, also from different groups", arguments: routes)
     func sharing(route: RouteChoice) throws {
         let machine = try GuestMachine()
         try machine.system.add(machine.ram("ram", pages: 1), at: 0)
@@ -31,7 +31,8 @@ struct GuestDevicesTests {
     }
 
     @Test(
-        "a group can't be split between address spaces; another group can have another one", arguments: routes
+        "1.19 A group can't be split between address spaces; another group can have another one",
+        arguments: routes
     )
     func spaces(route: RouteChoice) throws {
         let machine = try GuestMachine()
@@ -51,7 +52,7 @@ struct GuestDevicesTests {
         _ = first
     }
 
-    @Test("each step on the way in may fail, and then nothing is left behind", arguments: routes)
+    @Test("1.18 Each step on the way in may fail, and then nothing is left behind", arguments: routes)
     func unwinding(route: RouteChoice) throws {
         for failing in 1...60 {
             let machine = try GuestMachine()
@@ -84,7 +85,7 @@ struct GuestDevicesTests {
         Issue.record("the way in never ends")
     }
 
-    @Test("opening nodes may fail too", arguments: [Node.container, .group(1), .iommu])
+    @Test("1.18 Opening nodes may fail too", arguments: [Node.container, .group(1), .iommu])
     func nodes(node: Node) throws {
         let machine = try GuestMachine()
         let devices = machine.devices(node == .iommu ? .cdev : .group)
@@ -94,7 +95,7 @@ struct GuestDevicesTests {
         _ = try machine.attach(0, to: devices)
     }
 
-    @Test("a device that isn't there, or is in use, is refused in words")
+    @Test("1.19 A device that isn't there, or is in use, is refused in words")
     func refusals() throws {
         let machine = try GuestMachine()
         let devices = machine.devices()

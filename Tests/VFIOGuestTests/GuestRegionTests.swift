@@ -47,7 +47,7 @@ struct GuestRegionTests {
         return (host, device)
     }
 
-    @Test("registers are reached through the guest's memory map, in the guest's widths")
+    @Test("1.2 Registers are reached through the guest's memory map, in the guest's widths")
     func trapped() throws {
         let model = try Counter()
         let (host, device) = try open(model)
@@ -70,7 +70,9 @@ struct GuestRegionTests {
         #expect(hooks.value == (4, 2))
     }
 
-    @Test("what can be mapped lies as device memory over the registers, and can be taken away and put back")
+    @Test(
+        "1.13 What can be mapped lies as device memory over the registers, and can be taken away and put back"
+    )
     func sparse() throws {
         let (_, device) = try open(RegionSampler())
         var found = false
@@ -99,7 +101,7 @@ struct GuestRegionTests {
         }
     }
 
-    @Test("the line is masked when raised, and let through again by the next access to the registers")
+    @Test("1.2 The line is masked when raised, and let through again by the next access to the registers")
     func line() throws {
         let model = try Counter()
         let (_, device) = try open(model)
@@ -181,7 +183,7 @@ struct GuestRegionTests {
         #expect(events.take(0) == 1)
     }
 
-    @Test("an error says what was done to which vector, and the errno that it met")
+    @Test("1.1 An error says what was done to which vector, and the errno that it met")
     func layers() throws {
         let (host, device) = try open(try Counter())
         host.inject(FaultRule(.request(.deviceSetIRQs, .busy), .always))

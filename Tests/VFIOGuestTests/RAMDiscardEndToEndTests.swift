@@ -42,7 +42,7 @@ struct RAMDiscardEndToEndTests {
         blocks.lowerBound * block..<blocks.upperBound * block
     }
 
-    @Test("reach what is plugged and nothing else", arguments: [RouteChoice.group, .cdev])
+    @Test("1.10 reach what is plugged and nothing else", arguments: [RouteChoice.group, .cdev])
     func reach(choice: RouteChoice) throws {
         let bench = try Bench()
         try bench.blocks.plug(Self.range(2..<4))
@@ -66,7 +66,7 @@ struct RAMDiscardEndToEndTests {
         #expect(bench.machine.probers[0].read(at: 0) != nil)
     }
 
-    @Test("follow when the memory moves, and let go of it when it is taken out")
+    @Test("1.10 follow when the memory moves, and let go of it when it is taken out")
     func move() throws {
         let bench = try Bench()
         try bench.blocks.plug(Self.range(0..<3))
@@ -84,7 +84,7 @@ struct RAMDiscardEndToEndTests {
         #expect(device.container?.iommu.mappingCount == 1)
     }
 
-    @Test("in two containers both follow, and a refusal of the second undoes the first")
+    @Test("1.10 in two containers both follow, and a refusal of the second undoes the first")
     func twoContainers() throws {
         let bench = try Bench()
         let first = try bench.machine.attach(0, to: bench.machine.devices(.group))
@@ -112,7 +112,7 @@ struct RAMDiscardEndToEndTests {
         #expect(bench.reached(2) == [1, 3, 4, 5, 6])
     }
 
-    @Test("that can't have what is plugged aren't attached, and nothing is left of them")
+    @Test("1.10 that can't have what is plugged aren't attached, and nothing is left of them")
     func failingAttach() throws {
         let bench = try Bench(entryLimit: 4)
         try bench.blocks.plug(Self.range(0..<4))
@@ -131,7 +131,7 @@ struct RAMDiscardEndToEndTests {
         #expect(device.container?.iommu.mappingCount == 4)
     }
 
-    @Test("are told of by numbers before the IOMMU's table is full")
+    @Test("1.10 are told of by numbers before the IOMMU's table is full")
     func demand() throws {
         let bench = try Bench(entryLimit: 20)
         try bench.blocks.plug(Self.range(0..<3))
@@ -154,7 +154,9 @@ struct RAMDiscardEndToEndTests {
         #expect(try other.container?.mappingDemand().limit == nil)
     }
 
-    @Test("keep unannounced discards from the guest's RAM, from before it is mapped until it isn't any more")
+    @Test(
+        "1.18 keep unannounced discards from the guest's RAM, from before it is mapped until it isn't any more"
+    )
     func policy() throws {
         let bench = try Bench()
         let policy = bench.machine.memory.discardPolicy
@@ -185,7 +187,7 @@ struct RAMDiscardEndToEndTests {
         #expect(policy.allowsUncoordinatedDiscards)
     }
 
-    @Test("have what they wrote to plugged memory noted, and nothing of what isn't plugged")
+    @Test("1.11 have what they wrote to plugged memory noted, and nothing of what isn't plugged")
     func dirtyPages() throws {
         let bench = try Bench()
         try bench.blocks.plug(Self.range(1..<3))
@@ -211,7 +213,7 @@ struct RAMDiscardEndToEndTests {
         #expect(device.container?.iommu.mappingCount == 1)
     }
 
-    @Test("can be taken away when unmapping fails, from within the very message of it")
+    @Test("1.10 can be taken away when unmapping fails, from within the very message of it")
     func detachWithinFailure() throws {
         let bench = try Bench()
         let devices = bench.machine.devices(.group)
@@ -232,7 +234,7 @@ struct RAMDiscardEndToEndTests {
         _ = try bench.machine.attach(0, to: devices)
     }
 
-    @Test("reach exactly what is plugged, whatever is plugged, mapped and refused", arguments: 0..<6)
+    @Test("1.10 reach exactly what is plugged, whatever is plugged, mapped and refused", arguments: 0..<6)
     func random(round: Int) throws {
         var random = randomSeed("a guest that plugs at random, round \(round)")
         let bench = try Bench(entryLimit: 5)

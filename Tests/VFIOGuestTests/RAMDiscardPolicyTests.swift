@@ -56,7 +56,7 @@ struct RAMDiscardPolicyTests {
         #expect(policy.allowsCoordinatedDiscards)
     }
 
-    @Test("An IOMMU that follows the manager forbids only unannounced discards, and sPAPR all")
+    @Test("1.18 An IOMMU that follows the manager forbids only unannounced discards, and sPAPR all")
     func kinds() throws {
         for iommu: RAMDiscardPolicy.IOMMU in [
             .container(.type1), .container(.type1v2), .iommufd, .server,
@@ -82,7 +82,7 @@ struct RAMDiscardPolicyTests {
         }
     }
 
-    @Test("A group forbids discards from its beginning to its end")
+    @Test("1.18 A group forbids discards from its beginning to its end")
     func group() throws {
         let policy = RAMDiscardPolicy()
         var group: RAMDiscardGroup? = try RAMDiscardGroup("group 1", on: .container(.type1v2), policy)
@@ -94,7 +94,7 @@ struct RAMDiscardPolicyTests {
         #expect(policy.allowsUncoordinatedDiscards)
     }
 
-    @Test("A group of mediated devices that pin what they use is exempt from the first one on")
+    @Test("1.19 A group of mediated devices that pin what they use is exempt from the first one on")
     func exemption() throws {
         let policy = RAMDiscardPolicy()
         let group = try RAMDiscardGroup("group 2", on: .container(.type1v2), policy)
@@ -108,7 +108,7 @@ struct RAMDiscardPolicyTests {
         #expect(policy.count(of: .forbidsUncoordinatedDiscards) == 1)
     }
 
-    @Test("All devices of a group must agree, and only mediated ones can be exempt")
+    @Test("1.19 All devices of a group must agree, and only mediated ones can be exempt")
     func agreement() throws {
         let policy = RAMDiscardPolicy()
         let group = try RAMDiscardGroup("group 2", on: .container(.type1v2), policy)
@@ -129,7 +129,8 @@ struct RAMDiscardPolicyTests {
         #expect(policy.count(of: .forbidsUncoordinatedDiscards) == 1)
     }
 
-    @Test("A group whose exempt devices are gone forbids again before a device that pins everything comes")
+    @Test(
+        "1.19 A group whose exempt devices are gone forbids again before a device that pins everything comes")
     func banAgain() throws {
         let policy = RAMDiscardPolicy()
         let group = try RAMDiscardGroup("group 2", on: .container(.type1v2), policy)

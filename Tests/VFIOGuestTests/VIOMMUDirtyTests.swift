@@ -50,7 +50,7 @@ struct VIOMMUDirtyTests {
         }
     }
 
-    @Test("what can be written through it counts, whatever addresses lead to it", arguments: routes)
+    @Test("1.11 What can be written through it counts, whatever addresses lead to it", arguments: routes)
     func everything(route: RouteChoice) throws {
         let device = try machine.attach(route)
         let guest = machine.guest
@@ -78,7 +78,7 @@ struct VIOMMUDirtyTests {
     }
 
     @Test(
-        "exactly the page of the block is marked that was written, also when it is unmapped or the device goes"
+        "Fault 11: Exactly the page of the block is marked that was written, also when it is unmapped or the device goes"
     )
     func exact() throws {
         let device = try machine.attach()
@@ -109,7 +109,9 @@ struct VIOMMUDirtyTests {
         #expect(pages(high) == [13, 16] && pages(guest.block) == [0xbff])
     }
 
-    @Test("where the dirty pages can't be had with the unmapping, all that was mapped counts as written")
+    @Test(
+        "Fault 10: Where the dirty pages can't be had with the unmapping, all that was mapped counts as written"
+    )
     func unmapWithoutBitmap() throws {
         let device = try machine.attach()
         machine.guest.map(0x5000, to: (1 << 32) + 7 * 4096)
@@ -124,7 +126,7 @@ struct VIOMMUDirtyTests {
         _ = device
     }
 
-    @Test("a dirty log that can't be read fails the synchronisation, and names the section")
+    @Test("Fault 12: A dirty log that can't be read fails the synchronisation, and names the section")
     func syncFails() throws {
         let device = try machine.attach()
         machine.guest.map(0x5000, to: (1 << 32) + 7 * 4096)

@@ -21,7 +21,8 @@ struct VIOMMUFollowerTests {
     }
 
     @Test(
-        "a device reaches what the guest maps for it, where it maps it and while it does", arguments: routes)
+        "1.9 A device reaches what the guest maps for it, where it maps it and while it does",
+        arguments: routes)
     func follows(route: RouteChoice) throws {
         let (machine, iommu) = try machine()
         let (guest, block) = (machine.guest, machine.guest.block)
@@ -46,7 +47,7 @@ struct VIOMMUFollowerTests {
         #expect(iommu.notifiers.count == 0)
     }
 
-    @Test("what is mapped before the device comes is there when it comes", arguments: routes)
+    @Test("1.7 What is mapped before the device comes is there when it comes", arguments: routes)
     func replay(route: RouteChoice) throws {
         let (machine, _) = try machine()
         machine.guest.map(0x5000, to: 0x90_0000)
@@ -58,7 +59,7 @@ struct VIOMMUFollowerTests {
         #expect(machine.read(at: 0x5000) == nil && machine.read(at: 0x4000_0000) == nil)
     }
 
-    @Test("what the guest maps for reading, and what it can only read itself, a device can only read")
+    @Test("1.9 What the guest maps for reading, and what it can only read itself, a device can only read")
     func readOnly() throws {
         let (machine, iommu) = try machine()
         let rom = try MemoryRegion(
@@ -75,7 +76,7 @@ struct VIOMMUFollowerTests {
         #expect(device.rejections == [.readOnly("rom")])
     }
 
-    @Test("memory that the guest unplugs stays with those mappings that lead to it, until they go")
+    @Test("1.9 Memory that the guest unplugs stays with those mappings that lead to it, until they go")
     func unplug() throws {
         let (machine, iommu) = try machine()
         let more = try machine.machine.ram("more", pages: 1)
@@ -93,7 +94,8 @@ struct VIOMMUFollowerTests {
         #expect(machine.read(at: 0x5000) == nil)
     }
 
-    @Test("a hole in the region leaves two sections, and what lies across the hole is mapped on both sides")
+    @Test(
+        "1.7 A hole in the region leaves two sections, and what lies across the hole is mapped on both sides")
     func sections() throws {
         let (machine, iommu) = try machine()
         let hole = try MemoryRegion("doorbells", .container, byteCount: 0x1000, in: machine.guest.memory)
@@ -117,7 +119,7 @@ struct VIOMMUFollowerTests {
         #expect(machine.read(at: 0x4000_0000) == nil && device.container?.iommu.mappingCount == 0)
     }
 
-    @Test("a region that doesn't begin at 0, seen through an alias, is followed at its addresses")
+    @Test("1.7 A region that doesn't begin at 0, seen through an alias, is followed at its addresses")
     func alias() throws {
         let (machine, iommu) = try machine()
         try machine.deviceRoot.remove(machine.region)
@@ -133,7 +135,7 @@ struct VIOMMUFollowerTests {
         #expect(device.container?.iommu.mappingCount == 1)
     }
 
-    @Test("a vIOMMU that can't be followed refuses the device, and nothing is left of it")
+    @Test("1.7 A vIOMMU that can't be followed refuses the device, and nothing is left of it")
     func refusedConnection() throws {
         let machine = try VIOMMUMachine { try $0.vIOMMU { $0.hasCachingMode = false } }
         let error = #expect(throws: VFIOGuestError.self) { try machine.attach() }
@@ -149,7 +151,7 @@ struct VIOMMUFollowerTests {
         #expect(throws: VFIOGuestError.self) { try foreign.attach() }
     }
 
-    @Test("what the machine refuses before the start fails the connection, with the first cause")
+    @Test("1.7 What the machine refuses before the start fails the connection, with the first cause")
     func failureBeforeStart() throws {
         let (machine, iommu) = try machine()
         machine.guest.map(0x5000, to: 0x90_0000)
@@ -161,7 +163,7 @@ struct VIOMMUFollowerTests {
         #expect(throws: Never.self) { _ = try machine.attach() }
     }
 
-    @Test("what the machine refuses later is told, kept, and doesn't keep other pages from being mapped")
+    @Test("1.7 What the machine refuses later is told, kept, and doesn't keep other pages from being mapped")
     func failureAtRunTime() throws {
         let (machine, iommu) = try machine()
         let failures = Box<[VFIOGuestError]>([])
@@ -182,7 +184,7 @@ struct VIOMMUFollowerTests {
         #expect(device.rejections.isEmpty)
     }
 
-    @Test("a page that can't be unmapped counts as mapped, is told, and is unmapped at the next occasion")
+    @Test("1.9 A page that can't be unmapped counts as mapped, is told, and is unmapped at the next occasion")
     func unmapFails() throws {
         let (machine, iommu) = try machine()
         let failures = Box<[VFIOGuestError]>([])
@@ -200,7 +202,7 @@ struct VIOMMUFollowerTests {
         #expect(failures.value.count == 1)
     }
 
-    @Test("a part of a mapping that is unmapped alone leaves the rest mapped")
+    @Test("1.9 A part of a mapping that is unmapped alone leaves the rest mapped")
     func partialUnmap() throws {
         let machine = try VIOMMUMachine { ScriptedIOMMU($0.space) }
         let iommu = try #require(machine.iommu as? ScriptedIOMMU)

@@ -48,7 +48,7 @@ struct VIOMMUNotifierTests {
         #expect(iommu.asked == [0, 0x1000, 0x2000])
     }
 
-    @Test("events are cut to each notifier's range, and dropped where nothing is left")
+    @Test("1.7 Events are cut to each notifier's range, and dropped where nothing is left")
     func cut() throws {
         try register(0x2000...0x2fff)
         let high = VIOMMUObserver()
@@ -65,7 +65,7 @@ struct VIOMMUNotifierTests {
         #expect(high.events == [.unmapped(0x8000, 0 &- 0x8000), .unmapped(.max - 0xfff, 0x1000)])
     }
 
-    @Test("a notifier hears of the kind of access that it is for")
+    @Test("1.7 A notifier hears of the kind of access that it is for")
     func indexes() throws {
         iommu.kinds = 2
         let secure = VIOMMUObserver()

@@ -8,7 +8,7 @@ import VFIOABI
 @testable import VFIOGuest
 
 /// Chapter 1.9 of the guest layer's specification: what an entry of a guest's IOMMU must be for a device to get it.
-@Suite("A translation that devices can't be given is rejected for a reason (1.9)")
+@Suite("A translation that devices can't be given is rejected for a reason")
 struct VIOMMURejectionTests {
     let machine: VIOMMUMachine
     let iommu: ScriptedIOMMU
@@ -42,14 +42,14 @@ struct VIOMMURejectionTests {
         try RAMBlock("block", byteCount: 0x1_0000, isProtected: isProtected)
     }
 
-    @Test("RAM is taken")
+    @Test("1.9 RAM is taken")
     func ram() throws {
         #expect(try rejections(of: .ram(block())) == [])
         #expect(try rejections(of: .rom(block())) == [])
         #expect(try rejections(of: .ramDevice(block())) == [])
     }
 
-    @Test("it must lead to system memory")
+    @Test("1.9 It must lead to system memory")
     func otherSpace() throws {
         let other = GuestAddressSpace("elsewhere", showing: guest.root)
         iommu.map(0x10_0000, 0x1000, to: 0x90_0000, in: other)
@@ -57,7 +57,7 @@ struct VIOMMURejectionTests {
         #expect(machine.read(at: 0x10_0000) == nil)
     }
 
-    @Test("it must lead to memory: not to nothing, nor to registers")
+    @Test("1.9 It must lead to memory: not to nothing, nor to registers")
     func notMemory() throws {
         iommu.map(0x10_0000, 0x1000, to: high)
         #expect(device.rejections == [.nothingThere(GuestAddress(high))])
@@ -65,19 +65,19 @@ struct VIOMMURejectionTests {
             try rejections(of: .io(IgnoredRegisters())) == [.notMemory(GuestAddress(high), "thing")])
     }
 
-    @Test("it must not lead to one more IOMMU, of whose changes nobody would hear")
+    @Test("1.9 It must not lead to one more IOMMU, of whose changes nobody would hear")
     func translatedAgain() throws {
         let second = ScriptedIOMMU(guest.space)
         #expect(try rejections(of: .iommu(second)) == [.translatedAgain(GuestAddress(high), "thing")])
     }
 
-    @Test("memory of confidential guests and memory that is kept from devices is out of reach")
+    @Test("1.9 Memory of confidential guests and memory that is kept from devices is out of reach")
     func outOfReach() throws {
         #expect(try rejections(of: .ram(block(isProtected: true))) == [.protected("thing")])
         #expect(try rejections(of: .ram(block())) { $0.setHiddenFromDevices(true) } == [.hidden("thing")])
     }
 
-    @Test("all of it must be seen in one piece: nothing is mapped that is shorter than the guest says")
+    @Test("1.9 All of it must be seen in one piece: nothing is mapped that is shorter than the guest says")
     func truncated() throws {
         #expect(
             try rejections(of: .ram(block()), byteCount: 0xf000)
@@ -90,7 +90,9 @@ struct VIOMMURejectionTests {
                 == [.truncated("thing", available: 0xf000)])
     }
 
-    @Test("memory plugged in blocks must be populated throughout, and who maps it is told of what it may pin")
+    @Test(
+        "1.9 Memory plugged in blocks must be populated throughout, and who maps it is told of what it may pin"
+    )
     func notPopulated() throws {
         let region = try MemoryRegion(ram: block(), in: guest.memory)
         let blocks = try MemoryBlocks(
@@ -116,7 +118,7 @@ struct VIOMMURejectionTests {
         #expect(device.rejections == [.notPopulated("block")])
     }
 
-    @Test("what can only be read can't be mapped for writing alone")
+    @Test("1.9 What can only be read can't be mapped for writing alone")
     func readOnly() throws {
         let rom = try MemoryRegion("rom", .rom(block()), byteCount: 0x1000, in: guest.memory)
         try guest.root.add(rom, at: high)
@@ -126,7 +128,7 @@ struct VIOMMURejectionTests {
         #expect(device.rejections.isEmpty && machine.read(at: 0x10_0000) != nil)
     }
 
-    @Test("an entry that allows nothing maps nothing, and one that goes beyond the last address neither")
+    @Test("1.9 An entry that allows nothing maps nothing, and one that goes beyond the last address neither")
     func badEntries() throws {
         iommu.map(0x10_0000, 0x1000, to: 0x90_0000, [])
         #expect(device.rejections == [.noPermissions])
@@ -136,7 +138,7 @@ struct VIOMMURejectionTests {
         #expect(device.rejections == [.nothingThere(GuestAddress(.max - 0xfff))])
     }
 
-    @Test("it must be whole pages of the machine's IOMMU, which translates the addresses")
+    @Test("1.9 It must be whole pages of the machine's IOMMU, which translates the addresses")
     func pages() throws {
         iommu.map(0x10_0000, 0x800, to: 0x90_0000)
         iommu.map(0x10_0800, 0x1000, to: 0x90_0800)
@@ -149,7 +151,7 @@ struct VIOMMURejectionTests {
         #expect(device.container?.iommu.mappingCount == 0)
     }
 
-    @Test("a part of another device that can't be mapped is no failure")
+    @Test("1.9 A part of another device that can't be mapped is no failure")
     func unreachableDevice() throws {
         let bar = try MemoryRegion("bar", .ramDevice(block()), byteCount: 0x1_0000, in: guest.memory)
         try guest.root.add(bar, at: high)
@@ -166,14 +168,14 @@ struct VIOMMURejectionTests {
         #expect(machine.write(5, at: 0x10_0000) && bar.block?.window.load64(0) == 5)
     }
 
-    @Test("what was mapped where something is rejected is unmapped")
+    @Test("1.9 What was mapped where something is rejected is unmapped")
     func replaced() {
         iommu.map(0x10_0000, 0x2000, to: 0x90_0000)
         iommu.map(0x10_0000, 0x1000, to: high)
         #expect(machine.read(at: 0x10_0000) == nil && machine.read(at: 0x10_1000) != nil)
     }
 
-    @Test("a flood of rejections keeps the oldest")
+    @Test("1.9 A flood of rejections keeps the oldest")
     func flood() {
         for page in 0..<UInt64(100) { iommu.map(page << 12, 0x1000, to: high) }
         let log = device.followers[0].takeRejections()

@@ -41,7 +41,7 @@ struct VirtualMachineTests {
     }
 
     @Test(
-        "it hears of groups once, of devices with nodes each, and of nothing that is closed",
+        "1.15 It hears of groups once, of devices with nodes each, and of nothing that is closed",
         arguments: routes)
     func hears(route: RouteChoice) throws {
         let guest = try GuestMachine()
@@ -59,7 +59,7 @@ struct VirtualMachineTests {
         #expect(guest.host.lockedByteCount == 0)
     }
 
-    @Test("a refusal is told, and nothing is left open", arguments: routes)
+    @Test("Fault 24: A refusal is told, and nothing is left open", arguments: routes)
     func refusal(route: RouteChoice) throws {
         let guest = try GuestMachine()
         let machine = Machine(guest.host)
@@ -74,7 +74,8 @@ struct VirtualMachineTests {
         #expect(machine.history == ["add", "remove"])
     }
 
-    @Test("whatever fails after it heard of a device, it doesn't keep the device open", arguments: routes)
+    @Test(
+        "1.15 Whatever fails after it heard of a device, it doesn't keep the device open", arguments: routes)
     func unwinding(route: RouteChoice) throws {
         for failing in 1...60 {
             let guest = try GuestMachine()
@@ -100,7 +101,7 @@ struct VirtualMachineTests {
     }()
 
     @Test(
-        "the real KVM has one such device for each machine, and takes nothing but VFIO's files",
+        "1.15 The real KVM has one such device for each machine, and takes nothing but VFIO's files",
         .enabled(if: hasKVM, "there is no KVM with a VFIO device that this user may use"))
     func kvm() throws {
         let machine = try KVMDevice.makeMachine()

@@ -1,3 +1,4 @@
+import HostTestSupport
 import LinuxSystem
 import Testing
 import VFIO
@@ -82,7 +83,7 @@ struct FaultTests {
         try device.enableInterrupts(.msix, count: 3).disable()
     }
 
-    @Test("a region whose capabilities loop is refused")
+    @Test("1.12 A region whose capabilities loop is refused")
     func loopingCapabilities() throws {
         let host = try machine()
         let device = try Device(opening: benchAddress, on: host)
@@ -105,7 +106,7 @@ struct FaultTests {
         #expect(error?.says("BAR 0 of 0000:01:00.0", "capability at byte 32") == true)
     }
 
-    @Test("a host that always wants more room isn't asked for ever")
+    @Test("1.12 A host that always wants more room isn't asked for ever")
     func endlessRoom() throws {
         let host = try machine()
         let device = try Device(opening: benchAddress, on: host)

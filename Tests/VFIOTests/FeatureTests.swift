@@ -1,3 +1,4 @@
+import HostTestSupport
 import IOVASpace
 import LinuxSystem
 import SoftwareHost

@@ -1,3 +1,4 @@
+import HostTestSupport
 import LinuxSystem
 import SoftwareHost
 import Testing

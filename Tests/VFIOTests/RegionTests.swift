@@ -1,3 +1,4 @@
+import HostTestSupport
 import LinuxSystem
 import SoftwareHost
 import Testing
@@ -193,13 +194,13 @@ struct ConfigurationTests {
     /// Answers all reads of the configuration space from bytes.
     private func make(_ host: FaultyHost, up space: [UInt8]) {
         host.madeUpRead = { offset, bytes in
-            guard offset >> 40 == 7 else { return false }
+            guard offset >> 40 == 7 else { return nil }
             let start = Int(offset & 0xffff)
             for index in 0..<bytes.byteCount {
                 let value = start + index < space.count ? space[start + index] : 0
                 bytes.storeBytes(of: value, toByteOffset: index, as: UInt8.self)
             }
-            return true
+            return bytes.byteCount
         }
     }
 

@@ -1,3 +1,4 @@
+import HostTestSupport
 import DeviceModel
 import IOVASpace
 import LinuxSystem

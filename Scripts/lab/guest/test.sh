@@ -18,6 +18,17 @@ report() {
     "$@" || failed "$name" "status $?, see its lines"
 }
 
+# shared_bus ROUTE: an edu whose bus has another function, without a driver and with one of VFIO's.
+shared_bus() {
+    for driver in vfio-pci ""; do
+        for function in "/sys/bus/pci/devices/${neighbour%:*}:"*; do
+            [ "${function##*/}" = "$neighbour" ] || bind "${function##*/}" "$driver"
+        done
+        report "the probe of a shared bus by $1, beside ${driver:-no driver}" \
+            KernelLabProbe "$neighbour" --route "$1" --shared-bus
+    done
+}
+
 if [ "$*" = noiommu ]; then
     conform noiommu
     finish
@@ -51,14 +62,17 @@ for mode in "$@"; do
             continue
             ;;
     esac
-    report "the probe by $mode" KernelLabProbe "$edu" --route "$mode"
-    report "the probe of locked memory by $mode" KernelLabProbe "$edu" --route "$mode" --memlock
+    report "the probe by $mode" KernelLabProbe "$edu" --disk "$nvme" --route "$mode"
+    for limit in memlock guest-memlock; do
+        report "the probe of locked memory by $mode" KernelLabProbe "$edu" --route "$mode" "--$limit"
+    done
     command_cases "$mode"
     conform "$mode"
     routes="$routes $mode"
 done
 # shellcheck disable=SC2086 # the ways in are separate words
 command_errors $routes
+for mode in $routes; do shared_bus "$mode"; done
 disk_hash
 
 finish
