@@ -92,7 +92,9 @@ final class ContainerBackend: IOMMUBackend {
         return groups.removeValue(forKey: number)
     }
 
-    func descriptor(ofGroup number: Int) -> Int32? { groups[number]?.group.handle.number }
+    func descriptor(ofGroup number: Int) -> KeptDescriptor? {
+        groups[number].map { KeptDescriptor(number: $0.group.handle.number, keeper: $0) }
+    }
 
     func setKernelTable(_ table: Int32) throws(VFIOError) {
         guard let machine else { return }
