@@ -19,7 +19,9 @@ final class DemoProgram: GuestProcessors, @unchecked Sendable {
     private var isPaused = true
     private var isOver = false
     private var isHeld = false
+    private var counted: UInt64 = 0
     private var trouble: (any Error)?
+    /// Its owner's.
     private var thread: WorkerThread?
 
     /// A program that doesn't run yet. It must be ended.
@@ -32,8 +34,29 @@ final class DemoProgram: GuestProcessors, @unchecked Sendable {
     /// What went wrong in it, if something did.
     var failure: (any Error)? { lock.withLock { trouble } }
 
-    /// What it has counted.
-    var count: UInt64 { get throws { try guest.space.load(UInt64.self, at: Self.counter) } }
+    /// How far it has counted here; 0 before its first step.
+    var count: UInt64 { lock.withLock { counted } }
+
+    /// How far it has counted, as the guest's memory says. For while it is paused.
+    var countInMemory: UInt64 { get throws { try guest.space.load(UInt64.self, at: Self.counter) } }
+
+    /// Ends the demo unless each device has copied the last number. For while it is paused.
+    func checkCopies() throws {
+        let count = try countInMemory
+        for index in engines.indices {
+            let copy = try guest.space.load(UInt64.self, at: GuestAddress(Self.place(of: count, index)))
+            guard copy == count else {
+                throw CommandFailure.refused(
+                    "device \(index + 1) copied \(copy) when the program had counted to \(count)")
+            }
+        }
+    }
+
+    /// Where a device puts its copy of a number.
+    private static func place(of count: UInt64, _ index: Int) -> UInt64 {
+        let page = count &* 7 % targetPages + UInt64(index) * targetPages
+        return target + page * UInt64(pageSize)
+    }
 
     /// Stops the processors.
     func pause() {
@@ -79,11 +102,11 @@ final class DemoProgram: GuestProcessors, @unchecked Sendable {
     }
 
     private func makeStep() throws {
-        let count = try self.count + 1
+        let count = try countInMemory + 1
         try guest.space.store(count, at: Self.counter)
         for (index, engine) in engines.enumerated() {
-            let page = (count &* 7 % Self.targetPages) + UInt64(index) * Self.targetPages
-            try engine.copy(64, from: Self.counter.rawValue, to: Self.target + page * UInt64(pageSize))
+            try engine.copy(64, from: Self.counter.rawValue, to: Self.place(of: count, index))
         }
+        lock.withLock { counted = count }
     }
 }
