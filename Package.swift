@@ -132,11 +132,23 @@ let package = Package(
                 "VFIOUser", "VFIO", "NVMeDriver", "VFIOHost", "SoftwareDevices", "NVMeController", "NVMe",
                 "DeviceModel", "VFIOABI", "LinuxSystem", "IOVASpace",
             ]),
+        // A small virtual machine, and another process to which it is moved.
+        .target(
+            name: "MovedMachine",
+            dependencies: [
+                "VFIOGuest", "SoftwareHost", "SoftwareDevices", "VFIO", "VFIOHost", "DeviceModel",
+                "LinuxSystem",
+            ],
+            path: "Tests/MovedMachine", swiftSettings: common),
+        .executableTarget(
+            name: "MigrationPeer", dependencies: ["MovedMachine", "VFIOGuest", "LinuxSystem"],
+            path: "Tests/MigrationPeer", swiftSettings: common),
         tests(
             "VFIOGuestTests",
             on: [
-                "HostTestSupport", "VFIOGuest", "SoftwareHost", "SoftwareDevices", "VFIO", "VFIOHost",
-                "DeviceModel", "VFIOABI", "LinuxSystem", "IOVASpace",
+                "HostTestSupport", "MovedMachine", "MigrationPeer", "VFIOGuest", "SoftwareHost",
+                "SoftwareDevices",
+                "VFIO", "VFIOHost", "DeviceModel", "VFIOABI", "LinuxSystem", "IOVASpace",
             ]),
         tests("SoftwareDevicesTests", on: ["SoftwareDevices", "DeviceModel", "LinuxSystem", "IOVASpace"]),
         tests(

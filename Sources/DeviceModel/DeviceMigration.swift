@@ -123,6 +123,9 @@ public struct DeviceMigration {
         }
     }
 
+    /// The most bytes that a stream of this device's state can have; 0 where it can't be moved.
+    public var streamByteLimit: Int { device.map { byteLimit($0) } ?? 0 }
+
     /// The most bytes of a stream for this device.
     private func byteLimit(_ device: any MigratableDevice) -> Int {
         StatePart.description.wrap(description(device)).count + StatePart.overhead

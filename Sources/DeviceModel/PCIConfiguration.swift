@@ -414,11 +414,11 @@ public final class PCIConfiguration {
     }
 
     /// All registers as they stand.
-    var savedBytes: [UInt8] { lock.withLock { bytes } }
+    package var savedBytes: [UInt8] { lock.withLock { bytes } }
 
     /// Takes over the bits of registers that can change.
     /// - Precondition: so many bytes as there are.
-    func load(_ saved: [UInt8]) {
+    package func load(_ saved: [UInt8]) {
         precondition(saved.count == byteCount, "not this configuration space")
         lock.withLock {
             for index in 0..<byteCount {

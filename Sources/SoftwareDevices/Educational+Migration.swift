@@ -1,22 +1,38 @@
 import DeviceModel
 
 // The whole state is in registers and the buffer: work is done inside register writes, so between two of them
-// nothing is under way but an interrupt that wasn't acknowledged.
+// nothing is under way but an interrupt that wasn't acknowledged, and a transfer that waits until other devices may
+// be written to again.
 extension Educational: MigratableDevice {
     /// Itself; except that an engine with virtual functions can't leave them behind.
     public var migratable: (any MigratableDevice)? { function.virtualFunctions == nil ? self : nil }
 
-    /// Stopped and copied, with a description before.
-    public var migrationCapabilities: MigrationCapabilities { [.stopCopy, .preCopy] }
+    /// Stopped and copied, with a description before; transfers can be kept from beginning.
+    public var migrationCapabilities: MigrationCapabilities { [.stopCopy, .peerToPeer, .preCopy] }
 
-    /// The first.
-    public var stateVersion: UInt16 { 1 }
+    /// The second: a transfer may wait.
+    public var stateVersion: UInt16 { 2 }
 
     /// The registers and the buffer.
     public var stateByteLimit: Int { 256 + Educational.bufferByteCount }
 
     /// The width of the DMA engine's addresses.
     public func describe(to writer: inout StateWriter) { writer.append(dmaMask) }
+
+    /// No transfer begins any more.
+    public func freeze() { isFrozen = true }
+
+    /// A transfer that waited begins, unless others are spared.
+    public func thaw() {
+        isFrozen = false
+        carryOut()
+    }
+
+    /// No transfer begins, wherever it goes: it can't tell memory from another device. One that is started waits.
+    public func sparePeers(_ spared: Bool) {
+        sparesPeers = spared
+        carryOut()
+    }
 
     /// Writes registers and buffer.
     public func saveState(to writer: inout StateWriter) {
@@ -43,8 +59,6 @@ extension Educational: MigratableDevice {
         state.destination = try reader.next(UInt64.self)
         state.count = try reader.next(UInt64.self)
         state.command = try reader.next(UInt64.self)
-        // Transfers end inside the write that starts them.
-        guard state.command & Command.start == 0 else { throw .malformed }
         let bytes = try reader.next(byteCount: Educational.bufferByteCount)
         try reader.finish()
         registers = state

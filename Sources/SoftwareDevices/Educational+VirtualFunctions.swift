@@ -25,6 +25,17 @@ extension Educational {
         self.init(function, dmaMask: dmaMask)
     }
 
+    /// Makes an engine on PCI Express, with function level reset: 1234:11e9, BAR 0 of 1 MiB, INTA and one MSI vector.
+    /// - Parameter dmaMask: the bits of a memory address that its DMA engine drives.
+    public static func express(dmaMask: UInt64 = defaultDMAMask) -> Educational {
+        let function = PCIFunction(
+            identity(sharedDevice), bars: registers, isExpress: true)
+        function.addPowerManagement()
+        function.addExpress()
+        function.addMSI(vectors: 1, hasMasks: false)
+        return Educational(function, dmaMask: dmaMask)
+    }
+
     /// A virtual function below a physical one.
     static func virtualFunction(
         of physical: PCIIdentity, _ layout: VirtualFunctions, dmaMask: UInt64

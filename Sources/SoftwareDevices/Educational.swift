@@ -93,6 +93,10 @@ public final class Educational: DeviceModel {
     }
 
     var registers = Registers()
+    /// Whether it is stopped for migration.
+    var isFrozen = false
+    /// Whether it begins no transfer, since it may be one to another device: it doesn't know what is at an address.
+    var sparesPeers = false
     var buffer = [UInt8](repeating: 0, count: bufferByteCount)
 
     /// Makes the device.
@@ -153,10 +157,11 @@ public final class Educational: DeviceModel {
         case Register.interruptRaise: raise(value32)
         case Register.interruptAcknowledge: acknowledge(value32)
         // A 32-bit write gives the whole register its value: a driver for addresses below 4 GiB does just that.
-        case Register.source: registers.source = value
-        case Register.destination: registers.destination = value
-        case Register.count: registers.count = value
-        case Register.command: start(value)
+        // While a transfer is under way they are locked.
+        case Register.source where !isTransferring: registers.source = value
+        case Register.destination where !isTransferring: registers.destination = value
+        case Register.count where !isTransferring: registers.count = value
+        case Register.command where !isTransferring: start(value)
         default: break
         }
     }
@@ -204,10 +209,18 @@ public final class Educational: DeviceModel {
 
     private func start(_ bits: UInt64) {
         registers.command = bits
-        guard bits & Command.start != 0 else { return }
+        carryOut()
+    }
+
+    /// Whether a transfer was started and isn't done.
+    private var isTransferring: Bool { registers.command & Command.start != 0 }
+
+    /// Carries out the transfer that was started, unless it has to wait.
+    func carryOut() {
+        guard isTransferring, !isFrozen, !sparesPeers else { return }
         if !transfer() { refusedTransferCount &+= 1 }
         registers.command &= ~Command.start
-        if bits & Command.interruptWhenDone != 0 { raise(UInt32(Cause.transfer)) }
+        if registers.command & Command.interruptWhenDone != 0 { raise(UInt32(Cause.transfer)) }
     }
 
     private func transfer() -> Bool {

@@ -107,6 +107,10 @@ final class DeviceFile: FileObject {
         if header.flags.feature == .pciVFToken {
             return try setToken(operation, isProbe: isProbe, payload: address + 8, room: header.argsz - 8)
         }
+        if header.flags.feature == .migrationDeviceState, let pci = bus.pci, pci.canMove {
+            return try migrationState(
+                pci, operation, isProbe: isProbe, payload: address + 8, room: header.argsz - 8)
+        }
         return try bus.feature(
             UInt32(header.flags.feature.rawValue), operation, isProbe: isProbe, payload: address + 8,
             room: header.argsz - 8)

@@ -47,9 +47,9 @@ public enum Fault: Sendable, Equatable {
     case request(Request?, Errno)
     /// A node can't be opened: the given one, or any (nil).
     case open(Node?, Errno)
-    /// A read at a device's handle fails.
+    /// A read at a device's handle fails, or one of its state on the way to another host.
     case read(Errno)
-    /// A write at a device's handle fails.
+    /// A write at a device's handle fails, or one of a state that comes to it.
     case write(Errno)
     /// A mapping of a part of a device fails.
     case map(Errno)

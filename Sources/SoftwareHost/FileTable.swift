@@ -27,6 +27,7 @@ enum OpenFile {
     case group(GroupFile)
     case device(DeviceFile)
     case iommufd(IOMMUFD)
+    case migration(MigrationFile)
 
     /// The file, whatever its kind.
     var object: FileObject {
@@ -35,6 +36,7 @@ enum OpenFile {
         case .group(let file): file
         case .device(let file): file
         case .iommufd(let file): file
+        case .migration(let file): file
         }
     }
 }

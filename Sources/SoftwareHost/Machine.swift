@@ -173,6 +173,9 @@ public struct PCIDevice {
     public var dmaClient: (any EmulatedDMAClient)?
 
     /// A device in software, bound to `vfio-pci` unless something else is said.
+    ///
+    /// Bound to a variant of that, such as `software-vfio-pci`, a model that can be moved to another host can be (kernel.md
+    /// E), and the pages that it writes are logged.
     public init(_ model: any DeviceModel, at address: PCIAddress, driver: String? = "vfio-pci") {
         self.address = address
         addressText = ""

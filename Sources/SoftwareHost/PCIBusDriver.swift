@@ -56,10 +56,18 @@ final class PCIBusDriver: BusDriver, @unchecked Sendable {
         get { unsafe uncheckedSleeps }
         set { unsafe uncheckedSleeps = newValue }
     }
-    // SAFETY: both are read on every access to a register, and `lock` already excludes overlapping accesses:
+    // SAFETY: all are read on every access to a register, and `lock` already excludes overlapping accesses:
     // checking that again at run time would cost as much as the access itself.
     @exclusivity(unchecked) private var uncheckedMemoryOn = false
     @exclusivity(unchecked) private var uncheckedSleeps = false
+    @exclusivity(unchecked) private var uncheckedStopped = false
+    /// Whether the device is stopped for migration: it answers none of its registers.
+    var isStopped: Bool {
+        get { unsafe uncheckedStopped }
+        set { unsafe uncheckedStopped = newValue }
+    }
+    /// What a variant of the driver does to move the device; nil where there is none.
+    var migration: PCIMigration?
     /// The mappings of BARs that users hold.
     var mappings: [PCIMapping] = []
     /// The empty file that stands in for memory that is off; made when first needed.
@@ -215,6 +223,8 @@ final class PCIBusDriver: BusDriver, @unchecked Sendable {
         disableInterrupts()
         interrupts.clear()
         model.quiesce()
+        endMigration()
+        migration?.tellsPrecopyFlags = false
         setPowerState(0)
         if let baseline { restore(baseline) }
         needsReset = true

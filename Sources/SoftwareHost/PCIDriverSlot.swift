@@ -8,7 +8,7 @@ import LinuxSystem
 /// Nothing here takes the driver's device lock, so a model may use all of it from within a register access.
 /// The slot knows neither driver nor model: a function holds its slot, and a link back would be a cycle.
 final class PCIDriverSlot: PCISlot, @unchecked Sendable {
-    // SAFETY: `space` is guarded by `gate`; everything else is constant.
+    // SAFETY: `space` and `isLogging` are guarded by `gate`, `log` guards itself; everything else is constant.
 
     /// Where interrupts go.
     let interrupts: PCIInterrupts
@@ -17,6 +17,9 @@ final class PCIDriverSlot: PCISlot, @unchecked Sendable {
     /// Held for reading during an access, so that detaching waits until accesses under way have ended.
     private let gate = ReadWriteLock()
     private var space: (any DMAAddressSpace)?
+    /// Whether ``log`` is kept.
+    private var isLogging = false
+    private let log = DMAWriteLog()
 
     init(interrupts: PCIInterrupts, faults: DeviceFaults) {
         self.interrupts = interrupts
@@ -25,6 +28,31 @@ final class PCIDriverSlot: PCISlot, @unchecked Sendable {
 
     /// Changes where DMA goes; nil refuses all of it. Returns once no access uses the former address space.
     func attach(to space: (any DMAAddressSpace)?) { gate.withWriteLock { self.space = space } }
+
+    /// Returns once the accesses under way have ended.
+    func waitForAccesses() { gate.withWriteLock {} }
+
+    // MARK: the log of what is written
+
+    /// Begins to log what is written; see ``DMAWriteLog/start(_:pageSize:)``.
+    func startLog(_ ranges: [IOVARange], pageSize: UInt64) throws(Errno) -> UInt64 {
+        let size = try log.start(ranges, pageSize: pageSize)
+        gate.withWriteLock { isLogging = true }
+        return size
+    }
+
+    /// Ends it.
+    func stopLog() {
+        gate.withWriteLock { isLogging = false }
+        log.stop()
+    }
+
+    /// Reports what was written; see ``DMAWriteLog/report(_:pageSize:into:)``.
+    func reportLog(_ range: IOVARange, pageSize: UInt64, into bitmap: HostAddress) throws(Errno) {
+        // Who has written has marked it then.
+        waitForAccesses()
+        try log.report(range, pageSize: pageSize, into: bitmap)
+    }
 
     func readMemory(at iova: IOVA, into bytes: inout MutableRawSpan) throws(DMAFault) {
         if faults.watchesDMA { _ = try faults.look(at: iova, byteCount: bytes.byteCount, .read) }
@@ -48,6 +76,7 @@ final class PCIDriverSlot: PCISlot, @unchecked Sendable {
             try gate.withReadLock { () throws(DMAFault) in
                 guard let space else { throw DMAFault(iova: iova, access: .write, reason: .notAttached) }
                 try space.writeMemory(bytes, at: iova)
+                if isLogging { log.mark(iova, byteCount: bytes.byteCount) }
             }
         } catch {
             throw faults.stop(for: error)
@@ -67,6 +96,8 @@ final class PCIDriverSlot: PCISlot, @unchecked Sendable {
         do throws(DMAFault) {
             try gate.withReadLock { () throws(DMAFault) in
                 guard let space else { throw DMAFault(iova: iova, access: access, reason: .notAttached) }
+                // Also where it ends midway: something may have been written.
+                defer { if isLogging && access == .write { log.mark(iova, byteCount: byteCount) } }
                 try space.withMemory(at: iova, byteCount: byteCount, for: access, body)
             }
         } catch {

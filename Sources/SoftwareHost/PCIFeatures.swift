@@ -11,6 +11,11 @@ extension PCIBusDriver {
         if try lowPowerFeature(feature, operation, isProbe: isProbe, payload: payload, room: room) {
             return 0
         }
+        if let answer = try migrationFeature(
+            feature, operation, isProbe: isProbe, payload: payload, room: room)
+        {
+            return answer
+        }
         // The only feature of migration that a device without it refuses in this way.
         throw feature == .migrationPrecopyInfoV2 ? .invalid : .noSuchRequest
     }

@@ -35,7 +35,9 @@ extension PCIBusDriver: PCIPassthrough {
 
     /// Does the reset that a write to configuration space asked for.
     func perform(_ asked: ResetKind?) {
-        if let asked { model.performReset(asked) }
+        guard let asked else { return }
+        model.performReset(asked)
+        endMigration()
     }
 
     func resetByBit(of capability: PCIResetBit) {

@@ -114,7 +114,7 @@ extension PCIBusDriver {
             let width = plan.width(at: at, left)
             // Nobody looks whether ports are on: what isn't answered reads as ones.
             let value =
-                !plan.isMemory && !arePortsOn
+                isStopped || !plan.isMemory && !arePortsOn
                 ? UInt64.max
                 : plan.isRegister(at)
                     ? model.readRegister(bar: index, offset: at, width: width)
@@ -141,7 +141,7 @@ extension PCIBusDriver {
             guard isMemoryOn || !plan.isMemory else { throw .inputOutput }
             let width = plan.width(at: at, left)
             let value = bytes.loadUnit(width, at: Int(done))
-            if !plan.isMemory && !arePortsOn {
+            if isStopped || !plan.isMemory && !arePortsOn {
                 // Nobody takes it.
             } else if plan.isRegister(at) {
                 model.writeRegister(bar: index, offset: at, width: width, value: value)

@@ -27,7 +27,7 @@ extension PCIBusDriver {
             let control = configuration.value(at: at + 4, width: 2) & 0x7ffc
             perform(configuration.store(control | 3, at: at + 4, width: 2))
             perform(configuration.store(control, at: at + 4, width: 2))
-        case .bus: model.performReset(.bus)
+        case .bus: perform(.bus)
         case .deviceSpecific, .firmware, .cxlBus: break
         }
         restore(saved)

@@ -88,6 +88,10 @@ extension SoftwareHost {
             countAccess(to: device.device)
             event.device = device.device.address
         }
+        if case .migration(let session) = file {
+            countAccess(to: session.device)
+            event.device = session.device.address
+        }
         if let errno = core.injector.errno(event) { throw errno }
         if case .device(let device) = file, request == .deviceReset, device.hasAccess,
             device.device.faults.isSilent
@@ -120,9 +124,15 @@ extension SoftwareHost {
 
     /// An access of one kind: what happens to the device first, then whether the access fails.
     private func meet(_ kind: FaultEvent.Kinds, _ file: DeviceFile) throws(Errno) {
-        countAccess(to: file.device)
+        try meet(kind, file.device)
+    }
+
+    /// An access of one kind to a device, or to its state on the way.
+    @inline(never)
+    func meet(_ kind: FaultEvent.Kinds, _ device: MachineDevice) throws(Errno) {
+        countAccess(to: device)
         var event = FaultEvent(kind: kind)
-        event.device = file.device.address
+        event.device = device.address
         if let errno = core.injector.errno(event) { throw errno }
     }
 }
@@ -168,7 +178,7 @@ extension OpenFile {
         switch self {
         case .container: .containers
         case .group: .groups
-        case .device: .devices
+        case .device, .migration: .devices
         case .iommufd: .iommufds
         }
     }

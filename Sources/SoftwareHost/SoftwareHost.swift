@@ -72,17 +72,18 @@ public final class SoftwareHost: Host, @unchecked Sendable {
         case .group(let group): return try group.control(request, argument)
         case .device(let device): return try device.control(request, argument)
         case .iommufd(let iommufd): return try iommufd.control(request, argument)
+        case .migration(let session): return try session.control(request, argument)
         }
     }
 
     /// Reads from a device; see ``Host/read(_:at:into:)``.
-    /// - Throws: `EBADF`; `EINVAL` for a handle that isn't a device's.
+    /// - Throws: `EBADF`; `ESPIPE` for a device's state on its way; `EINVAL` for any other handle.
     public func read(_ handle: Int32, at offset: UInt64, into bytes: inout MutableRawSpan) throws(Errno)
         -> Int
     {
         let file = try core.files.hold(handle)
         defer { file.object.letGo() }
-        guard case .device(let device) = file else { throw .invalid }
+        guard case .device(let device) = file else { throw Self.withoutOffsets(file) }
         if core.injector.isWatching([.read, .device, .absence]),
             let count = try readFaultily(device, at: offset, into: &bytes)
         {
@@ -92,17 +93,45 @@ public final class SoftwareHost: Host, @unchecked Sendable {
     }
 
     /// Writes to a device; see ``Host/write(_:at:_:)``.
-    /// - Throws: `EBADF`; `EINVAL` for a handle that isn't a device's.
+    /// - Throws: `EBADF`; `ESPIPE` for a device's state on its way; `EINVAL` for any other handle.
     public func write(_ handle: Int32, at offset: UInt64, _ bytes: RawSpan) throws(Errno) -> Int {
         let file = try core.files.hold(handle)
         defer { file.object.letGo() }
-        guard case .device(let device) = file else { throw .invalid }
+        guard case .device(let device) = file else { throw Self.withoutOffsets(file) }
         if core.injector.isWatching([.write, .device, .absence]),
             let count = try writeFaultily(device, at: offset, bytes)
         {
             return count
         }
         return try device.write(at: offset, bytes)
+    }
+
+    /// What a file says that has nothing at offsets.
+    private static func withoutOffsets(_ file: OpenFile) -> Errno {
+        if case .migration = file { return .illegalSeek }
+        return .invalid
+    }
+
+    /// Reads the state of a device that is moved away; see ``Host/read(_:into:)``.
+    /// - Throws: `EBADF`, also for a state that comes in; `EINVAL` for any other handle; `ENOMSG` where nothing is left
+    ///   while the device works; `ENODEV` when it has left the states in which its state goes out.
+    public func read(_ handle: Int32, into bytes: inout MutableRawSpan) throws(Errno) -> Int {
+        let file = try core.files.hold(handle)
+        defer { file.object.letGo() }
+        guard case .migration(let session) = file else { throw .invalid }
+        if core.injector.isWatching([.read, .device]) { try meet(.read, session.device) }
+        return try session.read(into: &bytes)
+    }
+
+    /// Writes the state of a device that comes here; see ``Host/write(_:_:)``.
+    /// - Throws: `EBADF`, also for a state that goes out; `EINVAL` for any other handle, and for bytes that are no state
+    ///   of such a device; `ENOMEM` for more than one; `ENODEV` when the device takes no state any more.
+    public func write(_ handle: Int32, _ bytes: RawSpan) throws(Errno) -> Int {
+        let file = try core.files.hold(handle)
+        defer { file.object.letGo() }
+        guard case .migration(let session) = file else { throw .invalid }
+        if core.injector.isWatching([.write, .device]) { try meet(.write, session.device) }
+        return try session.write(bytes)
     }
 
     /// Maps a part of a device; see ``Host/map(_:at:byteCount:protection:)``.
@@ -117,7 +146,7 @@ public final class SoftwareHost: Host, @unchecked Sendable {
             guard byteCount > 0, offset % UInt64(pageSize) == 0 else { throw .invalid }
             switch file {
             case .device(let found): device = found
-            case .container, .group: throw .noDevice
+            case .container, .group, .migration: throw .noDevice
             case .iommufd: throw .noSuchAddress
             }
             if core.injector.isWatching([.map, .device]) { try failMapping(device) }

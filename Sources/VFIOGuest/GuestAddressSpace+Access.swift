@@ -145,9 +145,15 @@ extension GuestAddressSpace {
         }
 
         func markWritten() {
-            guard range.isLogged else { return }
-            range.region.block?.dirtyLog.mark(
-                at: start, byteCount: UInt64(byteCount), for: range.dirtyClients)
+            var clients = range.dirtyClients
+            if !clients.contains(.migration) {
+                // A migration may have begun since the range was looked up; what was written before it is in its
+                // first round.
+                Fence.full()
+                if range.region.memory.migrationLogFlag.load() != 0 { clients.insert(.migration) }
+            }
+            guard !clients.isEmpty else { return }
+            range.region.block?.dirtyLog.mark(at: start, byteCount: UInt64(byteCount), for: clients)
         }
     }
 

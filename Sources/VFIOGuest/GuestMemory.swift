@@ -18,7 +18,11 @@ public final class GuestMemory: @unchecked Sendable {
     private var updating: [GuestAddressSpace] = []
     var spaces: [MemoryRegion.WeakSpace] = []
     private var liveSpaces: [GuestAddressSpace] { spaces.compactMap(\.space) }
-    private(set) var isLoggingForMigration = false
+    private(set) var isLoggingForMigration = false {
+        didSet { migrationLogFlag.store(isLoggingForMigration ? 1 : 0) }
+    }
+    /// The same, for those who write without the lock.
+    let migrationLogFlag = AtomicWord()
 
     /// An empty memory map.
     public init() {}

@@ -96,7 +96,7 @@ struct FeatureTests {
         #expect(try client.feature(.migration, .get, room: 7).errno == .invalid)
         #expect(
             try client.feature(.migration, .get).value(MigrationFeature.self, at: 8)?.flags == [
-                .stopCopy, .preCopy,
+                .stopCopy, .p2p, .preCopy,
             ])
         #expect(try client.migrationState() == .running)
         let fixed = try Rig()

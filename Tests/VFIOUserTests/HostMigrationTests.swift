@@ -39,7 +39,7 @@ struct HostMigrationTests {
     func moves() throws {
         let from = try Bench()
         let to = try Bench()
-        #expect(try from.device.migrationCapabilities() == [.stopCopy, .preCopy])
+        #expect(try from.device.migrationCapabilities() == [.stopCopy, .p2p, .preCopy])
         #expect(try from.device.migrationState() == .running)
         let source = try from.device.region(.bar0)
         try source.store32(Int(Educational.Register.factorial), 6)
