@@ -43,7 +43,8 @@ public struct TCEWindows: Sendable {
     /// - Parameters:
     ///   - pageSize: in bytes; one of ``pageSizes``.
     ///   - byteCount: its length; a power of two.
-    ///   - levels: how many levels its table has; nil for as few as will do.
+    ///   - levels: how many levels its table has; nil for as many as suit its length, and more where the host can't
+    ///     have so few.
     /// - Throws: ``VFIOError/Code/notSupported`` with version 1; ``VFIOError/Code/memlockLimit`` if its table is
     ///   too much for the limit of locked memory; ``VFIOError/Code/noSpace`` if there are as many already as can
     ///   be.
@@ -88,6 +89,28 @@ public struct TCEWindows: Sendable {
         }
     }
 
+    /// Registers what isn't registered yet of some memory, and keeps all of it so until the hold is let go. Unlike
+    /// with ``register(_:byteCount:)``, holds may overlap.
+    package func hold(_ memory: HostAddress, byteCount: UInt64) throws(VFIOError) -> RegisteredMemoryHold {
+        try change("register \(counted(byteCount, "byte")) of memory for DMA") { (tce) throws(Errno) in
+            RegisteredMemoryHold(pieces: try tce.hold(memory, byteCount: byteCount))
+        }
+    }
+
+    /// Ends a hold, once. What is still mapped stays registered until it isn't.
+    package func letGo(_ hold: RegisteredMemoryHold) throws(VFIOError) {
+        try change("unregister memory") { (tce) throws(Errno) in try tce.letGo(hold.pieces) }
+    }
+
+    /// Lets the virtual machine, if one knows of the groups, put the guest's entries into the windows' tables itself:
+    /// `KVM_DEV_VFIO_GROUP_SET_SPAPR_TCE`, for each group.
+    /// - Parameter table: the descriptor of KVM's table; it stays the caller's.
+    /// - Throws: the first refusal. There is no way to take it back from the groups before it, nor need for one: KVM
+    ///   lets go of them with the groups.
+    package func setKernelTable(_ table: Int32) throws(VFIOError) {
+        try space.lock.withLock { () throws(VFIOError) in try space.backend?.setKernelTable(table) }
+    }
+
     private func change<R>(
         _ operation: String, _ body: (TCEBackend) throws(Errno) -> R
     ) throws(VFIOError) -> R {
@@ -107,6 +130,11 @@ public struct TCEWindows: Sendable {
             }
         }
     }
+}
+
+/// Memory that is kept registered, by ``TCEWindows/hold(_:byteCount:)``.
+package struct RegisteredMemoryHold: Sendable {
+    let pieces: [TCEBackend.Piece]
 }
 
 extension Diagnosis {

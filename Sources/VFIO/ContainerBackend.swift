@@ -92,7 +92,23 @@ final class ContainerBackend: IOMMUBackend {
         return groups.removeValue(forKey: number)
     }
 
-    func descriptor(ofGroup number: Int) -> Int32? { groups[number]?.group.handle.number }
+    func descriptor(ofGroup number: Int) -> KeptDescriptor? {
+        groups[number].map { KeptDescriptor(number: $0.group.handle.number, keeper: $0) }
+    }
+
+    func setKernelTable(_ table: Int32) throws(VFIOError) {
+        guard let machine else { return }
+        for (number, open) in groups.sorted(by: { $0.key < $1.key }) {
+            do throws(Errno) {
+                try machine.setTable(table, of: open.group.handle.number)
+            } catch {
+                throw VFIOError(
+                    operation: "let KVM fill its DMA window", object: "group \(number)", errno: error,
+                    cause: error == .noSuchAddress ? "this KVM knows no such tables" : nil,
+                    remedy: "keep the table in the VMM")
+            }
+        }
+    }
 
     private func join(_ open: OpenGroup, _ number: Int, _ inventory: Inventory) throws(VFIOError) {
         let flags: GroupFlags

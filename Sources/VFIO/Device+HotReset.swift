@@ -24,13 +24,13 @@ extension Device {
         let byteCount = PCIHotReset.byteCount + groups.count * MemoryLayout<Int32>.size
         var bytes = [UInt8](repeating: 0, count: byteCount)
         bytes.put(PCIHotReset(argsz: UInt32(byteCount), count: UInt32(groups.count)), at: 0)
-        for (index, number) in groups.enumerated() {
+        for (index, group) in groups.enumerated() {
             bytes.put(
-                UInt32(bitPattern: number), at: PCIHotReset.byteCount + index * MemoryLayout<Int32>.size)
+                UInt32(bitPattern: group.number),
+                at: PCIHotReset.byteCount + index * MemoryLayout<Int32>.size)
         }
         do throws(Errno) {
-            // The spaces keep the groups' descriptors open.
-            defer { withExtendedLifetime(spaces) {} }
+            defer { withExtendedLifetime(groups) {} }
             try handle.send(.devicePCIHotReset, bytes: &bytes)
         } catch {
             if error == .invalid, let failure = undriven(scope, operation) { throw failure }
@@ -42,7 +42,7 @@ extension Device {
     /// The descriptors that prove that everything is the caller's; none where the host knows by itself.
     private func proof(
         _ scope: HotResetScope, _ spaces: [AddressSpace], _ operation: String
-    ) throws(VFIOError) -> [Int32] {
+    ) throws(VFIOError) -> [KeptDescriptor] {
         if let function = scope.functions.first(where: { $0.owner == .stranger }) {
             if var failure = undriven(scope, operation) {
                 failure.errno = nil
@@ -54,9 +54,9 @@ extension Device {
                 remedy: "close \(function.address) where it is open, or open it in the same address space")
         }
         let holders = [addressSpace] + spaces.filter { $0 !== addressSpace && $0.host === addressSpace.host }
-        var descriptors: [Int32] = []
+        var descriptors: [KeptDescriptor] = []
         for number in scope.groups {
-            var descriptor: Int32?
+            var descriptor: KeptDescriptor?
             for space in holders where descriptor == nil {
                 descriptor = space.lock.withLock { space.backend?.descriptor(ofGroup: number) }
             }

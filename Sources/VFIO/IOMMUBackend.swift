@@ -53,8 +53,11 @@ protocol IOMMUBackend: AnyObject {
     /// - Returns: what to let go when it is: a group that nobody uses any more.
     func close(_ device: OpenHandle) -> AnyObject?
 
-    /// The descriptor of an open group, which stays open as long as this way in; nil if the group isn't open here.
-    func descriptor(ofGroup number: Int) -> Int32?
+    /// The descriptor of a group, and what keeps it open; nil if the group isn't open here.
+    func descriptor(ofGroup number: Int) -> KeptDescriptor?
+
+    /// Lets the virtual machine that knows of the groups put a guest's entries into the windows itself.
+    func setKernelTable(_ table: Int32) throws(VFIOError)
 
     /// What can be mapped, with the devices joined so far.
     func info() throws(Errno) -> IOMMUInfo
@@ -84,9 +87,18 @@ protocol IOMMUBackend: AnyObject {
     func dirtyBits(of range: IOVARange, pageSize: UInt64, into words: inout [UInt64]) throws(Errno)
 }
 
+/// A descriptor that stays open as long as `keeper` is there.
+struct KeptDescriptor {
+    let number: Int32
+    let keeper: AnyObject
+}
+
 extension IOMMUBackend {
     var tce: TCEBackend? { nil }
-    func descriptor(ofGroup number: Int) -> Int32? { nil }
+    func descriptor(ofGroup number: Int) -> KeptDescriptor? { nil }
+
+    /// Nobody else knows of windows.
+    func setKernelTable(_ table: Int32) throws(VFIOError) {}
 }
 
 extension VirtualMachineFiles {

@@ -27,7 +27,11 @@ final class TCEBackend {
     private struct Registration {
         /// Whether somebody asked for it: it then stays until they don't want it any more.
         var isAskedFor: Bool
+        /// How many want that memory in it is registered, whether by this registration or by others.
+        var holderCount = 0
         var mappedByteCount: UInt64 = 0
+
+        var isWanted: Bool { isAskedFor || holderCount > 0 || mappedByteCount > 0 }
     }
 
     /// Takes over a container whose IOMMU has just been chosen.
@@ -75,17 +79,27 @@ final class TCEBackend {
         if let levels {
             return try handle.createWindow(pageSize: pageSize, byteCount: byteCount, levels: levels)
         }
+        let most = max(1, min(64, Int(description.ddw.levels)))
+        let least = min(most, Self.levelCount(pageSize: pageSize, byteCount: byteCount))
         var failure = Errno.invalid
-        for levels in 1...max(1, min(64, Int(description.ddw.levels))) {
+        for levels in least...most {
             do throws(Errno) {
                 return try handle.createWindow(pageSize: pageSize, byteCount: byteCount, levels: levels)
             } catch {
-                // A flat table may be too long for the kernel, or for its memory, where one of more levels isn't.
+                // A table of few levels may be too long for the kernel, or for its memory, where one of more isn't.
                 guard error == .invalid || error == .noMemory else { throw error }
-                if levels == 1 || error == .noMemory { failure = error }
+                if levels == least || error == .noMemory { failure = error }
             }
         }
         throw failure
+    }
+
+    /// How many levels a table is likely to need: 256 pages of the processor in a row are to be had for each part of
+    /// it.
+    static func levelCount(pageSize page: UInt64, byteCount: UInt64) -> Int {
+        let bits = byteCount.trailingZeroBitCount - page.trailingZeroBitCount
+        let perLevel = UInt64(pageSize).trailingZeroBitCount + 8
+        return max(1, (bits + perLevel - 1) / perLevel)
     }
 
     /// Removes a window in which nothing is mapped.
@@ -116,12 +130,37 @@ final class TCEBackend {
             let place = places.mapping(startingAt: range.first), place.range == range,
             registrations[Int(place.tag)].isAskedFor
         else { throw .noSuchEntry }
-        if registrations[Int(place.tag)].mappedByteCount == 0 {
-            try handle.sendMemory(.spaprUnregisterMemory, memory, byteCount)
-            forget(place)
-        } else {
-            registrations[Int(place.tag)].isAskedFor = false
+        registrations[Int(place.tag)].isAskedFor = false
+        do throws(Errno) {
+            try release(place.tag, at: range.first.rawValue)
+        } catch {
+            registrations[Int(place.tag)].isAskedFor = true
+            throw error
         }
+    }
+
+    /// Registers what isn't registered yet of some memory, and keeps all of it so until it is let go. Others may hold
+    /// parts of it, too.
+    /// - Returns: what to give back to ``letGo(_:)``.
+    func hold(_ memory: HostAddress, byteCount: UInt64) throws(Errno) -> [Piece] {
+        let pieces = try cover(UInt64(memory.rawValue), byteCount)
+        for piece in pieces { registrations[Int(piece.index)].holderCount += 1 }
+        return pieces
+    }
+
+    /// Ends a hold: what nobody else wants, and nothing is mapped of, is unregistered.
+    /// - Throws: the first refusal, when all of it has been let go.
+    func letGo(_ pieces: [Piece]) throws(Errno) {
+        var failure: Errno?
+        for piece in pieces {
+            registrations[Int(piece.index)].holderCount -= 1
+            do throws(Errno) {
+                try release(piece.index, at: piece.address)
+            } catch {
+                failure = failure ?? error
+            }
+        }
+        if let failure { throw failure }
     }
 
     private static func range(_ address: UInt64, _ byteCount: UInt64) -> IOVARange? {
@@ -157,21 +196,20 @@ final class TCEBackend {
         unused.append(place.tag)
     }
 
-    /// Lets go of memory that was registered only to be mapped, and isn't any more.
-    private func release(_ index: UInt32, at address: UInt64) {
-        let registration = registrations[Int(index)]
-        guard !registration.isAskedFor, registration.mappedByteCount == 0,
+    /// Unregisters memory that nobody wants any more. What the host keeps is kept here as well, for the next who
+    /// wants it.
+    private func release(_ index: UInt32, at address: UInt64) throws(Errno) {
+        // Version 1 registers nothing.
+        guard isVersion2, !registrations[Int(index)].isWanted,
             let place = places.mapping(containing: IOVA(address)), place.tag == index
         else { return }
         let start = HostAddress(place.range.first.rawValue)
-        // What the host keeps is kept here as well, for the next mapping.
-        if (try? handle.sendMemory(.spaprUnregisterMemory, start, place.range.byteCount)) != nil {
-            forget(place)
-        }
+        try handle.sendMemory(.spaprUnregisterMemory, start, place.range.byteCount)
+        forget(place)
     }
 
     /// A part of memory that lies in one registration.
-    private struct Piece {
+    struct Piece {
         let address: UInt64
         let byteCount: UInt64
         let index: UInt32
@@ -204,7 +242,7 @@ final class TCEBackend {
                 at = last + 1
             }
         } catch {
-            for piece in pieces { release(piece.index, at: piece.address) }
+            for piece in pieces { try? release(piece.index, at: piece.address) }
             throw error
         }
     }
@@ -226,7 +264,7 @@ final class TCEBackend {
                 flags: flags, vaddr: address, iova: range.first.rawValue, size: range.byteCount)
             try handle.sendWindowed(.iommuMapDMA, &request)
         } catch {
-            for piece in pieces { release(piece.index, at: piece.address) }
+            for piece in pieces { try? release(piece.index, at: piece.address) }
             throw error
         }
         for piece in pieces {
@@ -253,7 +291,7 @@ final class TCEBackend {
             byteCount += mapping.range.byteCount
             guard isVersion2 else { continue }
             registrations[Int(mapping.tag)].mappedByteCount -= mapping.range.byteCount
-            release(mapping.tag, at: mapping.backing)
+            try? release(mapping.tag, at: mapping.backing)
         }
         return byteCount
     }

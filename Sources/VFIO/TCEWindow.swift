@@ -25,6 +25,14 @@ extension IOMMUInfo {
         )
     }
 
+    /// The unit of mappings in a range, in bytes; nil if not all of the range can be mapped.
+    package func unit(in range: IOVARange) -> UInt64? {
+        if windows.isEmpty {
+            return usableRanges.contains { $0.contains(range) } ? smallestPage : nil
+        }
+        return windows.first { $0.range.contains(range) }?.pageSize
+    }
+
     /// The unit of mappings at an address, in bytes.
     func unit(at iova: IOVA) -> UInt64 {
         windows.first { $0.range.contains(iova) }?.pageSize ?? smallestPage

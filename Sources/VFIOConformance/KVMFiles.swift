@@ -14,6 +14,7 @@ final class KVMFiles: VirtualMachineFiles {
 
     func add(_ handle: Int32) throws(Errno) { try device.add(handle) }
     func remove(_ handle: Int32) throws(Errno) { try device.remove(handle) }
+    func setTable(_ table: Int32, of group: Int32) throws(Errno) { try device.setTable(table, of: group) }
 
     func close() {
         device.close()

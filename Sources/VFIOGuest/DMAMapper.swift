@@ -91,6 +91,8 @@ public final class DMAMapper: MemoryListener, @unchecked Sendable {
     /// The mappings of several sections, by the first address of each: with `joinsNeighbours` only.
     private var joined: [UInt64: Joined] = [:]
     let tracker: DirtyTracker
+    /// Makes a window for each section, where the host's IOMMU has such ones.
+    var sectionWindows: SectionWindows?
     /// Makes the follower for a section whose mappings come and go; set by those who know such sections.
     var makeFollower:
         ((MemorySection, IOVARange, DMAMapper) throws(VFIOGuestError) -> (any SectionFollower)?)?
@@ -116,6 +118,7 @@ public final class DMAMapper: MemoryListener, @unchecked Sendable {
     /// The host's windows: ranges that can be mapped, ascending.
     public var windows: [HostWindow] {
         guard let info = space.information else { return [] }
+        if !info.windows.isEmpty { return info.windows.map { HostWindow($0.range, pageSizes: $0.pageSize) } }
         return info.usableRanges.map { HostWindow($0, pageSizes: info.pageSizes) }
     }
 
@@ -148,6 +151,9 @@ public final class DMAMapper: MemoryListener, @unchecked Sendable {
         }
         entries[key] = Entry(section: section, range: range, outcome: .mapped)
         do throws(VFIOGuestError) {
+            if let sectionWindows, SectionWindows.needsWindow(section) {
+                try sectionWindows.open(section, range)
+            }
             if case .iommu(let iommu) = section.region.kind {
                 // Need not fit a window: what the guest maps in it must.
                 entries[key]?.outcome = .followed(try VIOMMUFollower(section, range, iommu, self))
@@ -249,6 +255,8 @@ public final class DMAMapper: MemoryListener, @unchecked Sendable {
 
     private func failed(_ key: UInt64, _ error: VFIOGuestError) {
         guard let section = entries[key]?.section else { return }
+        // Nothing is mapped in it.
+        closeWindow(section)
         if section.region.isRAMDevice {
             entries[key]?.outcome = .unreachable(error)
             return
@@ -272,6 +280,7 @@ public final class DMAMapper: MemoryListener, @unchecked Sendable {
     public func removed(_ section: MemorySection) {
         let key = section.range.first.rawValue
         guard let entry = entries.removeValue(forKey: key) else { return }
+        defer { closeWindow(section) }
         switch entry.outcome {
         case .skipped, .unreachable, .failed: return
         case .followed(let follower): follower.end()
@@ -286,6 +295,15 @@ public final class DMAMapper: MemoryListener, @unchecked Sendable {
             } catch {
                 failed(section, Self.told(error, section))
             }
+        }
+    }
+
+    /// Removes the section's own window, if it has one.
+    private func closeWindow(_ section: MemorySection) {
+        do throws(VFIOGuestError) {
+            try sectionWindows?.close(section)
+        } catch {
+            failed(section, error)
         }
     }
 

@@ -14,6 +14,10 @@ public final class GuestContainer: @unchecked Sendable {
     public let iommu: VFIO.AddressSpace
     /// What keeps the two in step.
     public let mapper: DMAMapper
+    /// Where the RAM is that its devices may come to reach.
+    let systemMemory: GuestAddressSpace
+    /// On a POWER machine: what keeps the RAM registered.
+    var registrar: RAMRegistrar?
     private var members: [Member] = []
     /// What the groups in it mean for discards of the guest's RAM, by name. They stay as the container's mappings do.
     private var discards: [String: RAMDiscardGroup] = [:]
@@ -27,8 +31,12 @@ public final class GuestContainer: @unchecked Sendable {
         let discards: RAMDiscardGroup
     }
 
-    init(_ space: GuestAddressSpace, _ iommu: VFIO.AddressSpace, _ options: DMAMapper.Options) {
+    init(
+        _ space: GuestAddressSpace, _ systemMemory: GuestAddressSpace, _ iommu: VFIO.AddressSpace,
+        _ options: DMAMapper.Options
+    ) {
         self.space = space
+        self.systemMemory = systemMemory
         self.iommu = iommu
         mapper = DMAMapper(iommu, options)
     }
@@ -44,8 +52,9 @@ public final class GuestContainer: @unchecked Sendable {
     /// Adds a device. From now on, and so before anything is mapped for it, discards are forbidden that the IOMMU can't
     /// follow, unless the device can live with discards.
     /// - Throws: `EBUSY` where somebody needs them; ``VFIO/VFIOError/Code/notSupported`` for a device that can't live with
-    ///   discards, whatever is said of it.
+    ///   discards, whatever is said of it; or KVM's refusal to fill the windows of its group.
     func add(_ device: GuestDevice, allowingDiscards: Bool) throws(VFIOGuestError) {
+        try mapper.sectionWindows?.tellTables()
         let name = device.group.map { "group \($0)" } ?? "\(device.address)"
         let group: RAMDiscardGroup
         if let known = discards[name] {
@@ -67,6 +76,7 @@ public final class GuestContainer: @unchecked Sendable {
     /// How the IOMMU gets the guest's RAM.
     private var discardKind: RAMDiscardPolicy.IOMMU {
         if iommu.host.kind == .vfioUser { return .server }
+        if let tce = iommu.tce { return .container(tce.version == 2 ? .spaprTCEv2 : .spaprTCE) }
         return switch iommu.route?.kind {
         case .cdev: .iommufd
         case .unprotected: .container(.noIOMMU)
@@ -83,8 +93,9 @@ public final class GuestContainer: @unchecked Sendable {
     /// Maps all that is seen, and follows the changes from now on.
     /// - Throws: the first thing that couldn't be mapped; nothing is mapped then.
     func start() throws(VFIOGuestError) {
-        try space.register(mapper)
         do throws(VFIOGuestError) {
+            try startWindows()
+            try space.register(mapper)
             try mapper.start()
         } catch {
             stop()
@@ -96,6 +107,7 @@ public final class GuestContainer: @unchecked Sendable {
     func stop() {
         space.unregister(mapper)
         mapper.end()
+        endWindows()
         discards = [:]
     }
 }

@@ -14,6 +14,7 @@ public final class GuestDevices: @unchecked Sendable {
     public let choice: RouteChoice
     private let options: DMAMapper.Options
     private let machine: (any VirtualMachineFiles)?
+    private let systemMemory: GuestAddressSpace?
     let lock: RecursiveLock
     // Guarded by the lock.
     private var all: [GuestContainer] = []
@@ -24,10 +25,15 @@ public final class GuestDevices: @unchecked Sendable {
     ///   - machine: the virtual machine (``KVMDevice``) that is to know of the devices: some drivers need it, and DMA
     ///     that isn't coherent, or interrupts that are posted, work by it only. It hears of each group or device before
     ///     it is used and until it is closed; if it refuses, the device isn't given to the guest.
+    ///   - systemMemory: where all of the guest's RAM is seen, for devices that see it through an IOMMU of the guest's.
+    ///     On a POWER machine that RAM is registered when the first device comes. Without it, what is registered
+    ///     beforehand is what devices see, and all other RAM page by page as it is mapped.
     public init(
         on host: any Host, for memory: GuestMemory, _ choice: RouteChoice = .automatic,
-        _ options: DMAMapper.Options = .init(), machine: (any VirtualMachineFiles)? = nil
+        _ options: DMAMapper.Options = .init(), machine: (any VirtualMachineFiles)? = nil,
+        systemMemory: GuestAddressSpace? = nil
     ) {
+        self.systemMemory = systemMemory
         self.host = host
         self.machine = machine
         self.choice = choice
@@ -70,12 +76,16 @@ public final class GuestDevices: @unchecked Sendable {
             }
             for container in all where container.space === space {
                 // Devices behind IOMMUs of different kinds can't share; then the next one, or a new one, will do.
-                if let device = try? open(request, in: container) { return device }
+                guard let device = try? Device(opening: request.address, in: container.iommu) else {
+                    continue
+                }
+                return try join(device, request, container)
             }
             return try open(
                 request,
                 new: GuestContainer(
-                    space, try VFIO.AddressSpace(on: host, choice, for: machine), options), onFailure)
+                    space, systemMemory ?? space, try VFIO.AddressSpace(on: host, choice, for: machine),
+                    options), onFailure)
         }
     }
 
@@ -116,8 +126,13 @@ public final class GuestDevices: @unchecked Sendable {
     private func open(
         _ request: Request, in container: GuestContainer
     ) throws(VFIOGuestError) -> GuestDevice {
-        let device = GuestDevice(
-            try Device(opening: request.address, in: container.iommu), request.record, self)
+        try join(Device(opening: request.address, in: container.iommu), request, container)
+    }
+
+    private func join(
+        _ device: Device, _ request: Request, _ container: GuestContainer
+    ) throws(VFIOGuestError) -> GuestDevice {
+        let device = GuestDevice(device, request.record, self)
         device.home = container
         try container.add(device, allowingDiscards: request.allowsDiscards)
         return device

@@ -13,6 +13,8 @@ public final class RAMBlock: Sendable {
     public let file: File?
     /// Whether a hypervisor may let nobody else reach it (memory of confidential guests): never mapped for DMA.
     public let isProtected: Bool
+    /// How long the pages are that back it, in bytes: a power of two.
+    public let pageByteCount: UInt64
     /// Which of its pages were written, for each who wants to know.
     public let dirtyLog: DirtyLog
     private let keeper: AnyKeeper
@@ -45,13 +47,15 @@ public final class RAMBlock: Sendable {
     public var byteCount: UInt64 { UInt64(window.byteCount) }
 
     private init(
-        _ name: String, _ window: MemoryWindow, _ file: File?, isProtected: Bool, _ keeper: AnyKeeper
+        _ name: String, _ window: MemoryWindow, _ file: File?, isProtected: Bool, _ keeper: AnyKeeper,
+        _ pageByteCount: Int = pageSize
     ) throws(Errno) {
         self.name = name
         self.window = window
         self.file = file
         self.isProtected = isProtected
         self.keeper = keeper
+        self.pageByteCount = UInt64(pageByteCount)
         dirtyLog = try DirtyLog(byteCount: UInt64(window.byteCount))
     }
 
@@ -76,7 +80,9 @@ public final class RAMBlock: Sendable {
         } else {
             let mapping = try Mapping(anonymous: rounded, pages: pages)
             let window = mapping.window
-            try self.init(name, window, nil, isProtected: isProtected, .mapping(OwnedMemory(mapping, nil)))
+            try self.init(
+                name, window, nil, isProtected: isProtected, .mapping(OwnedMemory(mapping, nil)),
+                pages.byteCount)
         }
     }
 
@@ -84,11 +90,14 @@ public final class RAMBlock: Sendable {
     /// - Parameters:
     ///   - window: the memory.
     ///   - file: where it lies in a file, if it does.
+    ///   - pages: what kind of pages back it, as far as the caller knows.
     ///   - owner: what keeps it mapped; the block keeps this. Without one the caller keeps the memory mapped for
     ///     as long as the block exists.
     public convenience init(
-        _ name: String, _ window: MemoryWindow, file: File? = nil, keeping owner: (any AnyObject & Sendable)?
+        _ name: String, _ window: MemoryWindow, file: File? = nil, pages: Mapping.PageKind = .ordinary,
+        keeping owner: (any AnyObject & Sendable)?
     ) throws(Errno) {
-        try self.init(name, window, file, isProtected: false, owner.map { .object($0) } ?? .nothing)
+        try self.init(
+            name, window, file, isProtected: false, owner.map { .object($0) } ?? .nothing, pages.byteCount)
     }
 }

@@ -55,8 +55,10 @@ public final class VIOMMUFollower: SectionFollower, IOMMUObserver, @unchecked Se
         guard iommu.target.memory === section.space.memory else {
             throw DMAMapper.error(section, "it leads to the memory of another guest")
         }
+        // A window of the section's own has the only pages that count.
         if let info = space.information {
-            try iommu.limitPageSizes(to: VIOMMUPageSizes(rawValue: info.pageSizes))
+            let unit = info.windows.isEmpty ? nil : info.unit(in: range)
+            try iommu.limitPageSizes(to: VIOMMUPageSizes(rawValue: unit ?? info.pageSizes))
         }
         let first = section.offset + (range.first.rawValue - section.range.first.rawValue)
         let notifier = IOMMUNotifier(
@@ -102,11 +104,10 @@ public final class VIOMMUFollower: SectionFollower, IOMMUObserver, @unchecked Se
 
     private func check(_ iovas: IOVARange, _ target: IOMMUTarget) throws(IOMMURejection) {
         guard let info = space.information else { return }
-        let page = info.smallestPage
+        guard let page = info.unit(in: iovas) else { throw .outsideWindows }
         guard iovas.isAligned(to: page), UInt64(target.address.rawValue) & (page - 1) == 0 else {
             throw .misaligned(page)
         }
-        guard info.usableRanges.contains(where: { $0.contains(iovas) }) else { throw .outsideWindows }
     }
 
     private func map(_ iovas: IOVARange, _ target: IOMMUTarget) throws(IOMMURejection) {

@@ -9,8 +9,23 @@ public protocol VirtualMachineFiles: AnyObject {
     /// Takes it out: `KVM_DEV_VFIO_FILE_DEL`.
     /// - Throws: `ENOENT` where it isn't in.
     func remove(_ handle: Int32) throws(Errno)
+    /// Lets the virtual machine put what a guest on POWER enters into one of KVM's tables of translation control entries
+    /// into the DMA window of a group at once, without the VMM: `KVM_DEV_VFIO_GROUP_SET_SPAPR_TCE`. Ends when the group
+    /// is taken out.
+    /// - Parameters:
+    ///   - table: the table's descriptor (`KVM_CREATE_SPAPR_TCE_64`); it stays the caller's.
+    ///   - group: the group's handle, which was added.
+    /// - Throws: `ENXIO` where there are no such tables (everywhere but on POWER); `EBADF` for handles that aren't open;
+    ///   `ENOENT` for a group that isn't in; `EINVAL` for a descriptor that is no table of this machine's, or where none
+    ///   of the group's windows is like it.
+    func setTable(_ table: Int32, of group: Int32) throws(Errno)
     /// The virtual machine goes, and with it the set.
     func close()
+}
+
+extension VirtualMachineFiles {
+    /// A machine without such tables: `ENXIO`.
+    public func setTable(_ table: Int32, of group: Int32) throws(Errno) { throw .noSuchAddress }
 }
 
 /// KVM's VFIO device (`KVM_DEV_TYPE_VFIO`), of which a virtual machine has one.
@@ -36,6 +51,12 @@ public final class KVMDevice: VirtualMachineFiles {
         var address: UInt64
     }
 
+    /// `struct kvm_vfio_spapr_tce`
+    private struct KernelTable: BitwiseCopyable {
+        var group: Int32
+        var table: Int32
+    }
+
     /// Makes it: `KVM_CREATE_DEVICE`.
     /// - Parameter machine: the virtual machine's descriptor; it stays the caller's.
     /// - Throws: `ENODEV` where the kernel has none; `EEXIST` where the virtual machine has it already.
@@ -57,13 +78,18 @@ public final class KVMDevice: VirtualMachineFiles {
     /// `KVM_DEV_VFIO_FILE_DEL`
     public func remove(_ handle: Int32) throws(Errno) { try change(2, handle) }
 
+    /// `KVM_DEV_VFIO_GROUP_SET_SPAPR_TCE`
+    public func setTable(_ table: Int32, of group: Int32) throws(Errno) {
+        try change(3, KernelTable(group: group, table: table))
+    }
+
     /// Lets go of the device. It lives on in its virtual machine, with all that is in it.
     public func close() { device = nil }
 
-    private func change(_ what: UInt64, _ handle: Int32) throws(Errno) {
+    private func change<T: BitwiseCopyable>(_ what: UInt64, _ argument: T) throws(Errno) {
         guard let number = device?.number else { throw .badDescriptor }
-        var handle = handle
-        try unsafe withUnsafeMutablePointer(to: &handle) { (place) throws(Errno) in
+        var argument = argument
+        try unsafe withUnsafeMutablePointer(to: &argument) { (place) throws(Errno) in
             // SAFETY: the address is used during the call only.
             var attribute = Attribute(
                 attribute: what, address: UInt64(UInt(bitPattern: place)))

@@ -10,9 +10,9 @@ import VFIOHost
 /// failed, with 1 if one did, with 2 when it is called wrongly.
 @main
 struct KernelLabProbe {
-    static let usage = """
-        Usage: KernelLabProbe BDF [--disk BDF] [--route group|cdev|auto] [--memlock | --guest-memlock | --shared-bus]
-        """
+    static let usage =
+        "Usage: KernelLabProbe BDF [--disk BDF] [--route group|cdev|auto] [--no-peer-to-peer] "
+        + "[--memlock | --guest-memlock | --shared-bus]"
 
     static func main() async {
         guard let options = Options(CommandLine.arguments.dropFirst()) else {
@@ -21,7 +21,8 @@ struct KernelLabProbe {
         }
         var run = Run(
             lab: Lab(
-                host: LinuxHost(), address: options.address, disk: options.disk, choice: options.choice))
+                host: LinuxHost(), address: options.address, disk: options.disk, choice: options.choice,
+                hasPeerToPeer: options.hasPeerToPeer))
         switch options.task {
         case .memlock:
             await run.run(.lockedMemoryLimit(65536, restrict: { try limitLockedMemory(65536) }))
@@ -29,7 +30,6 @@ struct KernelLabProbe {
             await run.run(.guestLockedMemoryLimit(65536, restrict: { try limitLockedMemory(65536) }))
         case .sharedBus:
             for scenario in run.sharedBus { await run.run(scenario) }
-            await run.checkDescriptors()
         case .all:
             for scenario in Scenario.educational + Scenario.onRealKernels { await run.run(scenario) }
             await run.checkDescriptors()
@@ -42,6 +42,7 @@ struct KernelLabProbe {
         var address = PCIAddress(bus: 0, device: 0, function: 0)
         var disk: PCIAddress?
         var choice = RouteChoice.automatic
+        var hasPeerToPeer = true
         var task = Task.all
 
         enum Task { case all, memlock, guestMemlock, sharedBus }
@@ -61,6 +62,7 @@ struct KernelLabProbe {
                 case "--disk":
                     guard let read = rest.next().flatMap({ PCIAddress($0) }) else { return nil }
                     disk = read
+                case "--no-peer-to-peer": hasPeerToPeer = false
                 case "--memlock": task = .memlock
                 case "--guest-memlock": task = .guestMemlock
                 case "--shared-bus": task = .sharedBus

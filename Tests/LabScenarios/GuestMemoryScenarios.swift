@@ -104,6 +104,49 @@ extension Scenario {
             try edu.expectWrites(try guest.window(of: bad), at: 0x20_0000, 15, "RAM moved to a better place")
             try expectEqual(failures.texts.count, 1, "failures in the end")
         },
+        Scenario("neighbours that are mapped together stay reachable when one of them goes") { lab in
+            var options = DMAMapper.Options()
+            options.joinsNeighbours = true
+            let guest = try LabGuest(lab, options)
+            let low = try guest.addRAM("low", pages: 1, at: 0)
+            let whole = try guest.ram("whole", pages: 4)
+            let ram = try guest.window(of: whole)
+            let page = UInt64(pageSize)
+            let parts = try [0, 1, 2].map { (index: UInt64) in
+                try MemoryRegion(
+                    "part \(index)", .alias(whole, offset: index * page), byteCount: UInt128(page),
+                    in: guest.memory)
+            }
+            // Side by side, yet apart for the guest: the middle one is another region's.
+            try guest.memory.transaction {
+                for (index, part) in parts.enumerated() {
+                    try guest.system.add(part, at: 0x10_0000 + UInt64(index) * page)
+                }
+                parts[1].setReadOnly(true)
+            }
+            let edu = try guest.attachEdu(exchange: (low, IOVA(0)))
+            try expectEqual(try guest.mappingCount(edu.device), 4, "mappings with a locked part")
+            // The same memory in two blocks of its own, one behind the other.
+            let halves = try [0, 2].map { (index: Int) in
+                let window = ram.window(at: index * pageSize, byteCount: 2 * pageSize)
+                let block = try RAMBlock("half \(index / 2)", window, keeping: whole.block)
+                return try MemoryRegion(ram: block, in: guest.memory)
+            }
+            try guest.memory.transaction {
+                for part in parts { try guest.system.remove(part) }
+                try guest.system.add(halves[0], at: 0x20_0000)
+                try guest.system.add(halves[1], at: 0x20_0000 + 2 * page)
+            }
+            try expectEqual(try guest.mappingCount(edu.device), 2, "mappings with neighbours")
+            let border = ram.window(at: 2 * pageSize - 128, byteCount: GuestEdu.usualByteCount)
+            try edu.expectWrites(border, at: 0x20_0000 + 2 * page - 128, 90, "both sides of the border")
+            try guest.system.remove(halves[0])
+            try expectEqual(try guest.mappingCount(edu.device), 2, "mappings without the first")
+            let second = ram.window(at: 2 * pageSize, byteCount: pageSize)
+            try edu.expectWrites(second, at: 0x20_0000 + 2 * page, 91, "the second, when the first is gone")
+            try edu.expectNoWrites(
+                ram.window(at: 0, byteCount: pageSize), at: 0x20_0000, 92, "the first, when it is gone")
+        },
         Scenario("pages that a guest's device wrote are noted, also as their memory moves and goes") { lab in
             let guest = try LabGuest(lab)
             let low = try guest.addRAM("low", pages: 1, at: 0)

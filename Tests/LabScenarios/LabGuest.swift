@@ -13,11 +13,13 @@ struct LabGuest {
     let space: GuestAddressSpace
     let devices: GuestDevices
 
-    init(_ lab: Lab, machine: (any VirtualMachineFiles)? = nil) throws {
+    init(
+        _ lab: Lab, _ options: DMAMapper.Options = .init(), machine: (any VirtualMachineFiles)? = nil
+    ) throws {
         self.lab = lab
         system = try MemoryRegion("system", .container, byteCount: 1 << 64, in: memory)
         space = GuestAddressSpace("memory", showing: system)
-        devices = GuestDevices(on: lab.host, for: memory, lab.choice, machine: machine)
+        devices = GuestDevices(on: lab.host, for: memory, lab.choice, options, machine: machine)
     }
 
     /// RAM that is nowhere yet.

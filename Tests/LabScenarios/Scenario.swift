@@ -12,17 +12,21 @@ public struct Lab: Sendable {
     public let choice: RouteChoice
     /// An NVMe disk, for what takes two devices; nil where there is none.
     public let disk: PCIAddress?
+    /// Whether DMA of a device gets to another device where the IOMMU lets it. One that is served from outside the
+    /// machine reaches memory only.
+    public let hasPeerToPeer: Bool
     /// How long anything may take, in milliseconds. Emulated machines are slow at times.
     public let patience: Int
 
     /// A place to run scenarios in.
     public init(
         host: any Host, address: PCIAddress, disk: PCIAddress? = nil, choice: RouteChoice = .automatic,
-        patience: Int = 60_000
+        hasPeerToPeer: Bool = true, patience: Int = 60_000
     ) {
         self.host = host
         self.address = address
         self.disk = disk
+        self.hasPeerToPeer = hasPeerToPeer
         self.choice = choice
         self.patience = patience
     }

@@ -160,7 +160,11 @@ private struct GuestOnBus {
         let asked = attached[0].address
         try expectEqual(
             report.devices.map(\.method), attached.map { _ in .together(by: asked) }, "how they are reset")
-        try expectEqual(try edu.device.configuration.command, [], "the command register")
+        // Other bits are the machine's: Linux lets devices below a bridge report errors (SERR#).
+        let command = try edu.device.configuration.command
+        try expect(
+            command.isDisjoint(with: [.ports, .memory, .busMaster, .interruptLineDisabled]),
+            "the command register is \(command)")
         try expectEqual(try edu.device.configuration.load32(0x10) & ~0xf, 0, "the BAR")
         let driven = try EduDevice(lab, edu.device)
         try expectEqual(

@@ -112,6 +112,10 @@ struct VirtualMachineTests {
         #expect(throws: Errno.invalid) { try device.add(file.number) }
         #expect(throws: Errno.badDescriptor) { try device.add(-1) }
         #expect(throws: Errno.noSuchEntry) { try device.remove(file.number) }
+        #if !arch(powerpc64le)
+            // The kernel knows the tables of POWER on POWER only.
+            #expect(throws: Errno.noSuchAddress) { try device.setTable(file.number, of: file.number) }
+        #endif
         device.close()
         #expect(throws: Errno.badDescriptor) { try device.add(file.number) }
     }

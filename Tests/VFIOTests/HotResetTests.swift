@@ -1,4 +1,5 @@
 import DeviceModel
+import HostTestSupport
 import LinuxSystem
 import SoftwareHost
 import Testing

@@ -176,6 +176,23 @@ struct TCETests {
         #expect(bench.host.lockedByteCount == 0)
     }
 
+    @Test("a mapping that the host refuses is an error, and leaves nothing behind", arguments: [0, 2])
+    func refusedMapping(windows: Int) throws {
+        let bench = try PowerBench(SPAPRIOMMU(.pSeries, dynamicWindows: windows))
+        let before = bench.host.lockedByteCount
+        let memory = try Mapping(anonymous: pageSize)
+        bench.host.inject(FaultRule(.request(.iommuMapDMA, .noMemory), .nth(1)))
+        let error = failure { () throws(VFIOError) in
+            _ = try bench.space.map(memory.window, at: IOVA(0x10000))
+        }
+        #expect(error?.errno == .noMemory)
+        #expect(bench.host.lockedByteCount == before && bench.space.mappedByteCount == 0)
+        let mapped = try bench.space.map(memory.window, at: IOVA(0x10000))
+        #expect(try bench.copy(from: 0x10000, to: 0x10008))
+        try mapped.release()
+        #expect(bench.host.lockedByteCount == before)
+    }
+
     @Test("a frozen device is recovered by the book")
     func recovery() throws {
         let bench = try PowerBench()

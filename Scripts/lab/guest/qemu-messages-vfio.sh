@@ -4,7 +4,7 @@
 # shellcheck source=lib.sh
 . /lab/lib.sh
 
-KernelLabProbe "$edu" --route group || failed "the probe on edu" "status $?, see its lines"
+KernelLabProbe "$edu" --disk "$nvme" --route group --no-peer-to-peer || failed "the probe on edu" "status $?, see its lines"
 
 # round_trip: through the page after the file system of the round before.
 round_trip() {

@@ -10,7 +10,7 @@ same() { [ "$1" = "$2" ] || { echo "'$1' is not '$2'" && return 1; }; }
 
 check "the disk is bound to vfio-pci" same "$(driver_of "$nvme")" vfio-pci
 check "edu is bound to vfio-pci" same "$(driver_of "$edu")" vfio-pci
-KernelLabProbe "$edu" --route group || failed "the probe on edu" "status $?, see its lines"
+KernelLabProbe "$edu" --disk "$nvme" --route group --no-peer-to-peer || failed "the probe on edu" "status $?, see its lines"
 command_cases group
 disk_hash
 

@@ -66,6 +66,20 @@ let virtualMachineCases: [Case] = [
         t.expect(t.isOpen(record), .descriptor, "the virtual machine gone")
         t.expect(attached.container.request(.iommuGetInfo), .errno(.invalid), "it has left its container")
     },
+    Case("A.10", "a virtual machine that isn't on POWER has no tables to fill windows from", on: .group) {
+        t in
+        let files = try t.virtualMachineFiles
+        let setup = try t.setUp(t.anyDevice)
+        guard let group = setup.group else { return }
+        let event = try t.eventfd()
+        t.expect(
+            .of { () throws(Errno) in try files.setTable(event.number, of: group.number) },
+            .errno(.noSuchAddress), "before the group is in")
+        t.expect(.of { () throws(Errno) in try files.add(group.number) }, .success, "ADD")
+        t.expect(
+            .of { () throws(Errno) in try files.setTable(event.number, of: group.number) },
+            .errno(.noSuchAddress), "SET_SPAPR_TCE")
+    },
     Case("A.10", "a device's own file is taken by a virtual machine, bound or not", on: .cdev) { t in
         let files = try t.virtualMachineFiles
         let node = try t.openNode(of: t.anyDevice)
