@@ -60,7 +60,7 @@ struct Move {
         }
         let end = farEnd
         do {
-            // Nobody else may have it: the end of the last reference waits for the thread's.
+            // Nobody else keeps it: it is waited for below.
             let thread = try WorkerThread {
                 do throws(GuestMigrationError) {
                     try taker.run(over: UnixSocket(owning: Descriptor(owning: end)))
