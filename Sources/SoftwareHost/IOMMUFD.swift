@@ -90,11 +90,14 @@ final class IOMMUFD: FileObject {
             return try controlAsContainer(request, argument)
         }
         let address = HostAddress(rawValue: argument)
-        let size = try UserMemory.load(UInt32(0), from: address)
+        let head = UserCommand.Head(from: address, known: command.byteCount)
+        let size: UInt32
+        if let head { size = head.size } else { size = try UserMemory.load(UInt32(0), from: address) }
         guard request.isVFIO else { throw .noSuchRequest }
         guard size >= command.leastByteCount else { throw .invalid }
         try UserStructure.checkTail(of: address, size: size, known: command.byteCount)
-        let user = UserCommand(address: address, byteCount: min(Int(size), command.byteCount))
+        let user = UserCommand(
+            address: address, byteCount: min(Int(size), command.byteCount), head: head)
         switch command {
         case .destroy: try destroy(user)
         case .ioasAllocate: try allocate(user)
@@ -208,22 +211,6 @@ final class IOMMUFD: FileObject {
             request.length = removed.byteCount
         }
         try user.store(request)
-    }
-}
-
-/// A request's structure in the user's memory: as much of it as both sides know.
-struct UserCommand {
-    let address: HostAddress
-    let byteCount: Int
-
-    /// The structure; what the user's is too short for stays zero.
-    func load<T: BitwiseCopyable>(_ initial: T) throws(Errno) -> T {
-        try UserMemory.load(initial, from: address, count: min(byteCount, MemoryLayout<T>.size))
-    }
-
-    /// Writes the structure back.
-    func store<T: BitwiseCopyable>(_ value: T) throws(Errno) {
-        try UserMemory.store(value, to: address, count: min(byteCount, MemoryLayout<T>.size))
     }
 }
 

@@ -215,7 +215,9 @@ public final class DMAMapper: MemoryListener, @unchecked Sendable {
         if let info = space.information,
             let usable = info.usableRanges.first(where: { $0.contains(range) })
         {
-            return HostWindow(usable, pageSizes: info.pageSizes)
+            // A DMA window has pages of its own.
+            let window = info.windows.first { $0.range == usable }
+            return HostWindow(usable, pageSizes: window?.pageSize ?? info.pageSizes)
         }
         let windows = self.windows
         let list = windows.isEmpty ? "nothing" : windows.map(\.description).joined(separator: ", ")

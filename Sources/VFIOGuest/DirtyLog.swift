@@ -156,7 +156,7 @@ public struct DirtyClients: OptionSet, Hashable, Sendable {
     // MARK: taking
 
     /// How many words are taken at a time.
-    private static var chunk: Int { 64 }
+    private static var chunk: Int { 256 }
 
     /// Takes all marks: calls `body` with each run of marked pages, ascending, and clears them before.
     /// - Parameter pages: which pages to look at; nil for all.
@@ -168,7 +168,7 @@ public struct DirtyClients: OptionSet, Hashable, Sendable {
         let client = number(client)
         let pages = (pages ?? 0..<pageCount).clamped(to: 0..<pageCount)
         var run: Range<Int>?
-        var words = InlineArray<64, UInt64>(repeating: 0)
+        var words = InlineArray<256, UInt64>(repeating: 0)
         var page = pages.lowerBound
         while page < pages.upperBound {
             let base = page & ~63
@@ -210,27 +210,27 @@ public struct DirtyClients: OptionSet, Hashable, Sendable {
     /// Takes the marks of at most so many words' pages.
     /// - Parameter words: gets the words; their bits for other pages mean nothing.
     /// - Returns: whether there are any.
-    private func take(_ pages: Range<Int>, _ client: Int, into words: inout InlineArray<64, UInt64>) -> Bool {
+    private func take(_ pages: Range<Int>, _ client: Int, into words: inout InlineArray<256, UInt64>) -> Bool
+    {
         let first = pages.lowerBound >> 6
-        var any: UInt64 = 0
-        withMerged(client) { merged in
-            // Nearly all of a large guest is clean.
-            guard BitWords.firstSet(pages, in: merged.span) != nil else {
-                for word in first...(pages.upperBound - 1) >> 6 { words[word - first] = 0 }
-                return
-            }
-            any = 1
-            for word in first...(pages.upperBound - 1) >> 6 { words[word - first] = merged[word] }
+        let last = (pages.upperBound - 1) >> 6
+        // Nearly all of a large guest is clean.
+        let isMerged = withMerged(client) { merged in
+            guard BitWords.firstSet(pages, in: merged.span) != nil else { return false }
+            for word in first...last { words[word - first] = merged[word] }
             BitWords.clear(pages, in: &merged)
+            return true
         }
+        var any: UInt64 = 0
+        for word in first...last { any |= storage.window.load64(place(client, word)) }
+        if any == 0 { return isMerged }
+        if !isMerged { for word in first...last { words[word - first] = 0 } }
         forEachWord(of: pages) { word, mask in
             let place = place(client, word)
             guard storage.window.load64(place) & mask != 0 else { return }
-            let bits = storage.window.clearBits64(place, mask) & mask
-            words[word - first] |= bits
-            any |= bits
+            words[word - first] |= storage.window.clearBits64(place, mask) & mask
         }
-        return any != 0
+        return true
     }
 
     /// Forgets all marks.

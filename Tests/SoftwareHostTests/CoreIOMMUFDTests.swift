@@ -68,6 +68,24 @@ struct CoreIOMMUFDTests {
         }
     }
 
+    @Test("of a structure no more need be there than its size says")
+    func atTheEndOfMemory() throws {
+        let rig = try Rig()
+        let fd = rig.open(.iommu)
+        let mapping = try Mapping(anonymous: 2 * pageSize)
+        let end = mapping.window.address + pageSize
+        #expect(mprotect(UnsafeMutableRawPointer(bitPattern: end.rawValue), pageSize, PROT_NONE) == 0)
+        // HWPT_ALLOC has 48 bytes, of which 24 are enough. There is no device 0.
+        mapping.window.store32(pageSize - 24, 24)
+        #expect(rig.ask(fd, .hwptAlloc, end.rawValue - 24) == -ENOENT)
+        mapping.window.store32(pageSize - 20, 24)
+        #expect(rig.ask(fd, .hwptAlloc, end.rawValue - 20) == -EFAULT)
+        mapping.window.store32(pageSize - 4, 23)
+        #expect(rig.ask(fd, .hwptAlloc, end.rawValue - 4) == -EINVAL)
+        #expect(rig.ask(fd, .hwptAlloc, end.rawValue - 3) == -EFAULT)
+        withExtendedLifetime(mapping) {}
+    }
+
     @Test("ids are the lowest that are free; unknown ones and wrong kinds are ENOENT")
     func ids() throws {
         let rig = try Rig()

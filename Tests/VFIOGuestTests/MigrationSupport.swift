@@ -59,14 +59,17 @@ struct Move {
             threads.change { $0.append(thread) }
         }
         let end = farEnd
-        let thread = try WorkerThread {
-            do throws(GuestMigrationError) {
-                try taker.run(over: UnixSocket(owning: Descriptor(owning: end)))
-            } catch {
-                outcome.change { $0.target = error }
+        do {
+            // Nobody else keeps it: it is waited for below.
+            let thread = try WorkerThread {
+                do throws(GuestMigrationError) {
+                    try taker.run(over: UnixSocket(owning: Descriptor(owning: end)))
+                } catch {
+                    outcome.change { $0.target = error }
+                }
             }
+            threads.change { $0.append(thread) }
         }
-        threads.change { $0.append(thread) }
         prepared(mover)
         do throws(GuestMigrationError) {
             let report = try mover.run(over: UnixSocket(owning: Descriptor(owning: ends.0)))

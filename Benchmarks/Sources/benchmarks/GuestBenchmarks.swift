@@ -1,4 +1,3 @@
-import DeviceModel
 import LinuxSystem
 import SoftwareDevices
 import SoftwareHost
@@ -26,19 +25,38 @@ let guestSuite = Suite(
 
 /// A host that answers at once when memory is mapped or unmapped, or dirty pages are asked for, and looks at none of
 /// it: what is left is the time of those who ask.
-final class PromptHost: Host {
+final class PromptHost: Host, @unchecked Sendable {
     private let host: SoftwareHost
-    init(_ host: SoftwareHost) { self.host = host }
+    private let keepsLogs: Bool
+    private let lock = Lock()
+    // Guarded by the lock.
+    private var containers: [Int32] = []
+
+    /// - Parameter keepsLogs: whether its devices seem to log what they write.
+    init(_ host: SoftwareHost, keepsLogs: Bool) {
+        self.host = host
+        self.keepsLogs = keepsLogs
+    }
 
     var kind: HostKind { host.kind }
-    func open(_ node: Node) throws(Errno) -> Int32 { try host.open(node) }
-    func close(_ handle: Int32) { host.close(handle) }
+    func open(_ node: Node) throws(Errno) -> Int32 {
+        let handle = try host.open(node)
+        if node == .container { lock.withLock { containers.append(handle) } }
+        return handle
+    }
+    func close(_ handle: Int32) {
+        lock.withLock { containers.removeAll { $0 == handle } }
+        host.close(handle)
+    }
     func control(_ handle: Int32, _ request: UInt32, _ argument: UInt) throws(Errno) -> Int32 {
         switch Request(rawValue: UInt(request)) {
         // An answer says in the question's place how much was unmapped; who asks for a bitmap has cleared it.
-        case .iommuMapDMA, .iommuUnmapDMA, .iommuDirtyPages: return 0
-        default: return try host.control(handle, request, argument)
+        case .iommuMapDMA, .iommuUnmapDMA, .iommuDirtyPages:
+            // The last has the same number as a device's VFIO_DEVICE_FEATURE.
+            if keepsLogs || lock.withLock({ containers.contains(handle) }) { return 0 }
+        default: break
         }
+        return try host.control(handle, request, argument)
     }
     func read(_ handle: Int32, at offset: UInt64, into bytes: inout MutableRawSpan) throws(Errno) -> Int {
         try host.read(handle, at: offset, into: &bytes)
@@ -59,43 +77,26 @@ final class PromptHost: Host {
 struct GuestHost {
     /// The guest's device.
     static let address = PCIAddress(bus: 1, device: 0, function: 0)
-    /// The other one.
-    static let otherAddress = PCIAddress(bus: 2, device: 0, function: 0)
     let machine: SoftwareHost
     /// What the guest's side uses.
     let host: any Host
-    /// Whether the devices keep logs of what they write.
-    let keepsLog: Bool
 
     /// - Parameters:
     ///   - isPrompt: whether what is mapped isn't looked at.
     ///   - isEmulated: whether the devices have no IOMMU behind them, and so nothing is pinned for them.
-    ///   - keepsLog: whether the devices keep logs of what they write.
-    init(isPrompt: Bool = false, isEmulated: Bool = false, keepsLog: Bool = true) throws {
-        self.keepsLog = keepsLog
-        func model() -> any DeviceModel { keepsLog ? Educational() : PlainDevice() }
+    ///   - keepsLogs: whether the devices seem to log what they write, where what is mapped isn't looked at.
+    init(isPrompt: Bool = false, isEmulated: Bool = false, keepsLogs: Bool = false) throws {
         machine = try SoftwareHost {
-            IOMMUGroup(1, isEmulated: isEmulated) { PCIDevice(model(), at: GuestHost.address) }
-            IOMMUGroup(2, isEmulated: isEmulated) { PCIDevice(model(), at: GuestHost.otherAddress) }
+            IOMMUGroup(1, isEmulated: isEmulated) { PCIDevice(Educational(), at: GuestHost.address) }
+            IOMMUGroup(2, isEmulated: isEmulated) { PCIDevice(Educational(), at: "0000:02:00.0") }
         }
-        host = isPrompt ? PromptHost(machine) : machine
+        host = isPrompt ? PromptHost(machine, keepsLogs: keepsLogs) : machine
     }
 
     /// Gives the first group's device to a guest.
     func attach(to space: GuestAddressSpace) throws -> GuestDevice {
         try GuestDevices(on: host, for: space.memory, .group).attach(Self.address, to: space)
     }
-}
-
-/// A device that can do nothing.
-private final class PlainDevice: DeviceModel {
-    let function = PCIFunction(
-        PCIIdentity(vendor: 0x1234, device: 0x5679, classCode: 0xff0000),
-        bars: [0: BAR(.memory32, byteCount: 4096)])
-    func readRegister(bar: Int, offset: UInt64, width: Int) -> UInt64 { 0 }
-    func writeRegister(bar: Int, offset: UInt64, width: Int, value: UInt64) {}
-    func reset(_ kind: ResetKind) {}
-    func quiesce() {}
 }
 
 /// The second group's container, used request by request.

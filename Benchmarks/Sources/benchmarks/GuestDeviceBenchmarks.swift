@@ -21,15 +21,13 @@ func measureDevices(_ options: Options) throws {
             }
         })
 
-    for (name, keepsLog) in [("the IOMMU knows", false), ("the device knows", true)] {
-        let logging = try LoggingGuest(
-            try GuestHost(isEmulated: true, keepsLog: keepsLog), regionCount: 16, isComparable: true)
-        table.add(
-            "find what was written in 16 GiB, 16 sections; \(name)",
-            try Comparison(turns: turns, operations: 4, of: { try logging.synchronize($0) }) { count in
-                for _ in 0..<count { try logging.askHost() }
-            })
-    }
+    let logging = try LoggingGuest(
+        try GuestHost(isEmulated: true), regionCount: 16, isComparable: true)
+    table.add(
+        "find what was written in 16 GiB, 16 sections",
+        try Comparison(turns: turns, operations: 4, of: { try logging.synchronize($0) }) { count in
+            for _ in 0..<count { try logging.askHost() }
+        })
 
     let plugging = try PluggingGuest(try GuestHost(isEmulated: true))
     let other = try BareContainer(on: plugging.machine)
@@ -72,9 +70,8 @@ func countGuestObjects(_ options: Options) throws {
     }
     let changing = try ChangingGuest(sectionCount: 10_000)
     try add("one change among 10,000 sections") { changing.change($0) }
-    for (name, keepsLog) in [("the IOMMU's bitmap", false), ("the device's log", true)] {
-        // The device's log is asked, which has seen nothing.
-        let logging = try LoggingGuest(try GuestHost(isPrompt: true, keepsLog: keepsLog), regionCount: 1000)
+    for (name, keepsLogs) in [("the IOMMU's bitmap", false), ("the device's log", true)] {
+        let logging = try LoggingGuest(try GuestHost(isPrompt: true, keepsLogs: keepsLogs), regionCount: 1000)
         try add("finding what was written, a section: \(name)", in: 10) { try logging.synchronize($0 / 100) }
     }
     let translating = try TranslatedGuest(try GuestHost(isPrompt: true))
@@ -164,21 +161,15 @@ private struct LoggingGuest {
         let ranges = guest.regions.indices.map {
             IOVARange(IOVA(Guest.address($0, byteCount: 1 << 30)), byteCount: 1 << 30) ?? .all
         }
-        if machine.keepsLog {
-            let other = try Device(opening: GuestHost.otherAddress, on: machine.host, .group)
-            try other.startDMALogging(of: ranges)
-            askHost = { for range in ranges { keep(UInt64(try other.takeLoggedPages(in: range).count)) } }
-        } else {
-            let bare = Bare(try BareContainer(on: machine))
+        let bare = Bare(try BareContainer(on: machine))
+        for range in ranges {
+            try bare.container.container.map(guest.block.window.address, to: range, .readWrite)
+        }
+        try bare.container.container.setDirtyTracking(true)
+        askHost = {
             for range in ranges {
-                try bare.container.container.map(guest.block.window.address, to: range, .readWrite)
-            }
-            try bare.container.container.setDirtyTracking(true)
-            askHost = {
-                for range in ranges {
-                    try bare.container.container.dirtyBits(
-                        of: range, pageSize: UInt64(pageSize), into: &bare.words)
-                }
+                try bare.container.container.dirtyBits(
+                    of: range, pageSize: UInt64(pageSize), into: &bare.words)
             }
         }
     }
