@@ -45,28 +45,31 @@ struct Move {
         let taker = GuestMigrationDestination(target.movable, targetOptions)
         let ends = try Self.pair()
         let threads = Box<[WorkerThread]>([])
+        // No variable here may keep a thread: to forget `threads` is to wait for them.
+        func start(_ body: @escaping @Sendable () -> Void) throws {
+            let thread = try WorkerThread(body)
+            threads.change { $0.append(thread) }
+        }
         var farEnd = ends.1
         if let between {
             let far = try Self.pair()
             let near = ends.1
             farEnd = far.1
             let middle = far.0
-            let thread = try WorkerThread {
+            try start {
                 between(
                     UnixSocket(owning: Descriptor(owning: near)),
                     UnixSocket(owning: Descriptor(owning: middle)))
             }
-            threads.change { $0.append(thread) }
         }
         let end = farEnd
-        let thread = try WorkerThread {
+        try start {
             do throws(GuestMigrationError) {
                 try taker.run(over: UnixSocket(owning: Descriptor(owning: end)))
             } catch {
                 outcome.change { $0.target = error }
             }
         }
-        threads.change { $0.append(thread) }
         prepared(mover)
         do throws(GuestMigrationError) {
             let report = try mover.run(over: UnixSocket(owning: Descriptor(owning: ends.0)))
