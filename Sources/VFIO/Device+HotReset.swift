@@ -8,8 +8,8 @@ extension Device {
     /// functions open must have made them quiet.
     ///
     /// The host does it only for whoever owns all of them. A device that was opened through its group proves it by
-    /// the groups that its own address space and the given ones hold, as they do as soon as a device of the group
-    /// was opened there; one that was opened through its own node owns what is bound to the same iommufd, and with
+    /// the groups that its own address space and the given ones hold, as they do while a device of the group is
+    /// open there; one that was opened through its own node owns what is bound to the same iommufd, and with
     /// it the unopened functions of those groups.
     /// - Parameter spaces: address spaces that hold further groups; those of other hosts don't count.
     /// - Returns: what was reset.

@@ -20,7 +20,6 @@ final class DemoGuest {
     let space: GuestAddressSpace
     let ram: RAMBlock
     let rom: RAMBlock
-    private var registerPlaces: UInt64 = 0
 
     init() throws {
         system = try MemoryRegion("system", .container, byteCount: 1 << 64, in: memory)
@@ -33,14 +32,13 @@ final class DemoGuest {
         try system.add(firmware, at: Self.romAddress)
     }
 
-    /// Puts a device's registers into the guest's memory, as its firmware would.
+    /// Puts a device's registers into the guest's memory, as its firmware would: on every machine in the same place.
     /// - Returns: the guest's driver of it.
-    func addEngine(_ device: GuestDevice) throws -> DemoEngine {
+    func addEngine(_ device: GuestDevice, slot: Int) throws -> DemoEngine {
         try device.device.setMemoryEnabled(true)
         try device.device.setBusMaster(true)
         let region = try GuestRegion(.bar0, of: device.device, in: memory)
-        let address = Self.registerAddress + registerPlaces
-        registerPlaces += region.region.byteCount
+        let address = Self.registerAddress + UInt64(slot) * region.region.byteCount
         try system.add(region.memory, at: address)
         return DemoEngine(device: device, region: region, space: space, address: address)
     }

@@ -10,23 +10,28 @@ final class DemoMachine {
     static let addresses = [1, 2].map { PCIAddress(bus: $0, device: 0, function: 0) }
     static let groups = [26, 27]
     let host: SoftwareHost
+    /// What the devices are.
+    let models: [Educational]
     let guest: DemoGuest
     /// The devices that the guest has.
     let devices: GuestDevices
 
     /// Builds it; the guest has no device yet.
-    /// - Parameter faults: what is to go wrong on it.
-    init(_ faults: FaultOptions) throws {
+    /// - Parameter faults: what is to go wrong on it; nil for nothing.
+    init(_ faults: FaultOptions?) throws {
         // All 64 address bits: QEMU's own drives 28.
         let models = Self.addresses.map { _ in Educational(dmaMask: .max) }
-        let machine = try faults.added(
-            to: MachineDescription {
-                IOMMU(.type1, pageSizes: [.kib4, .mib2])
-                IOMMUGroup(Self.groups[0]) { PCIDevice(models[0], at: Self.addresses[0]) }
-                IOMMUGroup(Self.groups[1]) { PCIDevice(models[1], at: Self.addresses[1]) }
-            })
+        self.models = models
+        // A variant of vfio-pci with which devices can be moved, and tell what they write.
+        let driver = "software-vfio-pci"
+        let machine = MachineDescription {
+            IOMMU(.type1, pageSizes: [.kib4, .mib2])
+            IOMMUGroup(Self.groups[0]) { PCIDevice(models[0], at: Self.addresses[0], driver: driver) }
+            IOMMUGroup(Self.groups[1]) { PCIDevice(models[1], at: Self.addresses[1], driver: driver) }
+        }
+        let changed = try faults?.added(to: machine) ?? machine
         do throws(MachineError) {
-            host = try SoftwareHost(machine)
+            host = try SoftwareHost(changed)
         } catch {
             throw CommandFailure.refused("\(error)")
         }
@@ -37,5 +42,17 @@ final class DemoMachine {
     /// Gives the guest a device.
     func attach(_ index: Int, to space: GuestAddressSpace) throws(VFIOGuestError) -> GuestDevice {
         try devices.attach(Self.addresses[index], to: space)
+    }
+
+    /// Gives the guest a device that sees all of its memory, with registers in it.
+    func addEngine(_ index: Int) throws -> DemoEngine {
+        try guest.addEngine(try attach(index, to: guest.space), slot: index)
+    }
+
+    /// The guest, as it is moved to another machine: its memory, its devices, its program.
+    func movable(_ engines: [DemoEngine], _ program: DemoProgram) -> MovableGuest {
+        MovableGuest(
+            guest.memory, blocks: [guest.ram, guest.rom], devices: engines.map { MovableDevice($0.device) },
+            processors: program)
     }
 }

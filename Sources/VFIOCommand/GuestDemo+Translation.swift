@@ -12,7 +12,7 @@ extension GuestDemo {
         try root.add(region, at: 0)
         let behind = GuestAddressSpace("memory behind the IOMMU", showing: root)
         let device = try machine.attach(1, to: behind)
-        let engine = try guest.addEngine(device)
+        let engine = try guest.addEngine(device, slot: 1)
         story.say(
             "An IOMMU of the guest's",
             "\(device.address), from group \(DemoMachine.groups[1]), sees only what the guest's page tables let through: "

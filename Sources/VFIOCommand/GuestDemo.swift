@@ -30,7 +30,8 @@ struct GuestDemo {
         try plugBlocks(engine)
         try translate()
         try trackWrites(engine)
-        try end(engine)
+        let far = try move(engine)
+        try end(far)
     }
 
     // MARK: what is checked and told
@@ -109,7 +110,7 @@ struct GuestDemo {
             "A device",
             "\(device.address), which copies memory, from group \(DemoMachine.groups[0]): given to the guest in \(time)"
         )
-        let engine = try guest.addEngine(device)
+        let engine = try guest.addEngine(device, slot: 0)
         for (section, outcome) in container.mapper.outcomes {
             story.detail("\(section.region.name) at \(section.range.first): \(Self.words(outcome, section))")
         }
@@ -176,13 +177,23 @@ struct GuestDemo {
             "locked in memory: \(Human.bytes(locked)) with it, \(Human.bytes(host.lockedByteCount)) without")
     }
 
-    private mutating func end(_ engine: DemoEngine) throws {
-        engine.device.detach()
-        let record = try refused("a write of a device that was taken away") { try engine.put(16, at: 0x2000) }
-        try require(machine.devices.containers.isEmpty, "a container is left")
-        try require(host.lockedByteCount == 0, "\(host.lockedByteCount) bytes are still locked")
+    /// The guest's devices are taken away, where they are now.
+    private mutating func end(_ far: FarGuest) throws {
+        for engine in far.engines { engine.device.detach() }
+        let before = far.machine.host.dmaFaults.count
+        try far.engines[0].put(16, at: 0x2000)
+        let faults = far.machine.host.dmaFaults
+        guard faults.count > before, let fault = faults.last else {
+            throw CommandFailure.refused("a device that was taken away has written the guest's memory")
+        }
+        for machine in [machine, far.machine] {
+            try require(machine.devices.containers.isEmpty, "a container is left")
+            try require(
+                machine.host.lockedByteCount == 0, "\(machine.host.lockedByteCount) bytes are still locked")
+        }
         story.say(
-            "Taken away", "no container, no mapping and no locked memory is left; refused: \(record)")
+            "Taken away",
+            "no container, no mapping and no locked memory is left on both machines; refused: \(fault.words)")
     }
 
     static func hex(_ value: UInt64) -> String { "0x" + String(value, radix: 16) }

@@ -212,13 +212,12 @@ public final class DMAMapper: MemoryListener, @unchecked Sendable {
 
     /// The window that a range lies in.
     private func window(for range: IOVARange, _ section: MemorySection) throws(VFIOGuestError) -> HostWindow {
-        if let info = space.information {
-            if let window = info.windows.first(where: { $0.range.contains(range) }) {
-                return HostWindow(window.range, pageSizes: window.pageSize)
-            }
-            if info.windows.isEmpty, let usable = info.usableRanges.first(where: { $0.contains(range) }) {
-                return HostWindow(usable, pageSizes: info.pageSizes)
-            }
+        if let info = space.information,
+            let usable = info.usableRanges.first(where: { $0.contains(range) })
+        {
+            // A DMA window has pages of its own.
+            let window = info.windows.first { $0.range == usable }
+            return HostWindow(usable, pageSizes: window?.pageSize ?? info.pageSizes)
         }
         let windows = self.windows
         let list = windows.isEmpty ? "nothing" : windows.map(\.description).joined(separator: ", ")

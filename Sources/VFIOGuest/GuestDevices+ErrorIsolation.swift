@@ -24,7 +24,7 @@ extension GuestDevices {
                         ? "it has no device of the host's" : "its devices are in \(found.count) containers",
                     remedy: found.isEmpty ? nil : "give each device an address space of its own")
             }
-            // Groups of devices that were taken away stay until the last device goes.
+            // The group of a device that was taken away is there until the device is closed.
             let count = max(container.groups.count, container.iommu.isolatedGroupCount)
             guard count == 1, let device = container.devices.first else {
                 throw VFIOGuestError(

@@ -74,11 +74,16 @@ struct DiskDevice {
             UInt16(page.load32(0) & 0xffff), try device.configuration.vendor, "\(what): the disk's vendor")
     }
 
+    /// Whether it carries out commands.
+    var isReady: Bool {
+        get throws { try registers.load32(Register.status) & 1 != 0 }
+    }
+
     private func setEnabled(_ isEnabled: Bool) throws {
         // Entries of 64 and 16 bytes.
         try registers.store32(Register.configuration, isEnabled ? 0x46_0001 : 0)
         let deadline = Clock.now + UInt64(lab.patience) * 1_000_000
-        while (try registers.load32(Register.status) & 1 != 0) != isEnabled {
+        while try isReady != isEnabled {
             try expect(Clock.now < deadline, "the disk isn't \(isEnabled ? "ready" : "off") in time")
             Clock.sleep(nanoseconds: 1_000_000)
         }

@@ -12,7 +12,7 @@ extension Scenario {
 
     /// What is done with a device that a guest has.
     static var guests: [Scenario] {
-        guestBlocks + guestMemory + guestContainers + guestIOMMU + guestDevices
+        guestBlocks + guestMemory + guestContainers + guestIOMMU + guestDevices + guestResets
     }
 
     static let eduBasics: [Scenario] = [

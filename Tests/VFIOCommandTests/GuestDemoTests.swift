@@ -13,7 +13,7 @@ struct GuestDemoTests {
             headings.dropLast() == [
                 "1. A virtual machine", "2. A device", "3. Memory plugged and unplugged",
                 "4. Memory in blocks, as virtio-mem has it", "5. An IOMMU of the guest's",
-                "6. Which pages were written", "7. Taken away",
+                "6. Which pages were written", "7. A live move", "8. Taken away",
             ])
         #expect(headings.last?.hasPrefix("Done in ") == true)
         for part in [
@@ -26,6 +26,9 @@ struct GuestDemoTests {
             "all blocks plugged would take 32 mappings; the IOMMU takes 65,535",
             "the host has 1 mapping, and the device copies within the page",
             "there is nothing at 0x4000000", "the device wrote pages 100, 101, 517, 4000, 16383",
+            ": exactly those", "asked again without a write between: 0 pages", "it was stopped for ",
+            "64.3 MiB of memory and the states of both devices, byte for byte: the same",
+            "there it goes on: it has counted to ", "locked memory is left on both machines",
         ] {
             #expect(outcome.output.contains(part), "no \"\(part)\" in: \(outcome.output)")
         }

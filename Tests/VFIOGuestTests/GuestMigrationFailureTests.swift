@@ -51,6 +51,7 @@ struct Relay: Sendable {
                 }
                 if sent < part.count { count = 0 }
                 done += count
+                if done == cut { count = 0 }
             }
             if count <= 0 {
                 UnixSocket.shutDown(from)

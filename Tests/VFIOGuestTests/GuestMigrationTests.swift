@@ -64,4 +64,23 @@ struct GuestMigrationTests {
         #expect(back.value == nil, "\(String(describing: back.value))")
         #expect(move.source.runs(100), "\(move.source.complaint ?? "")")
     }
+
+    @Test("2.4 a guest is stopped when what is left fits into the downtime, or after so many rounds")
+    func convergence() throws {
+        for (rounds, milliseconds) in [(3, 0), (30, 3_600_000)] {
+            var move = try Move(seed: 11)
+            defer { move.end() }
+            move.options.roundLimit = rounds
+            move.options.downtimeMilliseconds = milliseconds
+            let seen = Box<[GuestMigrationPhase]>([])
+            move.options.onProgress = { progress in
+                seen.change { if $0.last != progress.phase { $0.append(progress.phase) } }
+            }
+            move.source.resume()
+            let outcome = try move.run()
+            #expect(outcome.report?.rounds == (milliseconds == 0 ? 3 : 1), "\(outcome)")
+            #expect(seen.value == [.settingUp, .iterating, .stopping, .finishing, .handingOver, .done])
+            #expect(move.target.runs(20))
+        }
+    }
 }

@@ -45,30 +45,30 @@ struct Move {
         let taker = GuestMigrationDestination(target.movable, targetOptions)
         let ends = try Self.pair()
         let threads = Box<[WorkerThread]>([])
-        // No variable here may keep a thread: to forget `threads` is to wait for them.
-        func start(_ body: @escaping @Sendable () -> Void) throws {
-            let thread = try WorkerThread(body)
-            threads.change { $0.append(thread) }
-        }
         var farEnd = ends.1
         if let between {
             let far = try Self.pair()
             let near = ends.1
             farEnd = far.1
             let middle = far.0
-            try start {
+            let thread = try WorkerThread {
                 between(
                     UnixSocket(owning: Descriptor(owning: near)),
                     UnixSocket(owning: Descriptor(owning: middle)))
             }
+            threads.change { $0.append(thread) }
         }
         let end = farEnd
-        try start {
-            do throws(GuestMigrationError) {
-                try taker.run(over: UnixSocket(owning: Descriptor(owning: end)))
-            } catch {
-                outcome.change { $0.target = error }
+        do {
+            // Nobody else keeps it: it is waited for below.
+            let thread = try WorkerThread {
+                do throws(GuestMigrationError) {
+                    try taker.run(over: UnixSocket(owning: Descriptor(owning: end)))
+                } catch {
+                    outcome.change { $0.target = error }
+                }
             }
+            threads.change { $0.append(thread) }
         }
         prepared(mover)
         do throws(GuestMigrationError) {

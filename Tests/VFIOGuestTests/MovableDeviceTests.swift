@@ -173,3 +173,79 @@ struct MovableDeviceTests {
         #expect(throws: VFIOGuestError.self) { try device.write([1]) }
     }
 }
+
+/// A device that writes down what is asked of it.
+private final class Spy: DeviceModel, MigratableDevice {
+    let function = PCIFunction(
+        PCIIdentity(vendor: 0x1234, device: 0x567b, classCode: 0xff0000),
+        bars: [0: BAR(.memory32, byteCount: 4096)])
+    let name: String
+    let heard: Box<[String]>
+
+    init(_ name: String, _ heard: Box<[String]>) {
+        self.name = name
+        self.heard = heard
+    }
+
+    private func hear(_ text: String) { heard.change { $0.append("\(text) \(name)") } }
+    var migratable: (any MigratableDevice)? { self }
+    var migrationCapabilities: MigrationCapabilities { [.stopCopy, .peerToPeer, .preCopy] }
+    var stateVersion: UInt16 { 1 }
+    var stateByteLimit: Int { 0 }
+    func readRegister(bar: Int, offset: UInt64, width: Int) -> UInt64 { 0 }
+    func writeRegister(bar: Int, offset: UInt64, width: Int, value: UInt64) {}
+    func reset(_ kind: ResetKind) {}
+    func freeze() { hear("freeze") }
+    func thaw() { hear("thaw") }
+    func sparePeers(_ spared: Bool) { hear(spared ? "spare" : "unspare") }
+    func saveState(to writer: inout StateWriter) { hear("save") }
+    func loadState(from reader: inout StateReader) throws(MigrationError) {
+        try reader.finish()
+        hear("load")
+    }
+}
+
+private final class SpyProcessors: GuestProcessors {
+    let heard: Box<[String]>
+    init(_ heard: Box<[String]>) { self.heard = heard }
+    func pause() { heard.change { $0.append("pause") } }
+    func resume() { heard.change { $0.append("resume") } }
+}
+
+extension MovableDeviceTests {
+    @Test("2.4 no device stops before all spare the others, and none writes to others before all run again")
+    func order() throws {
+        let heard = (Box<[String]>([]), Box<[String]>([]))
+        let from = try Self.guest([Spy("a", heard.0), Spy("b", heard.0)], ["a", "b"])
+        let to = try Self.guest([Spy("a", heard.1), Spy("b", heard.1)], ["a", "b"])
+        let ends = try Move.pair()
+        let target = MovableGuest(
+            to.memory, blocks: [], devices: to.devices, processors: SpyProcessors(heard.1))
+        let error = Box<GuestMigrationError?>(nil)
+        let thread = Box<WorkerThread?>(
+            try WorkerThread {
+                do throws(GuestMigrationError) {
+                    try GuestMigrationDestination(target)
+                        .run(over: UnixSocket(owning: Descriptor(owning: ends.1)))
+                } catch let failure {
+                    error.value = failure
+                }
+            })
+        heard.0.value = []
+        try GuestMigrationSource(
+            MovableGuest(
+                from.memory, blocks: [], devices: from.devices, processors: SpyProcessors(heard.0))
+        ).run(over: UnixSocket(owning: Descriptor(owning: ends.0)))
+        thread.value = nil
+        #expect(error.value == nil)
+        #expect(
+            heard.0.value.filter { !$0.hasPrefix("unspare") }
+                == ["pause", "spare a", "spare b", "freeze a", "save a", "freeze b", "save b"])
+        #expect(
+            heard.1.value.suffix(9)
+                == [
+                    "load a", "load b", "spare a", "thaw a", "spare b", "thaw b", "unspare a", "unspare b",
+                    "resume",
+                ])
+    }
+}

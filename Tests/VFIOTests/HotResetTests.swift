@@ -158,7 +158,7 @@ struct HotResetTests {
         #expect(bus.resets == [[], []])
     }
 
-    @Test("1.14 a space holds its groups also when their devices are closed")
+    @Test("1.14 a space holds its first group also when the devices of that are closed")
     func closedDevices() throws {
         let bus = try Bus(2)
         let space = try AddressSpace(on: bus.host, .group)
