@@ -74,6 +74,9 @@ extension GuestDemo {
     private static func carry(
         _ source: MovableGuest, to destination: MovableGuest
     ) throws -> GuestMigrationSource.Progress {
+        var options = GuestMigrationSource.Options()
+        // Should nobody but the IOMMU know what is written, each round sends everything.
+        options.roundLimit = 10
         var result: Result<GuestMigrationSource.Progress, GuestMigrationError>?
         let failure = try UnixSocket.withPair { (one, other) throws(Errno) -> GuestMigrationError? in
             let arrival = Arrival(of: destination, over: other)
@@ -81,7 +84,7 @@ extension GuestDemo {
                 let thread = try WorkerThread { arrival.run() }
                 defer { withExtendedLifetime(thread) {} }
                 do throws(GuestMigrationError) {
-                    result = .success(try GuestMigrationSource(source).run(over: one))
+                    result = .success(try GuestMigrationSource(source, options).run(over: one))
                 } catch {
                     result = .failure(error)
                 }

@@ -171,7 +171,8 @@ public final class GuestAddressSpace: @unchecked Sendable, CustomStringConvertib
         for range in dirty {
             var first = range.first.rawValue
             var last = range.last.rawValue
-            if let known = spans.last, last <= known.last { continue }
+            // One that ends with the known span is looked at: what follows, it may join.
+            if let known = spans.last, last < known.last { continue }
             current.forEach(touching: first == 0 ? 0 : first - 1, first) {
                 first = min(first, $0.first)
                 last = max(last, $0.last)
@@ -182,7 +183,8 @@ public final class GuestAddressSpace: @unchecked Sendable, CustomStringConvertib
                 last = max(last, $0.last)
                 return true
             }
-            while let known = spans.last, known.last >= first {
+            // Also one that ends where this one begins: what is new in both may join.
+            while let known = spans.last, first == 0 || known.last >= first - 1 {
                 first = min(first, known.first)
                 last = max(last, known.last)
                 spans.removeLast()

@@ -8,25 +8,27 @@ import Testing
 struct RandomTreeTests {
     private static let pages = 48
 
-    /// What is seen at a page, found by looking at every region.
-    private static func look(_ region: MemoryRegion, _ page: Int, readOnly: Bool = false) -> String? {
-        guard region.isEnabled, page >= 0, page < Int(region.byteCount / 4096) else { return nil }
+    /// What is seen at an offset, found by looking at every region. Offsets behind aliases need not be whole pages.
+    private static func look(_ region: MemoryRegion, _ offset: Int, readOnly: Bool = false) -> String? {
+        guard region.isEnabled, offset >= 0, offset < Int(region.byteCount) else { return nil }
         let readOnly = readOnly || region.isReadOnly
         if case .alias(let target, _) = region.kind {
-            return look(target, page + Int(region.aliasOffset / 4096), readOnly: readOnly)
+            return look(target, offset + Int(region.aliasOffset), readOnly: readOnly)
         }
         let children = region.subregions.sorted {
             ($0.placement.priority, $0.placement.serial) > ($1.placement.priority, $1.placement.serial)
         }
         for child in children {
-            if let seen = look(child, page - Int(child.offset / 4096), readOnly: readOnly) { return seen }
+            if let seen = look(child, offset - Int(child.offset), readOnly: readOnly) { return seen }
         }
-        return region.isTerminating ? "\(region.name)+\(page)\(readOnly ? "r" : "w")" : nil
+        return region.isTerminating ? "\(region.name)+\(offset)\(readOnly ? "r" : "w")" : nil
     }
 
     @Test("every page shows what the rules say, and a listener knows exactly the same", arguments: 0..<24)
     func random(round: Int) throws {
-        let seed = UInt64.random(in: 0...UInt64(Int64.max))
+        // The first ones are those that once found something.
+        let old: [UInt64] = [1_515_267_610_655_378_101, 6_026_633_578_894_608_507]
+        let seed = round < old.count ? old[round] : UInt64.random(in: 0...UInt64(Int64.max))
         var random = SplitMix(state: seed)
         let memory = GuestMemory()
         let page: UInt128 = 4096
@@ -91,10 +93,11 @@ struct RandomTreeTests {
             for index in 0..<Self.pages {
                 let section = space.section(at: GuestAddress(UInt64(index) * 4096 + 17))
                 let seen = section.map {
-                    let offset = $0.offset + (UInt64(index) * 4096 - $0.range.first.rawValue)
-                    return "\($0.region.name)+\(offset / 4096)\($0.isReadOnly ? "r" : "w")"
+                    let offset = $0.offset + (UInt64(index) * 4096 + 17 - $0.range.first.rawValue)
+                    return "\($0.region.name)+\(offset)\($0.isReadOnly ? "r" : "w")"
                 }
-                try #require(seen == Self.look(root, index), "seed \(seed), turn \(turn), page \(index)")
+                try #require(
+                    seen == Self.look(root, index * 4096 + 17), "seed \(seed), turn \(turn), page \(index)")
             }
             for recorder in [early, late].compactMap({ $0 }) {
                 let known = recorder.known.values.sorted { $0.range.first < $1.range.first }
