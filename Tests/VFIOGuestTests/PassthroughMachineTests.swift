@@ -31,7 +31,7 @@ struct PassthroughMachineTests {
         }
         let failures = Box(0)
         let machine = try PassthroughMachine(on: host, ramByteCount: 1 << 20)
-        try machine.add("0000:01:00.0") { _ in failures.change { $0 += 1 } }
+        try machine.add(PCIAddress(bus: 1, device: 0, function: 0)) { _ in failures.change { $0 += 1 } }
         try machine.placeRegisters(at: 0xe000_0000)
         try machine.device?.device.setBusMaster(true)
         let later = try RAMBlock("more RAM", byteCount: 1 << 20)
