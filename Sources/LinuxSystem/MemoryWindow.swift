@@ -72,6 +72,10 @@ import CLinux
     @inlinable @inline(__always) public func store64(_ offset: Int, _ value: UInt64) {
         clinux_store64(place(offset, 8), value)
     }
+    /// An aligned 64-bit word whose bits other threads may be setting and clearing, without any order to other accesses.
+    @inlinable @inline(__always) public func bits64(_ offset: Int) -> UInt64 {
+        clinux_relaxed_load(place(offset, 8))
+    }
     /// Sets bits of an aligned 64-bit word that other threads may be changing too.
     @inlinable @inline(__always) public func setBits64(_ offset: Int, _ bits: UInt64) {
         clinux_atomic_or(place(offset, 8), bits)

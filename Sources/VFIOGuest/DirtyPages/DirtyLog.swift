@@ -88,11 +88,14 @@ public struct DirtyClients: OptionSet, Hashable, Sendable {
     /// Marks pages.
     public func mark(_ pages: Range<Int>, for clients: DirtyClients) {
         let pages = pages.clamped(to: 0..<pageCount)
+        // What was written comes before the look at the marks: whoever has taken a mark that is still seen here has yet
+        // to read the page.
+        Fence.full()
         forEach(clients) { client in
             forEachWord(of: pages) { word, mask in
                 let place = place(client, word)
                 // Most pages that are marked are marked already, and a look is cheaper than an atomic change.
-                if storage.window.load64(place) & mask != mask { storage.window.setBits64(place, mask) }
+                if storage.window.bits64(place) & mask != mask { storage.window.setBits64(place, mask) }
             }
         }
     }
@@ -137,7 +140,7 @@ public struct DirtyClients: OptionSet, Hashable, Sendable {
     public func contains(_ page: Int, for client: DirtyClients) -> Bool {
         guard page >= 0, page < pageCount else { return false }
         let client = number(client)
-        return storage.window.load64(place(client, page / 64)) >> UInt64(page % 64) & 1 != 0
+        return storage.window.bits64(place(client, page / 64)) >> UInt64(page % 64) & 1 != 0
             || withMerged(client) { BitWords.contains(page, in: $0.span) }
     }
 
@@ -147,7 +150,7 @@ public struct DirtyClients: OptionSet, Hashable, Sendable {
         return withMerged(client) { merged in
             var count = 0
             for word in 0..<wordCount {
-                count += (storage.window.load64(place(client, word)) | merged[word]).nonzeroBitCount
+                count += (storage.window.bits64(place(client, word)) | merged[word]).nonzeroBitCount
             }
             return count
         }
@@ -222,14 +225,16 @@ public struct DirtyClients: OptionSet, Hashable, Sendable {
             return true
         }
         var any: UInt64 = 0
-        for word in first...last { any |= storage.window.load64(place(client, word)) }
+        for word in first...last { any |= storage.window.bits64(place(client, word)) }
         if any == 0 { return isMerged }
         if !isMerged { for word in first...last { words[word - first] = 0 } }
         forEachWord(of: pages) { word, mask in
             let place = place(client, word)
-            guard storage.window.load64(place) & mask != 0 else { return }
+            guard storage.window.bits64(place) & mask != 0 else { return }
             words[word - first] |= storage.window.clearBits64(place, mask) & mask
         }
+        // The marks are gone before the pages are read.
+        Fence.full()
         return true
     }
 
@@ -245,9 +250,10 @@ public struct DirtyClients: OptionSet, Hashable, Sendable {
                     BitWords.clear(next..<page, in: &merged)
                 }
             }
-            for word in 0..<wordCount where storage.window.load64(place(client, word)) != 0 {
+            for word in 0..<wordCount where storage.window.bits64(place(client, word)) != 0 {
                 _ = storage.window.clearBits64(place(client, word), .max)
             }
         }
+        Fence.full()
     }
 }
