@@ -211,7 +211,7 @@ struct GuestMigrationStreamTests {
         #expect(target.runs(20), "\(target.complaint ?? "")")
     }
 
-    @Test("2.4 what keeps a guest from moving is found before anything happens, and named")
+    @Test("1.3, 2.4 what keeps a guest from moving is found before anything happens, and named")
     func blockers() throws {
         var shape = Self.small
         shape.driver = "vfio-pci"
