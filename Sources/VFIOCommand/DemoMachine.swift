@@ -15,6 +15,10 @@ final class DemoMachine {
     let guest: DemoGuest
     /// The devices that the guest has.
     let devices: GuestDevices
+    private let late = LateFailure()
+
+    /// The first thing that couldn't be mapped or unmapped while the guest had its devices.
+    var failure: VFIOGuestError? { late.first }
 
     /// Builds it; the guest has no device yet.
     /// - Parameter faults: what is to go wrong on it; nil for nothing.
@@ -41,7 +45,7 @@ final class DemoMachine {
 
     /// Gives the guest a device.
     func attach(_ index: Int, to space: GuestAddressSpace) throws(VFIOGuestError) -> GuestDevice {
-        try devices.attach(Self.addresses[index], to: space)
+        try devices.attach(Self.addresses[index], to: space) { [late] in late.note($0.error) }
     }
 
     /// Gives the guest a device that sees all of its memory, with registers in it.
@@ -55,4 +59,14 @@ final class DemoMachine {
             guest.memory, blocks: [guest.ram, guest.rom], devices: engines.map { MovableDevice($0.device) },
             processors: program)
     }
+}
+
+/// What failed first, whoever heard of it.
+private final class LateFailure: @unchecked Sendable {
+    private let lock = Lock()
+    // Guarded by `lock`.
+    private var error: VFIOGuestError?
+
+    var first: VFIOGuestError? { lock.withLock { error } }
+    func note(_ error: VFIOGuestError) { lock.withLock { if self.error == nil { self.error = error } } }
 }

@@ -59,7 +59,8 @@ struct GuestDemo {
         try body()
         let faults = host.dmaFaults
         guard faults.count == before else {
-            throw CommandFailure.refused("\(what): the IOMMU refused \(faults.last?.words ?? "it")")
+            let cause = machine.failure.map { "; before that: \($0)" } ?? ""
+            throw CommandFailure.refused("\(what): the IOMMU refused \(faults.last?.words ?? "it")\(cause)")
         }
     }
 
