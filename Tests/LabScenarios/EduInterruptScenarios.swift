@@ -140,19 +140,21 @@ extension Scenario {
                 _ = try device.enableInterrupts(.msix, count: 1)
             }
         },
-        Scenario("interrupts can be followed as an asynchronous sequence") { lab in
-            let edu = try EduDevice(lab)
-            let interrupts = try edu.device.enableInterrupts(.msi, count: 1)
-            var events = try interrupts.events(0).makeAsyncIterator()
-            for round: UInt32 in 1...2 {
-                try edu.raise(round)
-                let count = await events.next()
-                try expectEqual(count, 1, "round \(round)")
-                try edu.acknowledge()
-            }
-            try interrupts.disable()
-            let end = await events.next()
-            try expectEqual(end, nil, "the sequence after its end")
-        },
+        Scenario(
+            "interrupts can be followed as an asynchronous sequence",
+            waiting: { lab in
+                let edu = try EduDevice(lab)
+                let interrupts = try edu.device.enableInterrupts(.msi, count: 1)
+                var events = try interrupts.events(0).makeAsyncIterator()
+                for round: UInt32 in 1...2 {
+                    try edu.raise(round)
+                    let count = await events.next()
+                    try expectEqual(count, 1, "round \(round)")
+                    try edu.acknowledge()
+                }
+                try interrupts.disable()
+                let end = await events.next()
+                try expectEqual(end, nil, "the sequence after its end")
+            }),
     ]
 }

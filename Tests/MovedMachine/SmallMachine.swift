@@ -19,8 +19,14 @@ public final class SmallMachine: GuestProcessors, @unchecked Sendable {
     public let space: GuestAddressSpace
     /// The RAM.
     public let blocks: [RAMBlock]
-    /// What is to be moved.
-    public private(set) var movable: MovableGuest
+    private let movables: [MovableDevice]
+    private let states: [any MovableState]
+    /// What is to be moved. Keeps the machine.
+    public var movable: MovableGuest {
+        MovableGuest(
+            memory, blocks: blocks, devices: movables, processors: self,
+            states: [ProcessorState(self), Digest(self)] + states)
+    }
     /// The devices.
     public let devices: [GuestDevice]
 
@@ -106,11 +112,8 @@ public final class SmallMachine: GuestProcessors, @unchecked Sendable {
         program = GuestProgram(
             GuestProgram.Registers(seed: seed), space, regions, noise: noise, drives: shape.drivesDevices)
         let names = shape.names ?? devices.indices.map { "device\($0)" }
-        let movables = zip(devices, names).map { MovableDevice($0, named: $1) }
-        movable = MovableGuest(memory, blocks: blocks, devices: movables, processors: NoProcessors())
-        let own: [any MovableState] = [ProcessorState(self), Digest(self)]
-        movable = MovableGuest(
-            memory, blocks: blocks, devices: movables, processors: self, states: own + states)
+        movables = zip(devices, names).map { MovableDevice($0, named: $1) }
+        self.states = states
         thread = try WorkerThread { [weak self] in
             while let self, self.turn() {}
         }
@@ -228,11 +231,6 @@ public final class SmallMachine: GuestProcessors, @unchecked Sendable {
 }
 
 /// For the time before the machine exists.
-private final class NoProcessors: GuestProcessors {
-    func pause() {}
-    func resume() {}
-}
-
 /// The processor's registers.
 private final class ProcessorState: MovableState, @unchecked Sendable {
     private weak var machine: SmallMachine?

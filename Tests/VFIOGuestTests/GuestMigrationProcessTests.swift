@@ -1,4 +1,4 @@
-import Foundation
+import Glibc
 import LinuxSystem
 import MovedMachine
 import Testing
@@ -8,16 +8,18 @@ import VFIO
 
 @Suite("A guest moves to another process", .serialized)
 struct GuestMigrationProcessTests {
-    /// The program that the build put beside the tests.
+    /// The program that the build put beside the tests, which are a program themselves.
     private static var peer: String {
-        let bundle = Bundle.allBundles.map(\.bundleURL).first { $0.pathExtension == "xctest" }
-        return (bundle ?? URL(filePath: CommandLine.arguments[0])).deletingLastPathComponent()
-            .appending(path: "MigrationPeer").path
+        get throws {
+            let own = try FileSystem.linkTarget("/proc/self/exe")
+            return String(own.prefix(through: try #require(own.lastIndex(of: "/")))) + "MigrationPeer"
+        }
     }
 
     @Test("2.4 it goes to another process over a socket, byte by byte the same, runs there, and comes back")
     func thereAndBack() throws {
         let path = "/tmp/gm-\(getpid()).sock"
+        let peer = try Self.peer
         for turn in 0..<6 {
             unlink(path)
             var random = randomSeed("a move between processes")
@@ -34,7 +36,7 @@ struct GuestMigrationProcessTests {
             let steps = 20 + random.below(500)
             let child = Box<WorkerThread?>(
                 try WorkerThread {
-                    code.value = (try? ChildProcess.run(Self.peer, [path, "\(turn)", "\(steps)"])) ?? -1
+                    code.value = (try? ChildProcess.run(peer, [path, "\(turn)", "\(steps)"])) ?? -1
                 })
             machine.resume()
             #expect(machine.runs(UInt64(random.below(300))))
