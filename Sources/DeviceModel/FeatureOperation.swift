@@ -20,16 +20,19 @@ package struct FeatureOperation: OptionSet, Sendable {
 }
 
 extension FeatureOperation {
-    /// Checks the operation of a feature that takes only SET (Linux's `vfio_check_feature`).
+    /// Checks the operation of a feature (Linux's `vfio_check_feature`).
     /// - Parameters:
+    ///   - possible: what the feature takes; most take only SET.
     ///   - room: how much of the user's structure is left for data, in bytes.
     ///   - byteCount: how much the feature takes.
     /// - Returns: whether it is to be carried out, and not only probed.
     /// - Throws: `EINVAL`
-    package func isWanted(_ isProbe: Bool, _ room: UInt32, needs byteCount: UInt32) throws(Errno) -> Bool {
-        guard isSubset(of: .set) else { throw .invalid }
+    package func isWanted(
+        of possible: FeatureOperation = .set, _ isProbe: Bool, _ room: UInt32, needs byteCount: UInt32
+    ) throws(Errno) -> Bool {
+        guard isSubset(of: possible) else { throw .invalid }
         if isProbe { return false }
-        guard self == .set, room >= byteCount else { throw .invalid }
+        guard !isEmpty, room >= byteCount else { throw .invalid }
         return true
     }
 }

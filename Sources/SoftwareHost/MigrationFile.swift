@@ -45,9 +45,8 @@ extension DeviceFile {
     func migrationState(
         _ pci: PCIBusDriver, _ operation: FeatureOperation, isProbe: Bool, payload: HostAddress, room: UInt32
     ) throws(Errno) -> Int32 {
-        guard operation.isSubset(of: [.get, .set]) else { throw .invalid }
-        if isProbe { return 0 }
-        guard !operation.isEmpty, room >= UInt32(MigrationStateFeature.byteCount) else { throw .invalid }
+        let byteCount = UInt32(MigrationStateFeature.byteCount)
+        guard try operation.isWanted(of: [.get, .set], isProbe, room, needs: byteCount) else { return 0 }
         var state = try UserMemory.load(MigrationStateFeature(), from: payload)
         state.dataFD = -1
         if operation == .get {

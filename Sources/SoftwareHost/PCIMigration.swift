@@ -160,10 +160,7 @@ extension PCIBusDriver {
     ) throws(Errno) -> Int32? {
         guard canMove else { return nil }
         func isWanted(_ possible: FeatureOperation, _ byteCount: Int) throws(Errno) -> Bool {
-            guard operation.isSubset(of: possible) else { throw .invalid }
-            if isProbe { return false }
-            guard operation == possible, room >= UInt32(byteCount) else { throw .invalid }
-            return true
+            try operation.isWanted(of: possible, isProbe, room, needs: UInt32(byteCount))
         }
         switch feature {
         case .migration:

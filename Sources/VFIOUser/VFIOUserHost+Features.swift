@@ -33,11 +33,9 @@ extension VFIOUserHost {
 
         /// Checks the operation as Linux does.
         /// - Returns: whether it is to be carried out, and not only probed.
-        func isWanted(_ possible: FeatureFlags, needs byteCount: Int) throws(Errno) -> Bool {
-            guard operation.isSubset(of: possible) else { throw .invalid }
-            if isProbe { return false }
-            guard !operation.isEmpty, room >= byteCount else { throw .invalid }
-            return true
+        func isWanted(_ possible: FeatureOperation, needs byteCount: Int) throws(Errno) -> Bool {
+            try FeatureOperation(flags).isWanted(
+                of: possible, isProbe, UInt32(room), needs: UInt32(byteCount))
         }
     }
 
