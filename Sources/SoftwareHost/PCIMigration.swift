@@ -192,38 +192,16 @@ extension PCIBusDriver {
         return 0
     }
 
-    /// The most ranges that can be logged: what fits into a page.
-    private static var mostRanges: UInt32 { 256 }
-
-    /// `VFIO_DEVICE_FEATURE_DMA_LOGGING_START`; the tests are in the kernel's order.
+    /// `VFIO_DEVICE_FEATURE_DMA_LOGGING_START`
     private func startLogging(_ address: HostAddress) throws(Errno) {
-        var control = try UserMemory.load(DMALoggingControl(), from: address)
-        guard control.rangeCount > 0 else { throw .invalid }
-        guard control.rangeCount <= Self.mostRanges else { throw .tooBig }
-        guard control.pageSize.nonzeroBitCount == 1 else { throw .invalid }
-        var ranges: [IOVARange] = []
-        for index in 0..<UInt64(control.rangeCount) {
-            let at = HostAddress(control.ranges &+ index * UInt64(DMALoggingRange.byteCount))
-            let asked = try UserMemory.load(DMALoggingRange(), from: at)
-            guard (asked.iova | asked.length) & (control.pageSize - 1) == 0, asked.length > 0 else {
-                throw .invalid
-            }
-            guard !asked.iova.addingReportingOverflow(asked.length).overflow,
-                let range = IOVARange(IOVA(asked.iova), byteCount: asked.length)
-            else { throw .overflow }
-            guard !ranges.contains(where: { $0.overlaps(range) }) else { throw .invalid }
-            ranges.append(range)
-        }
-        control.pageSize = try slot.startLog(ranges, pageSize: control.pageSize)
-        try UserMemory.store(control, to: address)
+        var request = try DMALoggingRequest(from: address)
+        request.control.pageSize = try slot.startLog(request.ranges, pageSize: request.control.pageSize)
+        try UserMemory.store(request.control, to: address)
     }
 
-    /// `VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT`; the tests are in the kernel's order.
+    /// `VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT`
     private func reportLogged(_ address: HostAddress) throws(Errno) {
-        let report = try UserMemory.load(DMALoggingReport(), from: address)
-        guard report.pageSize >= 4096, report.pageSize.nonzeroBitCount == 1 else { throw .invalid }
-        guard !report.iova.addingReportingOverflow(report.length).overflow else { throw .overflow }
-        guard let range = IOVARange(IOVA(report.iova), byteCount: report.length) else { throw .invalid }
-        try slot.reportLog(range, pageSize: report.pageSize, into: HostAddress(report.bitmap))
+        let question = try DMALoggingQuestion(from: address)
+        try slot.reportLog(question.range, pageSize: question.pageSize, into: question.bitmap)
     }
 }

@@ -160,41 +160,19 @@ extension VFIOUserHost {
 
     // MARK: logging
 
-    /// The most ranges that can be logged: what fits into a page.
-    private static var mostRanges: UInt32 { 256 }
-
-    /// `VFIO_DEVICE_FEATURE_DMA_LOGGING_START`; the tests are in the kernel's order.
+    /// `VFIO_DEVICE_FEATURE_DMA_LOGGING_START`
     private func startLogging(_ address: HostAddress) throws(Errno) {
-        var control = try UserMemory.load(DMALoggingControl(), from: address)
-        guard control.rangeCount > 0 else { throw .invalid }
-        guard control.rangeCount <= Self.mostRanges else { throw .tooBig }
-        guard control.pageSize.nonzeroBitCount == 1 else { throw .invalid }
-        var ranges: [DMALoggingRange] = []
-        var logged: [IOVARange] = []
-        for index in 0..<Int(control.rangeCount) {
-            let at = HostAddress(control.ranges &+ UInt64(index * DMALoggingRange.byteCount))
-            let range = try UserMemory.load(DMALoggingRange(), from: at)
-            guard (range.iova | range.length) & (control.pageSize - 1) == 0, range.length > 0 else {
-                throw .invalid
-            }
-            guard !range.iova.addingReportingOverflow(range.length).overflow,
-                let known = IOVARange(IOVA(range.iova), byteCount: range.length)
-            else { throw .overflow }
-            guard !logged.contains(where: { $0.overlaps(known) }) else { throw .invalid }
-            logged.append(known)
-            ranges.append(range)
-        }
-        control.pageSize = try device.startLogging(by: .device, pageSize: control.pageSize, ranges)
-        try UserMemory.store(control, to: address)
+        var request = try DMALoggingRequest(from: address)
+        request.control.pageSize = try device.startLogging(
+            by: .device, pageSize: request.control.pageSize,
+            request.ranges.map { DMALoggingRange(iova: $0.first.rawValue, length: $0.byteCount) })
+        try UserMemory.store(request.control, to: address)
     }
 
-    /// `VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT`; the tests are in the kernel's order.
+    /// `VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT`
     private func reportLogged(_ address: HostAddress) throws(Errno) {
-        let report = try UserMemory.load(DMALoggingReport(), from: address)
-        guard report.pageSize >= 4096, report.pageSize.nonzeroBitCount == 1 else { throw .invalid }
-        guard !report.iova.addingReportingOverflow(report.length).overflow else { throw .overflow }
-        guard let range = IOVARange(IOVA(report.iova), byteCount: report.length) else { throw .invalid }
-        let bitmap = UserDirtyBits(HostAddress(report.bitmap), of: range, pageSize: report.pageSize)
-        try device.reportDirty(range, by: .device, into: bitmap)
+        let question = try DMALoggingQuestion(from: address)
+        let bitmap = UserDirtyBits(question.bitmap, of: question.range, pageSize: question.pageSize)
+        try device.reportDirty(question.range, by: .device, into: bitmap)
     }
 }
