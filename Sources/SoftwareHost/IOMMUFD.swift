@@ -127,7 +127,7 @@ final class IOMMUFD: FileObject {
                 guard table.userCount == 0 else { throw .busy }
                 remove(request.id)
             case .ioas(let ioas):
-                guard ioas.table == nil else { throw .busy }
+                guard ioas.table == nil, ioas.accessCount == 0 else { throw .busy }
                 if compat.ioas === ioas { compat.ioas = nil }
                 remove(request.id)
                 ioas.destroy()
