@@ -58,8 +58,9 @@ let frameBufferCases: [Case] = [
         t.expect(bench.plane([]).answer, .errno(.invalid), "nothing")
         t.expect(bench.plane(.region, argsz: 59).answer, .errno(.invalid), "argsz 59")
         t.expect(bench.device.request(.deviceQueryGFXPlane, 0), .errno(.badAddress), "no address")
-        let (answer, plane) = bench.plane(.region, argsz: 60)
-        t.expect(answer, .success, "a region")
+        let answered = bench.plane(.region, argsz: 60)
+        let plane = answered.info
+        t.expect(answered.answer, .success, "a region")
         t.expect(plane.drmFormat == pixels, "XR24")
         t.expect("\(plane.width) \(plane.height) \(plane.stride)", equals: "640 480 2560", "its size")
         t.expect(plane.size, equals: 2 << 20, "all of the memory")
@@ -167,70 +168,77 @@ let bochsDisplayCases: [Case] = [
         t.expect(try word(12), equals: 800, "read only")
         t.expect(try word(8), equals: 128, "not by 16 bits")
     },
-    Case("G.9", "a Bochs display's picture is memory of its own", on: ways) { t in
+    Case("G.9", "a Bochs display shows what its mode says, if that can be", on: ways) { t in
         let bench = try t.mediated("mbochs-small")
-        let registers = try bench.offset(2)
-        func set(_ index: UInt64, _ value: UInt16) {
-            bench.device.store(value, at: registers + 0x500 + 2 * index)
-        }
+        let mode = try BochsMode(bench)
         t.expect(bench.plane([.probe, .dmabuf]).answer, .success, "probe for a dma-buf")
         t.expect(bench.plane([.probe, .region]).answer, .errno(.invalid), "probe for a region")
         t.expect(bench.plane(.region).answer, .errno(.invalid), "a region")
         let nothing = bench.plane(.dmabuf)
         t.expect(nothing.answer, .success, "no mode")
-        t.expect(
-            "\(nothing.info.width) \(nothing.info.size) \(nothing.info.dmabufID)", equals: "0 0 0", "nothing")
-        set(1, 640)
-        set(2, 480)
-        set(3, 32)
-        set(4, 0x41)
+        t.expect(nothing.text, equals: "0 by 0, number 0", "nothing")
+        mode.show(width: 640, height: 480)
         t.expect(
             bench.plane(.dmabuf).answer, .errno(.noMemory), "a mode, for the first time",
             .software(.success, "Linux forgets to use the buffer that it has just made"))
-        let (answer, plane) = bench.plane(.dmabuf)
-        t.expect(answer, .success, "a mode")
-        t.expect("\(plane.width) \(plane.height) \(plane.stride)", equals: "640 480 2560", "its size")
-        t.expect(plane.size, equals: 640 * 480 * 4, "bytes")
-        t.expect(plane.dmabufID, equals: 1, "the first number")
-        t.expect(plane.drmFormat == pixels, "XR24")
-        t.expect(bench.plane(.dmabuf, type: 2).info.size, equals: 0, "no cursor")
-        var id: UInt32 = 77
+        let plane = bench.plane(.dmabuf)
+        t.expect(plane.answer, .success, "a mode")
+        t.expect(plane.text, equals: "640 by 480, number 1", "its size")
+        t.expect("\(plane.info.stride) \(plane.info.size)", equals: "2560 1228800", "bytes")
+        t.expect(plane.info.drmFormat == pixels, "XR24")
+        t.expect(bench.plane(.dmabuf, type: 2).text, equals: "0 by 0, number 0", "no cursor")
+        mode.set(8, 1)
+        _ = bench.plane(.dmabuf)
+        t.expect(bench.plane(.dmabuf).text, equals: "640 by 480, number 2", "one pixel to the left")
+        for (register, value, what) in [
+            (1, 63, "63 pixels"), (2, 63, "63 lines"), (2, 4000, "more than there is memory for"),
+            (3, 16, "16 bits a pixel"), (4, 0, "not enabled"),
+        ] as [(UInt64, UInt16, String)] {
+            mode.show(width: 640, height: 480)
+            mode.set(register, value)
+            t.expect(bench.plane(.dmabuf).text, equals: "0 by 0, number 0", what)
+        }
+    },
+    Case("G.9", "the memory of a picture is asked for by its number", on: ways) { t in
+        let bench = try t.mediated("mbochs-small")
+        let mode = try BochsMode(bench)
+        mode.show(width: 640, height: 480)
+        _ = bench.plane(.dmabuf)
+        var id = bench.plane(.dmabuf).info.dmabufID
         t.expect(bench.device.request(.deviceGetGFXDMABuf, 0), .errno(.badAddress), "no address")
+        let got = bench.device.request(.deviceGetGFXDMABuf, &id)
+        guard case .value(let number) = got else { throw Halt.broken("GET_GFX_DMABUF: \(got)") }
+        _ = t.adopt(number)
+        id = 77
         t.expect(bench.device.request(.deviceGetGFXDMABuf, &id), .errno(.noSuchEntry), "an unknown number")
-        id = plane.dmabufID
+        mode.set(8, 1)
+        _ = bench.plane(.dmabuf)
+        id = bench.plane(.dmabuf).info.dmabufID
+        t.expect(
+            bench.device.request(.deviceGetGFXDMABuf, &id), .errno(.invalid), "not at a page's beginning")
+    },
+    Case("G.9", "a picture's memory is that of the display", on: ways) { t in
+        let bench = try t.mediated("mbochs-small")
+        let mode = try BochsMode(bench)
+        mode.show(width: 640, height: 480)
+        // The picture begins with the ninth line.
+        mode.set(9, 8)
+        _ = bench.plane(.dmabuf)
+        var id = bench.plane(.dmabuf).info.dmabufID
         let got = bench.device.request(.deviceGetGFXDMABuf, &id)
         guard case .value(let number) = got else { throw Halt.broken("GET_GFX_DMABUF: \(got)") }
         let buffer = t.adopt(number)
         let memory = try bench.offset(0)
         let (mapped, window) = bench.device.map(at: memory, byteCount: 4 << 20)
         t.expect(mapped, .success, "map BAR 0")
+        guard let window else { return }
+        defer { bench.device.unmap(window) }
         let (shown, picture) = buffer.map(at: 0, byteCount: 640 * 480 * 4, .read)
         t.expect(shown, .success, "map the picture")
-        guard let window, let picture else { return }
-        defer {
-            bench.device.unmap(window)
-            buffer.unmap(picture)
-        }
-        window.store32(2560, 0x00ab_cdef)
-        t.expect(picture.load32(2560) == 0x00ab_cdef, "they are one")
-        // A picture that begins with the fifth line, and with the second pixel.
-        set(9, 8)
-        _ = bench.plane(.dmabuf)
-        id = bench.plane(.dmabuf).info.dmabufID
-        t.expect(id, equals: 2, "the next number")
-        let lower = bench.device.request(.deviceGetGFXDMABuf, &id)
-        guard case .value(let other) = lower else { throw Halt.broken("GET_GFX_DMABUF: \(lower)") }
-        _ = t.adopt(other)
-        set(8, 1)
-        _ = bench.plane(.dmabuf)
-        id = bench.plane(.dmabuf).info.dmabufID
-        t.expect(
-            bench.device.request(.deviceGetGFXDMABuf, &id), .errno(.invalid), "not at a page's beginning")
-        set(1, 63)
-        t.expect(bench.plane(.dmabuf).info.size, equals: 0, "63 pixels are too few")
-        set(1, 640)
-        set(2, 4000)
-        t.expect(bench.plane(.dmabuf).info.size, equals: 0, "more than there is memory for")
+        guard let picture else { return }
+        defer { buffer.unmap(picture) }
+        window.store32(8 * 2560, 0x00ab_cdef)
+        t.expect(picture.load32(0) == 0x00ab_cdef, "they are one")
     },
     Case("G.9", "a Bochs display has no interrupts", on: ways) { t in
         let bench = try t.mediated("mbochs-small")
@@ -241,3 +249,26 @@ let bochsDisplayCases: [Case] = [
         t.expect(bench.device.disable(.intx), .errno(.invalid), "SET_IRQS")
     },
 ]
+
+/// The registers of a Bochs display's mode.
+private struct BochsMode {
+    private let device: File
+    private let registers: UInt64
+
+    init(_ bench: MediatedBench) throws {
+        device = bench.device
+        registers = try bench.offset(2) + 0x500
+    }
+
+    /// Writes a register, by its number.
+    func set(_ index: UInt64, _ value: UInt16) { device.store(value, at: registers + 2 * index) }
+
+    /// Sets a mode, from the memory's beginning.
+    func show(width: UInt16, height: UInt16) {
+        for (index, value) in [(1, width), (2, height), (3, 32), (8, 0), (9, 0), (4, 0x41)]
+            as [(UInt64, UInt16)]
+        {
+            set(index, value)
+        }
+    }
+}

@@ -21,13 +21,19 @@ struct MediatedBench {
         return (device.request(.deviceGetInfo, &info), info)
     }
 
+    /// What QUERY_GFX_PLANE answers.
+    struct Plane {
+        let answer: Answer
+        let info: GFXPlaneInfo
+        /// The size and the number.
+        var text: String { "\(info.width) by \(info.height), number \(info.dmabufID)" }
+    }
+
     /// QUERY_GFX_PLANE
-    func plane(
-        _ flags: GFXPlaneFlags, type: UInt32 = 1, argsz: UInt32 = 64
-    ) -> (answer: Answer, info: GFXPlaneInfo) {
+    func plane(_ flags: GFXPlaneFlags, type: UInt32 = 1, argsz: UInt32 = 64) -> Plane {
         var info = GFXPlaneInfo(argsz: argsz, flags: flags, drmPlaneType: type)
         let answer = device.request(.deviceQueryGFXPlane, &info)
-        return (answer, info)
+        return Plane(answer: answer, info: info)
     }
 }
 
