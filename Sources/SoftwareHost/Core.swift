@@ -104,7 +104,8 @@ final class Core: @unchecked Sendable {
         guard let address = device.address else { return }
         let place = PCIPlace(address, on: enterBus(of: address), device.model, device.identity)
         let state = MachineDevice(
-            place, group, DeviceFaults(injector, address, group?.endpoint), dmaClient: device.dmaClient)
+            place, group, DeviceFaults(injector, DeviceID(address), group?.endpoint),
+            dmaClient: device.dmaClient)
         markMultifunction(place)
         devices.append(state)
         group?.members.append(state)
@@ -112,7 +113,7 @@ final class Core: @unchecked Sendable {
     }
 
     func add(_ device: BusDevice, to group: MachineGroup?, _ drivers: inout [(MachineDevice, String)]) {
-        let state = MachineDevice(device, group, DeviceFaults(injector, nil, group?.endpoint))
+        let state = MachineDevice(device, group, DeviceFaults(injector, device.id, group?.endpoint))
         devices.append(state)
         group?.members.append(state)
         if let driver = device.driver { drivers.append((state, driver)) }

@@ -88,7 +88,7 @@ extension Core {
             PCIPlace(
                 address, on: enterBus(of: address, isVirtual: true), model, model.function.identity,
                 physicalFunction: device.address),
-            home, DeviceFaults(injector, address, home?.endpoint))
+            home, DeviceFaults(injector, DeviceID(address), home?.endpoint))
         devices.append(function)
         home?.members.append(function)
         guard let driver = device.driver, driver.isVFIO else { return }
