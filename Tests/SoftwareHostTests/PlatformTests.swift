@@ -229,9 +229,13 @@ private func bench(
         func bind(
             _ identity: BusIdentity, required: Bool = true, _ counter: Counter = Counter()
         ) throws(Errno) -> PlatformBusDriver {
-            try PlatformBusDriver(
+            let driver = try PlatformBusDriver(
                 TestBusDevice(BusResources(identity, regions: [])), DeviceFaults(),
-                handlers: [counter.handler()], isResetRequired: required)
+                handlers: [counter.handler()])
+            var parameters = ModuleParameters()
+            parameters.platformResetRequired = required
+            try driver.admit(parameters)
+            return driver
         }
         #expect(errno { _ = try bind(node("other,device")) } == .noSuchEntry)
         #expect(errno { _ = try bind(.platform(FirmwareNode(compatible: []))) } == .invalid)

@@ -4,15 +4,15 @@ import LinuxSystem
 import VFIOABI
 
 /// The vfio-ap driver of the software host: a mainframe's cryptographic queues (kernel.md G.5). The guest's processor
-/// talks to them by instructions, so there are no regions; what is left are a reset and two notices.
-///
-/// **Where it differs from Linux.** It can be opened without a virtual machine, since there is no processor here that
-/// would interpret those instructions for one.
+/// talks to them by instructions, so there are no regions; what is left are a reset and two notices. Without a virtual
+/// machine it is good for nothing, and can't be opened.
 final class APBusDriver: BusDriver, Sendable {
     private let matrix: CryptoMatrix
     private let interrupts = NoticeInterrupts(count: Int(APInterrupt.count))
 
     init(_ matrix: CryptoMatrix) { self.matrix = matrix }
+
+    var needsVirtualMachine: Bool { true }
 
     func openDevice() throws(Errno) {
         interrupts.clear()

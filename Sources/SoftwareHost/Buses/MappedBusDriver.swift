@@ -57,6 +57,8 @@ class MappedBusDriver: BusDriver, @unchecked Sendable {
     /// What is said to who maps a region for what it can't.
     var wrongProtection: Errno { .invalid }
 
+    func admit(_ parameters: ModuleParameters) throws(Errno) {}
+
     func openDevice() throws(Errno) {
         lines.clear()
         messages.clear()

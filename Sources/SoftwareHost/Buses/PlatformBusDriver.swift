@@ -8,10 +8,11 @@ import VFIOABI
 /// Each interrupt line is an index of its own with one interrupt. The bound for the numbers of interrupts in
 /// `VFIO_DEVICE_SET_IRQS` is the number of lines all the same, as on Linux.
 final class PlatformBusDriver: MappedBusDriver, @unchecked Sendable {
-    // SAFETY: `watchers` are guarded by `lock`, all else is constant.
+    // SAFETY: the watchers are guarded by `lock`; all else is constant once the device is registered.
     private let handler: PlatformResetHandler?
     private let hasACPIReset: Bool
-    private let isResetRequired: Bool
+    /// `reset_required`, as it was when the device was bound; never for AMBA's.
+    private var isResetRequired = false
     private let isAMBA: Bool
     private var maskWatchers: [EventWatcher?]
     private var unmaskWatchers: [EventWatcher?]
@@ -19,12 +20,10 @@ final class PlatformBusDriver: MappedBusDriver, @unchecked Sendable {
     /// Takes over a device.
     /// - Parameters:
     ///   - handlers: the reset handlers that are registered.
-    ///   - isResetRequired: `reset_required`, which counts for the platform bus only.
-    /// - Throws: `EINVAL` for a device that isn't described by firmware; `ENOENT` for one that can't be reset and
-    ///   has to.
+    /// - Throws: `EINVAL` for a device that isn't described by firmware.
     init(
         _ model: any BusDeviceModel, _ faults: DeviceFaults,
-        handlers: [PlatformResetHandler] = PlatformResetHandler.linux, isResetRequired: Bool = true
+        handlers: [PlatformResetHandler] = PlatformResetHandler.linux
     ) throws(Errno) {
         guard let node = model.resources.identity.node else { throw .invalid }
         if case .amba = model.resources.identity { isAMBA = true } else { isAMBA = false }
@@ -36,12 +35,16 @@ final class PlatformBusDriver: MappedBusDriver, @unchecked Sendable {
             handler = handlers.first { $0.compatible.utf8.elementsEqual(first.utf8) }
             hasACPIReset = false
         }
-        self.isResetRequired = isResetRequired && !isAMBA
-        guard handler != nil || hasACPIReset || !self.isResetRequired else { throw .noSuchEntry }
         let count = model.resources.lineTriggers.count
         maskWatchers = [EventWatcher?](repeating: nil, count: count)
         unmaskWatchers = [EventWatcher?](repeating: nil, count: count)
         super.init(model, faults)
+    }
+
+    /// A device on the platform bus must be one that can be reset, unless the module's user doesn't care.
+    override func admit(_ parameters: ModuleParameters) throws(Errno) {
+        isResetRequired = parameters.platformResetRequired && !isAMBA
+        guard handler != nil || hasACPIReset || !isResetRequired else { throw .noSuchEntry }
     }
 
     override var deviceFlags: DeviceFlags {
