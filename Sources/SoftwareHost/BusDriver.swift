@@ -24,6 +24,12 @@ protocol BusDriver: AnyObject {
     /// The driver, if it is the one for PCI devices; for what only those have.
     var pci: PCIBusDriver? { get }
 
+    /// Whether the device can't be opened before its group belongs to a virtual machine (kernel.md G.5).
+    var needsVirtualMachine: Bool { get }
+
+    /// Looks whether the parameters of the kernel's modules allow the device. Called once, before it is registered.
+    func admit(_ parameters: ModuleParameters) throws(Errno)
+
     /// A request that the core doesn't answer itself. The core answers `VFIO_DEVICE_GET_REGION_INFO`'s copying
     /// (through ``regionInfo(index:)``), `VFIO_DEVICE_FEATURE`'s framework, BIND, ATTACH, DETACH and hot resets.
     /// - Throws: `ENOTTY` for unknown requests.
@@ -89,6 +95,8 @@ extension BusDriver {
     func beginUse() {}
     func endUse() {}
     var pci: PCIBusDriver? { nil }
+    func admit(_ parameters: ModuleParameters) throws(Errno) {}
+    var needsVirtualMachine: Bool { false }
 }
 
 /// One region as its driver describes it; the core turns it into `struct vfio_region_info` and the capability

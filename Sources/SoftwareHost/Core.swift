@@ -181,7 +181,11 @@ final class Core: @unchecked Sendable {
     private func makeBusDriver(for device: MachineDevice, _ driver: DriverRecord) throws(Errno)
         -> any BusDriver
     {
-        if let other = device.other { return try other.makeDriver(device.faults) }
+        if let other = device.other {
+            let bus = try other.makeDriver(device.faults)
+            try bus.admit(parameters.value)
+            return bus
+        }
         guard let place = device.pci, let model = place.model else { throw .noDevice }
         let bus = try makeBusDriver(model, place.address, device.faults)
         bus.pci?.resetPolicy = place.resetPolicy

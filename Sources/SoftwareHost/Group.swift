@@ -79,6 +79,15 @@ final class MachineDevice {
         other?.record(of: driver) ?? DriverRecord(named: driver)
     }
 
+    /// Opens it for the first time, if it may be without a virtual machine or has one. With its `openLock` held.
+    func openFirst(_ bus: any BusDriver, _ core: Core) throws(Errno) {
+        if bus.needsVirtualMachine {
+            let hasOne = core.lock.withLock { (group?.virtualMachineCount ?? 0) > 0 }
+            guard hasOne else { throw .invalid }
+        }
+        try bus.openDevice()
+    }
+
     /// Where it sits, if it is a PCI function.
     var address: PCIAddress? { pci?.address }
 }
@@ -180,6 +189,8 @@ final class Group {
     var containerUsers = 0
     /// The iommufd in the container's place (kernel.md F.7).
     var iommufd: IOMMUFD?
+    /// How many virtual machines know the open file (`KVM_DEV_VFIO_FILE_ADD`).
+    var virtualMachineCount = 0
     /// How many devices are bound to an iommufd through nodes of their own.
     var boundDeviceCount = 0
     /// Whether the last VFIO driver has let go of the last member.

@@ -89,7 +89,7 @@ final class PCIBusDriver: BusDriver, @unchecked Sendable {
     /// What leaving D3hot restores.
     var savedForWake: PCISavedState?
     /// Unmasks INTx when the user's eventfd asks for it.
-    var unmaskWatcher: PCIUnmaskWatcher?
+    var unmaskWatcher: EventWatcher?
     /// Whether the user lets the device sleep, and whether it does.
     var lowPower = PCILowPower() {
         didSet { sleepsWhenUnused = lowPower.isAllowed }

@@ -108,6 +108,15 @@ public final class Device: Sendable {
     /// The name by which messages call it.
     var name: String { id.name }
 
+    /// Whether it is a PCI function, whose regions and interrupts have names of their own.
+    var isPCI: Bool { info.flags.contains(.pci) }
+
+    /// What messages call a region.
+    func title(of index: RegionIndex) -> String { isPCI ? "\(index)" : "region \(index.rawValue)" }
+
+    /// What messages call a kind of interrupts.
+    func title(of index: InterruptIndex) -> String { isPCI ? "\(index)" : "interrupt \(index.rawValue)" }
+
     /// Whether ``reset()`` works.
     public var canReset: Bool { info.flags.contains(.reset) }
 
@@ -169,8 +178,13 @@ public final class Device: Sendable {
     /// The configuration space.
     public var configuration: ConfigurationSpace { ConfigurationSpace(self) }
 
-    /// Lets the device start transactions (DMA and message-signalled interrupts), or forbids it.
-    public func setBusMaster(_ on: Bool) throws(VFIOError) { try configuration.setCommand(.busMaster, on) }
+    /// Lets the device start transactions (DMA and message-signalled interrupts), or forbids it: for a PCI function by
+    /// its COMMAND register, for a device on the CDX bus by `VFIO_DEVICE_FEATURE_BUS_MASTER`.
+    /// - Throws: ``VFIOError/Code/notSupported`` for a device of another bus, which always may.
+    public func setBusMaster(_ on: Bool) throws(VFIOError) {
+        guard isPCI else { return try setBusMasterFeature(on) }
+        try configuration.setCommand(.busMaster, on)
+    }
 
     /// Lets the device answer at its memory BARs, or forbids it.
     ///

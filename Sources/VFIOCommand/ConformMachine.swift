@@ -27,7 +27,7 @@ enum ConformMachine {
         }
         let (sampler, display) = try samplers()
         guard route == .noIOMMU else {
-            return MachineDescription {
+            var machine = MachineDescription {
                 IOMMUGroup(3) { PCIDevice(disk, at: "0000:00:03.0") }
                 IOMMUGroup(4) { PCIDevice(Educational(), at: "0000:00:04.0") }
                 // Below a bridge: two devices that can't be told apart, one of them without a driver.
@@ -44,6 +44,8 @@ enum ConformMachine {
                 // In the place of a mediated device, which has no address on any bus.
                 IOMMUGroup(90, isEmulated: true) { PCIDevice(Educational(), at: "00fe:00:00.0") }
             }
+            machine.groups += try otherBuses()
+            return machine
         }
         var machine = MachineDescription()
         machine.iommu = IOMMU(.none)
