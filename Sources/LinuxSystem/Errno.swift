@@ -80,6 +80,8 @@ public struct Errno: Error, RawRepresentable, Equatable, Hashable, Sendable {
     public static let connectionAborted = Errno(rawValue: ECONNABORTED)
     /// `ECONNRESET`
     public static let connectionReset = Errno(rawValue: ECONNRESET)
+    /// `EUSERS`
+    public static let tooManyUsers = Errno(rawValue: EUSERS)
     /// `ECANCELED`
     public static let cancelled = Errno(rawValue: ECANCELED)
 

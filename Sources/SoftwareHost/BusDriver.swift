@@ -30,6 +30,16 @@ protocol BusDriver: AnyObject {
     /// Looks whether the parameters of the kernel's modules allow the device. Called once, before it is registered.
     func admit(_ parameters: ModuleParameters) throws(Errno)
 
+    /// Who moves the device to another host, if that can be done.
+    var mover: (any DeviceMover)? { get }
+
+    /// Whether the device hands out the memory of its pictures.
+    var hasPlaneMemory: Bool { get }
+
+    /// The memory that a number of `VFIO_DEVICE_QUERY_GFX_PLANE` stands for.
+    /// - Throws: `ENOTTY` for a device that has none; `ENOENT`, `EINVAL`.
+    func planeMemory(_ id: UInt32) throws(Errno) -> PlaneMemory
+
     /// A request that the core doesn't answer itself. The core answers `VFIO_DEVICE_GET_REGION_INFO`'s copying
     /// (through ``regionInfo(index:)``), `VFIO_DEVICE_FEATURE`'s framework, BIND, ATTACH, DETACH and hot resets.
     /// - Throws: `ENOTTY` for unknown requests.
@@ -97,6 +107,9 @@ extension BusDriver {
     var pci: PCIBusDriver? { nil }
     func admit(_ parameters: ModuleParameters) throws(Errno) {}
     var needsVirtualMachine: Bool { false }
+    var mover: (any DeviceMover)? { nil }
+    var hasPlaneMemory: Bool { false }
+    func planeMemory(_ id: UInt32) throws(Errno) -> PlaneMemory { throw .noSuchRequest }
 }
 
 /// One region as its driver describes it; the core turns it into `struct vfio_region_info` and the capability

@@ -41,6 +41,8 @@ final class DeviceFile: FileObject {
     /// Lets the device be used through this file from now on.
     func grantAccess() { access.store(true, ordering: .releasing) }
 
+    override func unmap(_ window: MemoryWindow) { bus.unmap(window) }
+
     /// The last holder has gone: in the kernel's order, the device is closed, leaves its IOMMU, lets go of its
     /// group's file.
     override func release() {
@@ -91,6 +93,7 @@ final class DeviceFile: FileObject {
         case .deviceGetRegionInfo: try getRegionInfo(address)
         case .deviceGetPCIHotResetInfo where bus.pci != nil: return try describeHotReset(address)
         case .devicePCIHotReset where bus.pci != nil: return try hotReset(address)
+        case .deviceGetGFXDMABuf: return try givePlane(address)
         default: return try bus.control(UInt32(truncatingIfNeeded: request.rawValue), argument)
         }
         return 0
@@ -107,9 +110,9 @@ final class DeviceFile: FileObject {
         if header.flags.feature == .pciVFToken {
             return try setToken(operation, isProbe: isProbe, payload: address + 8, room: header.argsz - 8)
         }
-        if header.flags.feature == .migrationDeviceState, let pci = bus.pci, pci.canMove {
+        if header.flags.feature == .migrationDeviceState, let mover = bus.mover {
             return try migrationState(
-                pci, operation, isProbe: isProbe, payload: address + 8, room: header.argsz - 8)
+                mover, operation, isProbe: isProbe, payload: address + 8, room: header.argsz - 8)
         }
         return try bus.feature(
             UInt32(header.flags.feature.rawValue), operation, isProbe: isProbe, payload: address + 8,

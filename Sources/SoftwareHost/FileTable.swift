@@ -19,6 +19,9 @@ class FileObject {
 
     /// The last holder has gone.
     func release() {}
+
+    /// A mapping of the file ends; only files that can be mapped are asked.
+    func unmap(_ window: MemoryWindow) {}
 }
 
 /// The kinds of open files. An enumeration instead of casts: those don't exist in Embedded Swift.
@@ -28,6 +31,7 @@ enum OpenFile {
     case device(DeviceFile)
     case iommufd(IOMMUFD)
     case migration(MigrationFile)
+    case plane(PlaneFile)
 
     /// The file, whatever its kind.
     var object: FileObject {
@@ -37,6 +41,7 @@ enum OpenFile {
         case .device(let file): file
         case .iommufd(let file): file
         case .migration(let file): file
+        case .plane(let file): file
         }
     }
 }

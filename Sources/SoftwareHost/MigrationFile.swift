@@ -6,14 +6,14 @@ import VFIOABI
 /// (kernel.md E.3).
 final class MigrationFile: FileObject {
     /// The driver of the device.
-    let bus: PCIBusDriver
+    let mover: any DeviceMover
     /// The device, for faults on demand.
     let device: MachineDevice
     /// Whether the state comes in.
     let isIncoming: Bool
 
-    init(_ bus: PCIBusDriver, _ device: MachineDevice, isIncoming: Bool) {
-        self.bus = bus
+    init(_ mover: any DeviceMover, _ device: MachineDevice, isIncoming: Bool) {
+        self.mover = mover
         self.device = device
         self.isIncoming = isIncoming
     }
@@ -24,39 +24,40 @@ final class MigrationFile: FileObject {
         let address = HostAddress(rawValue: argument)
         var info = try UserMemory.load(PrecopyInfo(), from: address, count: PrecopyInfo.minimumSize)
         guard info.argsz >= UInt32(PrecopyInfo.minimumSize) else { throw .invalid }
-        try bus.describePrecopy(of: self, &info)
+        try mover.describePrecopy(of: self, &info)
         try UserMemory.store(info, to: address, count: PrecopyInfo.minimumSize)
         return 0
     }
 
     func read(into bytes: inout MutableRawSpan) throws(Errno) -> Int {
         guard !isIncoming else { throw .badDescriptor }
-        return try bus.readState(through: self, into: &bytes)
+        return try mover.readState(through: self, into: &bytes)
     }
 
     func write(_ bytes: RawSpan) throws(Errno) -> Int {
         guard isIncoming else { throw .badDescriptor }
-        return try bus.writeState(through: self, bytes)
+        return try mover.writeState(through: self, bytes)
     }
 }
 
 extension DeviceFile {
     /// `VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE` (kernel.md E.3).
     func migrationState(
-        _ pci: PCIBusDriver, _ operation: FeatureOperation, isProbe: Bool, payload: HostAddress, room: UInt32
+        _ mover: any DeviceMover, _ operation: FeatureOperation, isProbe: Bool, payload: HostAddress,
+        room: UInt32
     ) throws(Errno) -> Int32 {
         let byteCount = UInt32(MigrationStateFeature.byteCount)
         guard try operation.isWanted(of: [.get, .set], isProbe, room, needs: byteCount) else { return 0 }
         var state = try UserMemory.load(MigrationStateFeature(), from: payload)
         state.dataFD = -1
         if operation == .get {
-            state.deviceState = MigrationState(rawValue: pci.migrationPhase.rawValue)
+            state.deviceState = MigrationState(rawValue: mover.migrationPhase.rawValue)
             try UserMemory.store(state, to: payload)
             return 0
         }
         let session: MigrationFile?
         do throws(Errno) {
-            session = try pci.setMigrationState(state.deviceState, of: device)
+            session = try mover.setMigrationState(state.deviceState, of: device)
         } catch {
             // Linux answers with the structure also where it fails.
             try UserMemory.store(state, to: payload)
@@ -66,7 +67,7 @@ extension DeviceFile {
             do throws(Errno) {
                 state.dataFD = try core.files.install { .migration(session) }
             } catch {
-                pci.endSession(session)
+                mover.endSession(session)
                 throw error
             }
         }

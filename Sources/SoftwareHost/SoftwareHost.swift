@@ -31,7 +31,7 @@ public final class SoftwareHost: Host, @unchecked Sendable {
     /// Closes what is still open, as a kernel does for a process that ends.
     deinit {
         for mapping in core.mappings.removeAll() {
-            mapping.file.bus.unmap(mapping.window)
+            mapping.file.unmap(mapping.window)
             mapping.file.letGo()
         }
         core.files.closeAll()
@@ -73,6 +73,8 @@ public final class SoftwareHost: Host, @unchecked Sendable {
         case .device(let device): return try device.control(request, argument)
         case .iommufd(let iommufd): return try iommufd.control(request, argument)
         case .migration(let session): return try session.control(request, argument)
+        // A dma-buf's own requests aren't those of VFIO.
+        case .plane: throw .noSuchRequest
         }
     }
 
@@ -146,6 +148,11 @@ public final class SoftwareHost: Host, @unchecked Sendable {
             guard byteCount > 0, offset % UInt64(pageSize) == 0 else { throw .invalid }
             switch file {
             case .device(let found): device = found
+            case .plane(let plane):
+                guard let rounded = byteCount.roundedUp(toMultipleOf: pageSize) else { throw .noMemory }
+                let window = try plane.map(at: offset, byteCount: rounded, protection: protection)
+                core.mappings.add(window, of: plane)
+                return window
             case .container, .group, .migration: throw .noDevice
             case .iommufd: throw .noSuchAddress
             }
@@ -164,7 +171,7 @@ public final class SoftwareHost: Host, @unchecked Sendable {
     /// Ends a mapping; a window that isn't one is left alone. The device may be closed by this.
     public func unmap(_ window: MemoryWindow) {
         guard let file = core.mappings.remove(window) else { return }
-        file.bus.unmap(window)
+        file.unmap(window)
         file.letGo()
     }
 

@@ -1,19 +1,19 @@
 import LinuxSystem
 
-/// The parts of devices that users have mapped: which addresses of the process show a device.
+/// The parts of devices, and of their pictures, that users have mapped: which addresses of the process show one.
 final class UserMappings: @unchecked Sendable {
     // SAFETY: `mappings` is only touched with `lock` held.
     private let lock = Lock()
-    private var mappings: [(window: MemoryWindow, file: DeviceFile)] = []
+    private var mappings: [(window: MemoryWindow, file: FileObject)] = []
 
-    /// Takes over a hold on the device's file.
-    func add(_ window: MemoryWindow, of file: DeviceFile) {
+    /// Takes over a hold on the file.
+    func add(_ window: MemoryWindow, of file: FileObject) {
         lock.withLock { mappings.append((window, file)) }
     }
 
     /// Forgets a mapping; the hold on the file goes over to the caller.
     /// - Returns: nil if there is no such mapping.
-    func remove(_ window: MemoryWindow) -> DeviceFile? {
+    func remove(_ window: MemoryWindow) -> FileObject? {
         lock.withLock {
             let index = mappings.firstIndex {
                 $0.window.address == window.address && $0.window.byteCount == window.byteCount
@@ -24,7 +24,7 @@ final class UserMappings: @unchecked Sendable {
     }
 
     /// Takes all of them away.
-    func removeAll() -> [(window: MemoryWindow, file: DeviceFile)] {
+    func removeAll() -> [(window: MemoryWindow, file: FileObject)] {
         lock.withLock {
             defer { mappings = [] }
             return mappings
