@@ -42,7 +42,9 @@ extension Core {
             // A group without an IOMMU got a number that nobody used then.
             if home?.isUnprotected == true { throw .duplicateGroup(number) }
             if home == nil {
-                let new = MachineGroup(number, reserved: iommu.reserved, endpoint: newEndpoint())
+                let new = MachineGroup(
+                    number, reserved: iommu.reserved, tracksDirtyPages: iommu.tracksDirtyPages,
+                    endpoint: newEndpoint())
                 iommuGroups.append(new)
                 home = new
             }

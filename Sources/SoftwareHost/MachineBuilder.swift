@@ -65,9 +65,12 @@ extension IOMMUGroup {
     /// ```
     public init(
         _ number: Int, reserved: [ReservedRange] = [], isEmulated: Bool = false,
+        tracksDirtyPages: Bool = false,
         @DeviceListBuilder devices: () -> [PCIDevice]
     ) {
-        self.init(number, devices: devices(), reserved: reserved, isEmulated: isEmulated)
+        self.init(
+            number, devices: devices(), reserved: reserved, isEmulated: isEmulated,
+            tracksDirtyPages: tracksDirtyPages)
     }
 }
 
