@@ -71,7 +71,9 @@ final class Core: @unchecked Sendable {
         for group in machine.groups {
             let state = MachineGroup(
                 group.number, reserved: group.isEmulated ? [] : iommu.reserved + group.reserved,
-                isEmulated: group.isEmulated, endpoint: group.isEmulated ? nil : newEndpoint())
+                isEmulated: group.isEmulated,
+                tracksDirtyPages: iommu.tracksDirtyPages || group.tracksDirtyPages,
+                endpoint: group.isEmulated ? nil : newEndpoint())
             iommuGroups.append(state)
             for device in group.devices { add(device, to: state, &drivers) }
             for device in group.otherDevices { add(device, to: state, &drivers) }

@@ -132,6 +132,8 @@ final class MachineGroup {
     let isUnprotected: Bool
     /// Whether the members do DMA without an IOMMU, through the kernel's services.
     let isEmulated: Bool
+    /// Whether the IOMMU notes what the members write, where it is asked to.
+    let tracksDirtyPages: Bool
     /// What is frozen when one of the members fails, on a machine that isolates errors.
     let endpoint: PartitionableEndpoint?
     var members: [MachineDevice] = []
@@ -145,11 +147,12 @@ final class MachineGroup {
 
     init(
         _ number: Int, reserved: [ReservedRange], isUnprotected: Bool = false, isEmulated: Bool = false,
-        endpoint: PartitionableEndpoint? = nil
+        tracksDirtyPages: Bool = false, endpoint: PartitionableEndpoint? = nil
     ) {
         self.number = number
         self.endpoint = endpoint
         self.isEmulated = isEmulated
+        self.tracksDirtyPages = tracksDirtyPages
         self.reserved = reserved
         self.isUnprotected = isUnprotected
     }

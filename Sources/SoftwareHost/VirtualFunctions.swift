@@ -80,7 +80,9 @@ extension Core {
     private func add(_ model: any DeviceModel, at address: PCIAddress, below device: MachineDevice) {
         var home: MachineGroup?
         if iommu.kind != .none {
-            let group = MachineGroup(unusedGroupNumber(), reserved: iommu.reserved, endpoint: newEndpoint())
+            let group = MachineGroup(
+                unusedGroupNumber(), reserved: iommu.reserved, tracksDirtyPages: iommu.tracksDirtyPages,
+                endpoint: newEndpoint())
             iommuGroups.append(group)
             home = group
         }

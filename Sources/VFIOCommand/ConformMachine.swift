@@ -41,6 +41,8 @@ enum ConformMachine {
                 // Regions of every kind.
                 IOMMUGroup(7) { PCIDevice(sampler, at: "0000:00:05.0") }
                 IOMMUGroup(8) { PCIDevice(display, at: "0000:00:06.0") }
+                // Behind an IOMMU that notes writes, as those are that Linux makes up for its self-tests.
+                IOMMUGroup(9, tracksDirtyPages: true) { PCIDevice(Educational(), at: "0000:04:00.0") }
                 // In the place of a mediated device, which has no address on any bus.
                 IOMMUGroup(90, isEmulated: true) { PCIDevice(Educational(), at: "00fe:00:00.0") }
             }

@@ -45,7 +45,7 @@ private final class ProberLog: DeviceDirtyLog, @unchecked Sendable {
 
 @Suite("Dirty pages of a guest that changes while its devices write")
 struct DirtyTrackingTests {
-    enum Source: CaseIterable { case devices, container, nothing, removed }
+    enum Source: CaseIterable { case devices, container, table, nothing, removed }
     private static let pagesOfBlock = 24
     private static let slots = 12
 
@@ -89,14 +89,14 @@ struct DirtyTrackingTests {
         "no written page is ever lost, whatever moves, comes and goes meanwhile", arguments: Source.allCases)
     func nothingLost(source: Source) throws {
         var random = randomSeed("dirty pages by \(source)")
-        let machine = try GuestMachine()
+        let machine = try GuestMachine { $0.iommu.tracksDirtyPages = source == .table }
         let regions = try (0..<6).map { try machine.ram("ram\($0)", pages: Self.pagesOfBlock) }
         let copies = try Copies(regions.compactMap(\.block))
         let slot = UInt64(Self.slots) * 4096 * 4
         for (index, region) in regions.enumerated() {
             try machine.system.add(region, at: UInt64(index) * slot)
         }
-        let devices = machine.devices(source == .nothing ? .cdev : .group)
+        let devices = machine.devices(source == .nothing || source == .table ? .cdev : .group)
         var attached = [try machine.attach(0, to: devices), try machine.attach(2, to: devices)]
         let logs = [ProberLog(machine.probers[0]), ProberLog(machine.probers[2])]
         let container = try #require(devices.containers.first)
