@@ -151,7 +151,7 @@ final class Core: @unchecked Sendable {
         bus.pci?.pciBus = device.pciBus
         bus.pci?.parameters = parameters
         bus.pci?.ignoresInterruptDisable = parameters.value.noINTxMask
-        if driver.isVariant { bus.pci?.becomeVariant() }
+        if driver.isVariant { bus.pci?.becomeVariant(isHistoric: driver.isHistoric) }
         if device.machineGroup == nil {
             device.machineGroup = home
             iommuGroups.append(home)
