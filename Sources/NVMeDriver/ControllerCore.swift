@@ -63,7 +63,7 @@ func throughVFIO<T: ~Copyable>(
 
     /// Takes over a device: stops it, brings the admin queue up, identifies the controller.
     init(_ device: Device, _ options: ControllerOptions) throws(NVMeError) {
-        let name = "\(device.address)"
+        let name = "\(device.id)"
         let classCode = try throughVFIO("open", name) { () throws(VFIOError) in
             try device.configuration.load32(8) >> 8
         }

@@ -37,7 +37,7 @@ final class InterruptSource: Sendable {
         if choice == .automatic || choice == .polling { return nil }
         throw NVMeError(
             failure.map { .vfio($0) } ?? .unsupported(.interrupts), "enable interrupts",
-            on: "\(device.address)")
+            on: "\(device.id)")
     }
 
     private init(_ interrupts: consuming Interrupts, isPin: Bool) {

@@ -26,16 +26,22 @@ extension SoftwareHost {
     public func bind(
         _ address: PCIAddress, to driver: String?, waitingAtMost milliseconds: Int? = nil
     ) throws(Errno) {
-        let driver = driver.map { DriverRecord(named: $0) }
-        try core.changeDriver(ofDeviceAt: address, within: milliseconds) { (device) throws(Errno) in
-            guard let driver else { return }
+        try bind(DeviceID(address), to: driver, waitingAtMost: milliseconds)
+    }
+
+    /// Binds a device of any bus to a driver, or takes it from its driver (nil); see ``bind(_:to:waitingAtMost:)``.
+    public func bind(
+        _ id: DeviceID, to driver: String?, waitingAtMost milliseconds: Int? = nil
+    ) throws(Errno) {
+        try core.changeDriver(of: id, within: milliseconds) { (device) throws(Errno) in
+            guard let driver = driver.map({ device.record(of: $0) }) else { return }
             if let old = device.driver, driver.name.utf8.elementsEqual(old.name.utf8) { throw .busy }
             guard driver.isVFIO else { return }
-            if device.identity.isBridge { throw .invalid }
-            guard device.model != nil else { throw .noDevice }
+            if device.pci?.identity.isBridge == true { throw .invalid }
+            guard device.isUsable else { throw .noDevice }
             guard device.machineGroup != nil || core.allowsUnprotectedGroups else { throw .invalid }
         } then: { (device) throws(Errno) in
-            if let driver { try core.probe(device, driver) }
+            if let driver { try core.probe(device, device.record(of: driver)) }
         }
     }
 }
@@ -49,35 +55,35 @@ extension Core {
     ///   - isRemoval: whether the device itself goes: with its virtual functions, whoever made them.
     ///   - check: looks whether it may be done at all; with `lock` held, before anything changes.
     ///   - change: what comes then; with `lock` held, the device has no driver.
-    /// - Throws: `ENODEV` for an address without a device; `ETIMEDOUT`, and nothing has changed; what the two
+    /// - Throws: `ENODEV` for a name without a device; `ETIMEDOUT`, and nothing has changed; what the two
     ///   closures throw.
     func changeDriver(
-        ofDeviceAt address: PCIAddress, within milliseconds: Int?, isRemoval: Bool = false,
+        of id: DeviceID, within milliseconds: Int?, isRemoval: Bool = false,
         check: (MachineDevice) throws(Errno) -> Void, then change: (MachineDevice) throws(Errno) -> Void
     ) throws(Errno) {
         let deadline = milliseconds.map { Clock.moment(inMilliseconds: $0) }
         try changeDriver(
-            ofDeviceAt: address, until: deadline, isRemoval: isRemoval, check: check, then: change)
+            of: id, until: deadline, isRemoval: isRemoval, check: check, then: change)
     }
 
     /// The same, until a moment.
     func changeDriver(
-        ofDeviceAt address: PCIAddress, until deadline: UInt64?, isRemoval: Bool = false,
+        of id: DeviceID, until deadline: UInt64?, isRemoval: Bool = false,
         check: (MachineDevice) throws(Errno) -> Void, then change: (MachineDevice) throws(Errno) -> Void
     ) throws(Errno) {
-        try withTurn(ofDeviceAt: address, until: deadline) { (device) throws(Errno) in
+        try withTurn(of: id, until: deadline) { (device) throws(Errno) in
             try changeDriver(of: device, until: deadline, isRemoval, check: check, then: change)
         }
     }
 
     /// Does something while nobody else changes a device's driver. `lock` must not be held, and is held inside.
     func withTurn(
-        ofDeviceAt address: PCIAddress, until deadline: UInt64?,
+        of id: DeviceID, until deadline: UInt64?,
         _ body: (MachineDevice) throws(Errno) -> Void
     ) throws(Errno) {
         lock.lock()
         defer { lock.unlock() }
-        let device = try takeTurn(address, until: deadline)
+        let device = try takeTurn(id, until: deadline)
         defer {
             device.isChangingDriver = false
             changes.wakeAll()
@@ -92,7 +98,7 @@ extension Core {
     ) throws(Errno) {
         try check(device)
         // A VFIO driver takes its virtual functions with it, and until then the device can still be opened.
-        if device.virtualFunctionCount > 0 && (isRemoval || device.token != nil) {
+        if let place = device.pci, place.virtualFunctionCount > 0 && (isRemoval || place.token != nil) {
             try disableVirtualFunctions(of: device, until: deadline)
         }
         device.isLeaving = device.group != nil
@@ -105,10 +111,10 @@ extension Core {
     }
 
     /// Waits until nobody else changes the device's driver. With `lock` held, which is given back meanwhile.
-    private func takeTurn(_ address: PCIAddress, until deadline: UInt64?) throws(Errno) -> MachineDevice {
+    private func takeTurn(_ id: DeviceID, until deadline: UInt64?) throws(Errno) -> MachineDevice {
         while true {
             // Anew each time: it may have been unplugged.
-            guard let device = devices.first(where: { $0.address == address }) else { throw .noDevice }
+            guard let device = devices.first(where: { $0.id == id }) else { throw .noDevice }
             guard device.isChangingDriver else {
                 device.isChangingDriver = true
                 return device

@@ -74,6 +74,7 @@ final class Core: @unchecked Sendable {
                 isEmulated: group.isEmulated, endpoint: group.isEmulated ? nil : newEndpoint())
             iommuGroups.append(state)
             for device in group.devices { add(device, to: state, &drivers) }
+            for device in group.otherDevices { add(device, to: state, &drivers) }
         }
         for device in machine.ungroupedDevices { add(device, to: nil, &drivers) }
         // Drivers that keep the DMA for themselves first, as a kernel that boots: no user owns anything yet.
@@ -84,15 +85,15 @@ final class Core: @unchecked Sendable {
 
     /// Binds a device that has just appeared to the driver that its description names.
     func bindFirst(_ device: MachineDevice, to driver: String) throws(MachineError) {
-        let record = DriverRecord(named: driver)
-        if record.isVFIO && device.model == nil { throw .noModel(device.address, driver: driver) }
+        let record = device.record(of: driver)
+        if record.isVFIO && !device.isUsable { throw .noModel(device.id, driver: driver) }
         if record.isVFIO && device.machineGroup == nil && !allowsUnprotectedGroups {
-            throw .noGroup(device.address, driver: driver)
+            throw .noGroup(device.id, driver: driver)
         }
         do throws(Errno) {
             try probe(device, record)
         } catch {
-            throw .refused(device.address, driver: driver, error)
+            throw .refused(device.id, driver: driver, error)
         }
     }
 
@@ -101,19 +102,27 @@ final class Core: @unchecked Sendable {
     ) {
         // Checked by `validate`.
         guard let address = device.address else { return }
+        let place = PCIPlace(address, on: enterBus(of: address), device.model, device.identity)
         let state = MachineDevice(
-            address, device.model, device.identity, group, DeviceFaults(injector, address, group?.endpoint),
-            on: enterBus(of: address), dmaClient: device.dmaClient)
-        markMultifunction(state)
+            place, group, DeviceFaults(injector, address, group?.endpoint), dmaClient: device.dmaClient)
+        markMultifunction(place)
+        devices.append(state)
+        group?.members.append(state)
+        if let driver = device.driver { drivers.append((state, driver)) }
+    }
+
+    func add(_ device: BusDevice, to group: MachineGroup?, _ drivers: inout [(MachineDevice, String)]) {
+        let state = MachineDevice(device, group, DeviceFaults(injector, nil, group?.endpoint))
         devices.append(state)
         group?.members.append(state)
         if let driver = device.driver { drivers.append((state, driver)) }
     }
 
     /// Functions that share a place on a bus say so in their headers.
-    private func markMultifunction(_ new: MachineDevice) {
-        for other in devices
-        where other.pciBus === new.pciBus && other.address.device == new.address.device {
+    private func markMultifunction(_ new: PCIPlace) {
+        for device in devices {
+            guard let other = device.pci, other.bus === new.bus, other.address.device == new.address.device
+            else { continue }
             other.model?.function.configuration.markMultifunction()
             new.model?.function.configuration.markMultifunction()
         }
@@ -131,13 +140,10 @@ final class Core: @unchecked Sendable {
             device.driver = driver
             return
         }
-        // A user could turn a bridge against the machine, and some devices as well.
-        if device.identity.isBridge { throw .invalid }
-        if device.identity.isDenied && !parameters.value.disableDenylist { throw .invalid }
-        guard let model = device.model else { throw .noDevice }
-        // Somebody else has made them, and nobody knows what they are used for.
-        if device.virtualFunctionCount > 0 { throw .busy }
-        let token = model.function.virtualFunctions == nil ? nil : try VirtualFunctionToken.random()
+        if let pci = device.pci { try checkProbing(pci) }
+        guard device.isUsable else { throw .noDevice }
+        let hasFunctions = device.pci?.model?.function.virtualFunctions != nil
+        let token = hasFunctions ? try VirtualFunctionToken.random() : nil
         let home: MachineGroup
         if let group = device.machineGroup {
             home = group
@@ -146,19 +152,14 @@ final class Core: @unchecked Sendable {
             home = MachineGroup(unusedGroupNumber(), reserved: [], isUnprotected: true)
             home.members.append(device)
         }
-        let bus = try makeBusDriver(model, device.address, device.faults)
-        bus.pci?.resetPolicy = device.resetPolicy
-        bus.pci?.pciBus = device.pciBus
-        bus.pci?.parameters = parameters
-        bus.pci?.ignoresInterruptDisable = parameters.value.noINTxMask
-        if driver.isVariant { bus.pci?.becomeVariant(isHistoric: driver.isHistoric) }
+        let bus = try makeBusDriver(for: device, driver)
         if device.machineGroup == nil {
             device.machineGroup = home
             iommuGroups.append(home)
         }
         device.driver = driver
         device.bus = bus
-        device.token = token
+        device.pci?.token = token
         let group = groups.first { $0.home === home } ?? newGroup(home)
         group.devices.append(device)
         device.group = group
@@ -167,10 +168,33 @@ final class Core: @unchecked Sendable {
         home.endpoint?.join(bus)
     }
 
+    /// What stands against a VFIO driver for a PCI function.
+    private func checkProbing(_ function: PCIPlace) throws(Errno) {
+        // A user could turn a bridge against the machine, and some devices as well.
+        if function.identity.isBridge { throw .invalid }
+        if function.identity.isDenied && !parameters.value.disableDenylist { throw .invalid }
+        // Somebody else has made them, and nobody knows what they are used for.
+        if function.model != nil && function.virtualFunctionCount > 0 { throw .busy }
+    }
+
+    private func makeBusDriver(for device: MachineDevice, _ driver: DriverRecord) throws(Errno)
+        -> any BusDriver
+    {
+        if let other = device.other { return try other.makeDriver(device.faults) }
+        guard let place = device.pci, let model = place.model else { throw .noDevice }
+        let bus = try makeBusDriver(model, place.address, device.faults)
+        bus.pci?.resetPolicy = place.resetPolicy
+        bus.pci?.pciBus = place.bus
+        bus.pci?.parameters = parameters
+        bus.pci?.ignoresInterruptDisable = parameters.value.noINTxMask
+        if driver.isVariant { bus.pci?.becomeVariant(isHistoric: driver.isHistoric) }
+        return bus
+    }
+
     /// Takes a device from its driver. With `lock` held; the device isn't open.
     func remove(_ device: MachineDevice) {
         device.driver = nil
-        device.token = nil
+        device.pci?.token = nil
         device.node = nil
         device.isLeaving = false
         if let bus = device.bus { device.machineGroup?.endpoint?.leave(bus) }

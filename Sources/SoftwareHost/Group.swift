@@ -4,23 +4,16 @@ import VFIOHost
 
 /// A device of the machine, whoever drives it. Guarded by `Core.lock`.
 final class MachineDevice {
-    let address: PCIAddress
-    /// "0000:01:00.0", as bytes.
+    let id: DeviceID
+    /// Its name, as bytes.
     let name: [UInt8]
-    let model: (any DeviceModel)?
-    let identity: PCIIdentity
+    /// What only a PCI function has.
+    let pci: PCIPlace?
+    /// What a device of another bus is; nil for a PCI function.
+    let other: BusDevice?
     /// Its IOMMU group; a made-up one while a VFIO driver has a device without IOMMU.
     var machineGroup: MachineGroup?
     var driver: DriverRecord?
-    /// What an administrator decided about its resets.
-    let resetPolicy = PCIResetPolicy()
-    /// Where the function sits that it is a virtual function of.
-    let physicalFunction: PCIAddress?
-    /// How many virtual functions are enabled (`sriov_numvfs`).
-    var virtualFunctionCount = 0
-    /// What users of its virtual functions have to show; only while a VFIO driver has a device that can have
-    /// some.
-    var token: VirtualFunctionToken?
     /// The only driver that may have it (`driver_override`), if that is restricted.
     var driverOverride: String?
     /// The driver's side of the device, while that is a VFIO driver.
@@ -29,9 +22,7 @@ final class MachineDevice {
     var group: Group?
     /// The number of `/dev/vfio/devices/vfio<number>`.
     var node: Int?
-    /// The bus that it sits on.
-    let pciBus: PCIBus
-    /// Serialises first opening, last closing and resets with the bus; the bus's own for those that are reset with
+    /// Serialises first opening, last closing and resets with the bus; the PCI bus's own for those that are reset with
     /// it. Comes before `Core.lock`.
     let openLock: Lock
     /// How many files with access granted there are.
@@ -53,22 +44,76 @@ final class MachineDevice {
     /// Those services, while the device is open in a container and meant to have them.
     var emulatedDMA: EmulatedDMA?
 
+    /// A PCI function.
     init(
-        _ address: PCIAddress, _ model: (any DeviceModel)?, _ identity: PCIIdentity, _ group: MachineGroup?,
-        _ faults: DeviceFaults, on pciBus: PCIBus, dmaClient: (any EmulatedDMAClient)? = nil,
-        physicalFunction: PCIAddress? = nil
+        _ pci: PCIPlace, _ group: MachineGroup?, _ faults: DeviceFaults,
+        dmaClient: (any EmulatedDMAClient)? = nil
     ) {
-        self.physicalFunction = physicalFunction
-        self.pciBus = pciBus
-        openLock = pciBus.isResettable && physicalFunction == nil ? pciBus.openLock : Lock()
+        id = DeviceID(pci.address)
+        self.pci = pci
+        other = nil
+        openLock = pci.sharesResets ? pci.bus.openLock : Lock()
         self.faults = faults
         self.dmaClient = dmaClient
-        self.address = address
-        name = [UInt8](address.description.utf8)
-        self.model = model
-        self.identity = identity
+        name = [UInt8](id.name.utf8)
         machineGroup = group
     }
+
+    /// A device of another bus.
+    init(_ other: BusDevice, _ group: MachineGroup?, _ faults: DeviceFaults) {
+        id = other.id
+        pci = nil
+        self.other = other
+        openLock = Lock()
+        self.faults = faults
+        dmaClient = other.dmaClient
+        name = [UInt8](id.name.utf8)
+        machineGroup = group
+    }
+
+    /// Whether a VFIO driver can have it: somebody answers its registers.
+    var isUsable: Bool { other.map { $0.vfioDriver != nil } ?? (pci?.model != nil) }
+
+    /// What a driver of a name is for it.
+    func record(of driver: String) -> DriverRecord {
+        other?.record(of: driver) ?? DriverRecord(named: driver)
+    }
+
+    /// Where it sits, if it is a PCI function.
+    var address: PCIAddress? { pci?.address }
+}
+
+/// What only a PCI function of the machine has. Guarded by `Core.lock`.
+final class PCIPlace {
+    let address: PCIAddress
+    /// The bus that it sits on.
+    let bus: PCIBus
+    /// Who answers its registers; nil for a function that is only there.
+    let model: (any DeviceModel)?
+    let identity: PCIIdentity
+    /// What an administrator decided about its resets.
+    let resetPolicy = PCIResetPolicy()
+    /// Where the function sits that it is a virtual function of.
+    let physicalFunction: PCIAddress?
+    /// How many virtual functions are enabled (`sriov_numvfs`).
+    var virtualFunctionCount = 0
+    /// What users of its virtual functions have to show; only while a VFIO driver has a device that can have
+    /// some.
+    var token: VirtualFunctionToken?
+
+    init(
+        _ address: PCIAddress, on bus: PCIBus, _ model: (any DeviceModel)?, _ identity: PCIIdentity,
+        physicalFunction: PCIAddress? = nil
+    ) {
+        self.address = address
+        self.bus = bus
+        self.model = model
+        self.identity = identity
+        self.physicalFunction = physicalFunction
+    }
+
+    /// Whether it is reset with others on its bus.
+    var sharesResets: Bool { bus.isResettable && physicalFunction == nil }
 }
 
 /// An IOMMU group of the machine, and who owns its DMA. Guarded by `Core.lock`.

@@ -15,6 +15,18 @@ extension SoftwareHost {
         try core.lock.withLock { () throws(MachineError) in try core.plug(device, group) }
     }
 
+    /// Puts a device of another bus into the machine while it runs, and binds it to the driver that it names.
+    /// - Parameters:
+    ///   - device: the device.
+    ///   - group: the number of its IOMMU group, which is made if it doesn't exist.
+    ///   - isEmulated: whether a group that is made has no IOMMU behind it; see ``IOMMUGroup/isEmulated``.
+    /// - Throws: as ``plug(_:intoGroup:)``.
+    public func plug(
+        _ device: BusDevice, intoGroup group: Int, isEmulated: Bool = false
+    ) throws(MachineError) {
+        try core.lock.withLock { () throws(MachineError) in try core.plug(device, group, isEmulated) }
+    }
+
     /// Takes a device out of the machine; nothing happens to its model.
     ///
     /// Its driver loses it first, which waits as ``bind(_:to:waitingAtMost:)`` does while it is open. The last
@@ -23,7 +35,12 @@ extension SoftwareHost {
     /// - Throws: `ENODEV` for an address without a device; `ETIMEDOUT` if the wait was given up: the device is
     ///   there as before.
     public func unplug(_ address: PCIAddress, waitingAtMost milliseconds: Int? = nil) throws(Errno) {
-        try core.changeDriver(ofDeviceAt: address, within: milliseconds, isRemoval: true) { _ in
+        try unplug(DeviceID(address), waitingAtMost: milliseconds)
+    }
+
+    /// Takes a device of any bus out of the machine; see ``unplug(_:waitingAtMost:)``.
+    public func unplug(_ id: DeviceID, waitingAtMost milliseconds: Int? = nil) throws(Errno) {
+        try core.changeDriver(of: id, within: milliseconds, isRemoval: true) { _ in
         } then: { device in
             core.discard(device)
         }
@@ -33,22 +50,41 @@ extension SoftwareHost {
 extension Core {
     /// Adds a device. With `lock` held.
     fileprivate func plug(_ device: PCIDevice, _ number: Int?) throws(MachineError) {
-        var addresses = devices.map { $0.address }
-        try device.validate(&addresses)
-        var home: MachineGroup?
-        if let number {
-            try MachineDescription.validate(group: number, iommu)
-            home = iommuGroups.first { $0.number == number }
-            // A group without an IOMMU got a number that nobody used then.
-            if home?.isUnprotected == true { throw .duplicateGroup(number) }
-            if home == nil {
-                let new = MachineGroup(number, reserved: iommu.reserved, endpoint: newEndpoint())
-                iommuGroups.append(new)
-                home = new
-            }
+        var names = devices.map { $0.id }
+        try device.validate(&names)
+        let home = try number.map { (number) throws(MachineError) in try self.home(number, isEmulated: false)
         }
         var drivers: [(MachineDevice, String)] = []
         add(device, to: home, &drivers)
+        try bindPlugged(drivers)
+    }
+
+    /// Adds a device of another bus. With `lock` held.
+    fileprivate func plug(_ device: BusDevice, _ number: Int, _ isEmulated: Bool) throws(MachineError) {
+        var names = devices.map { $0.id }
+        try device.id.validate(&names)
+        let home = try self.home(number, isEmulated: isEmulated)
+        var drivers: [(MachineDevice, String)] = []
+        add(device, to: home, &drivers)
+        try bindPlugged(drivers)
+    }
+
+    /// The IOMMU group of a number, made if it isn't there. With `lock` held.
+    private func home(_ number: Int, isEmulated: Bool) throws(MachineError) -> MachineGroup {
+        try MachineDescription.validate(group: number, isEmulated ? nil : iommu)
+        if let known = iommuGroups.first(where: { $0.number == number }) {
+            // A group without an IOMMU got a number that nobody used then.
+            if known.isUnprotected { throw .duplicateGroup(number) }
+            return known
+        }
+        let new = MachineGroup(
+            number, reserved: isEmulated ? [] : iommu.reserved, isEmulated: isEmulated,
+            endpoint: isEmulated ? nil : newEndpoint())
+        iommuGroups.append(new)
+        return new
+    }
+
+    private func bindPlugged(_ drivers: [(MachineDevice, String)]) throws(MachineError) {
         for (device, driver) in drivers {
             do throws(MachineError) {
                 try bindFirst(device, to: driver)

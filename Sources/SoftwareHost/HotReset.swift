@@ -8,16 +8,16 @@ import VFIOHost
 extension Core {
     /// The functions that the reset of a device's bus hits, whoever drives them, by address. With `lock` held.
     fileprivate func functionsOnBus(of device: MachineDevice) -> [MachineDevice] {
-        devices.filter { $0.pciBus === device.pciBus }
-            .sorted { $0.address.deviceFunction < $1.address.deviceFunction }
+        guard let bus = device.pci?.bus else { return [] }
+        return devices.filter { $0.pci?.bus === bus }.sorted { $0.id < $1.id }
     }
 
     /// Those that VFIO knows as sharing their resets with a device: a virtual function, and one on a bus that can't
     /// be reset, shares them with nobody. With `lock` held.
     fileprivate func deviceSet(of device: MachineDevice) -> [MachineDevice] {
-        guard device.pciBus.isResettable, device.physicalFunction == nil else { return [device] }
+        guard let place = device.pci, place.sharesResets else { return [device] }
         return devices.filter {
-            $0.pciBus === device.pciBus && $0.physicalFunction == nil && $0.bus?.pci != nil
+            $0.pci?.bus === place.bus && $0.pci?.physicalFunction == nil && $0.bus?.pci != nil
         }
     }
 
@@ -34,7 +34,7 @@ extension Core {
     /// bus is reset as soon as nobody uses any function on it. With the device's `openLock` held, and the device
     /// still counted as open.
     func resetUnusedBus(of device: MachineDevice) {
-        guard device.pciBus.isResettable else { return }
+        guard device.pci?.bus.isResettable == true else { return }
         let drivers = lock.withLock { () -> [PCIBusDriver] in
             let openCount = deviceSet(of: device).reduce(0) { $0 + $1.openCount }
             guard openCount == 1, let drivers = resettableSet(of: device) else { return [] }
@@ -75,7 +75,7 @@ extension DeviceFile {
     func describeHotReset(_ address: HostAddress) throws(Errno) -> Int32 {
         var header = try UserMemory.load(PCIHotResetInfo(), from: address)
         guard header.argsz >= UInt32(PCIHotResetInfo.minimumSize) else { throw .invalid }
-        guard device.pciBus.isResettable else { throw .noDevice }
+        guard device.pci?.bus.isResettable == true else { throw .noDevice }
         let (flags, records) = try core.lock.withLock {
             () throws(Errno) -> (PCIHotResetFlags, [PCIDependentDevice]) in
             try listHotReset()
@@ -104,7 +104,7 @@ extension DeviceFile {
         var flags: PCIHotResetFlags = group == nil ? [.deviceID, .deviceIDOwned] : []
         var records: [PCIDependentDevice] = []
         for function in core.functionsOnBus(of: device) {
-            let place = function.address
+            guard let place = function.address else { continue }
             var record = PCIDependentDevice(
                 segment: UInt16(truncatingIfNeeded: place.segment), bus: place.bus,
                 deviceFunction: place.deviceFunction)
@@ -137,7 +137,7 @@ extension DeviceFile {
         guard header.argsz >= UInt32(PCIHotReset.minimumSize), header.flags == 0 else { throw .invalid }
         // Groups prove what is owned, except where devices are opened without them.
         guard (header.count == 0) == (group == nil) else { throw .invalid }
-        guard device.pciBus.isResettable else { throw .noDevice }
+        guard device.pci?.bus.isResettable == true else { throw .noDevice }
         let groups = try holdGroups(Int(header.count), at: address + PCIHotReset.byteCount)
         defer { for file in groups { file.letGo() } }
         try device.openLock.withLock { () throws(Errno) in

@@ -136,8 +136,10 @@ public struct ReservedRange: Sendable, Equatable {
 public struct IOMMUGroup {
     /// Its number, as in `/dev/vfio/<number>`.
     public var number: Int
-    /// Its members.
+    /// Its members that are PCI functions.
     public var devices: [PCIDevice]
+    /// Its members on other buses.
+    public var otherDevices: [BusDevice]
     /// Addresses that can't be mapped for this group, besides the IOMMU's own.
     public var reserved: [ReservedRange]
     /// Whether there is no IOMMU behind it, and none needed: its members are devices whose DMA is carried out
@@ -147,10 +149,12 @@ public struct IOMMUGroup {
 
     /// A group.
     public init(
-        _ number: Int, devices: [PCIDevice], reserved: [ReservedRange] = [], isEmulated: Bool = false
+        _ number: Int, devices: [PCIDevice] = [], otherDevices: [BusDevice] = [],
+        reserved: [ReservedRange] = [], isEmulated: Bool = false
     ) {
         self.number = number
         self.devices = devices
+        self.otherDevices = otherDevices
         self.reserved = reserved
         self.isEmulated = isEmulated
     }

@@ -45,17 +45,27 @@ import DeviceModel
 /// Lists the devices of a group.
 @resultBuilder public enum DeviceListBuilder {
     /// A member of the group.
-    public static func buildExpression(_ device: PCIDevice) -> [PCIDevice] { [device] }
+    public enum Member {
+        /// A PCI function.
+        case pci(PCIDevice)
+        /// A device of another bus.
+        case other(BusDevice)
+    }
+
+    /// A member that is a PCI function.
+    public static func buildExpression(_ device: PCIDevice) -> [Member] { [.pci(device)] }
+    /// A member on another bus.
+    public static func buildExpression(_ device: BusDevice) -> [Member] { [.other(device)] }
     /// All members together.
-    public static func buildBlock(_ devices: [PCIDevice]...) -> [PCIDevice] { devices.flatMap { $0 } }
+    public static func buildBlock(_ members: [Member]...) -> [Member] { members.flatMap { $0 } }
     /// Members under an `if` without `else`.
-    public static func buildOptional(_ devices: [PCIDevice]?) -> [PCIDevice] { devices ?? [] }
+    public static func buildOptional(_ members: [Member]?) -> [Member] { members ?? [] }
     /// Members under an `if`.
-    public static func buildEither(first devices: [PCIDevice]) -> [PCIDevice] { devices }
+    public static func buildEither(first members: [Member]) -> [Member] { members }
     /// Members under an `else`.
-    public static func buildEither(second devices: [PCIDevice]) -> [PCIDevice] { devices }
+    public static func buildEither(second members: [Member]) -> [Member] { members }
     /// Members made in a loop.
-    public static func buildArray(_ devices: [[PCIDevice]]) -> [PCIDevice] { devices.flatMap { $0 } }
+    public static func buildArray(_ members: [[Member]]) -> [Member] { members.flatMap { $0 } }
 }
 
 extension IOMMUGroup {
@@ -65,9 +75,15 @@ extension IOMMUGroup {
     /// ```
     public init(
         _ number: Int, reserved: [ReservedRange] = [], isEmulated: Bool = false,
-        @DeviceListBuilder devices: () -> [PCIDevice]
+        @DeviceListBuilder devices: () -> [DeviceListBuilder.Member]
     ) {
-        self.init(number, devices: devices(), reserved: reserved, isEmulated: isEmulated)
+        self.init(number, reserved: reserved, isEmulated: isEmulated)
+        for member in devices() {
+            switch member {
+            case .pci(let device): self.devices.append(device)
+            case .other(let device): otherDevices.append(device)
+            }
+        }
     }
 }
 

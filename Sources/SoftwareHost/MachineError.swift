@@ -5,8 +5,8 @@ import VFIOHost
 public enum MachineError: Error, Sendable {
     /// A device's address isn't one.
     case malformedAddress(String)
-    /// Two devices sit at one address.
-    case duplicateAddress(PCIAddress)
+    /// Two devices sit at one address, or have one name on a bus.
+    case duplicateAddress(DeviceID)
     /// A group is described twice.
     case duplicateGroup(Int)
     /// A group's number is negative, or doesn't fit into 31 bits.
@@ -14,10 +14,10 @@ public enum MachineError: Error, Sendable {
     /// A group is described for a machine without an IOMMU.
     case groupWithoutIOMMU(Int)
     /// A device is to be bound to a VFIO driver, but is only there: nobody answers its registers.
-    case noModel(PCIAddress, driver: String)
+    case noModel(DeviceID, driver: String)
     /// A device is to be bound to a VFIO driver and belongs to no group, and the machine doesn't allow that
     /// (``ModuleParameters/enableUnsafeNoIOMMUMode``).
-    case noGroup(PCIAddress, driver: String)
+    case noGroup(DeviceID, driver: String)
     /// The IOMMU has no page size, or none of its page sizes makes sense.
     case noPageSize
     /// The IOMMU translates no addresses.
@@ -25,7 +25,7 @@ public enum MachineError: Error, Sendable {
     /// The IOMMU of a POWER machine can't be as it is described.
     case impossibleWindows
     /// A device's driver refused it.
-    case refused(PCIAddress, driver: String, Errno)
+    case refused(DeviceID, driver: String, Errno)
 }
 
 extension MachineError: CustomStringConvertible {
@@ -33,7 +33,8 @@ extension MachineError: CustomStringConvertible {
     public var description: String {
         switch self {
         case .malformedAddress(let text): "\"\(text)\" isn't a PCI address such as 0000:01:00.0"
-        case .duplicateAddress(let address): "two devices sit at \(address)"
+        case .duplicateAddress(let address):
+            address.address == nil ? "two devices are called \(address)" : "two devices sit at \(address)"
         case .duplicateGroup(let number): "group \(number) is described twice"
         case .impossibleGroup(let number): "\(number) can't be the number of a group"
         case .groupWithoutIOMMU(let number):
@@ -61,14 +62,15 @@ extension MachineDescription {
         guard iommu.kind == .none || !iommu.apertures.isEmpty else { throw .noAperture }
         guard iommu.spapr?.isPossible != false else { throw .impossibleWindows }
         var numbers: [Int] = []
-        var addresses: [PCIAddress] = []
+        var names: [DeviceID] = []
         for group in groups {
             try Self.validate(group: group.number, group.isEmulated ? nil : iommu)
             if numbers.contains(group.number) { throw .duplicateGroup(group.number) }
             numbers.append(group.number)
-            for device in group.devices { try device.validate(&addresses) }
+            for device in group.devices { try device.validate(&names) }
+            for device in group.otherDevices { try device.id.validate(&names) }
         }
-        for device in ungroupedDevices { try device.validate(&addresses) }
+        for device in ungroupedDevices { try device.validate(&names) }
     }
 
     /// Looks whether a machine with this IOMMU can have a group of this number.
@@ -81,10 +83,17 @@ extension MachineDescription {
 
 extension PCIDevice {
     /// Finds what is wrong with one device, and remembers its address.
-    func validate(_ addresses: inout [PCIAddress]) throws(MachineError) {
+    func validate(_ names: inout [DeviceID]) throws(MachineError) {
         guard let address else { throw .malformedAddress(addressText) }
-        if addresses.contains(address) { throw .duplicateAddress(address) }
-        addresses.append(address)
+        try DeviceID(address).validate(&names)
+    }
+}
+
+extension DeviceID {
+    /// Looks whether a name is free, and remembers it.
+    func validate(_ names: inout [DeviceID]) throws(MachineError) {
+        if names.contains(self) { throw .duplicateAddress(self) }
+        names.append(self)
     }
 }
 

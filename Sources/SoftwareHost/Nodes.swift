@@ -32,22 +32,32 @@ extension Core {
 
     /// What sysfs would tell. With `lock` held.
     var inventory: Inventory {
-        let records = devices.map { device in
+        let records = devices.compactMap { device -> DeviceRecord? in
+            guard let place = device.pci else { return nil }
+            let identity = place.identity
             var record = DeviceRecord(
-                address: device.address, vendor: device.identity.vendor, device: device.identity.device,
-                subsystemVendor: device.identity.subsystemVendor, subsystem: device.identity.subsystem,
-                classCode: device.identity.classCode, revision: device.identity.revision,
+                address: place.address, vendor: identity.vendor, device: identity.device,
+                subsystemVendor: identity.subsystemVendor, subsystem: identity.subsystem,
+                classCode: identity.classCode, revision: identity.revision,
                 driver: device.isLeaving ? nil : device.driver, group: device.machineGroup?.number,
                 isUnprotected: device.machineGroup?.isUnprotected ?? false,
                 deviceNode: device.isLeaving ? nil : device.node)
             record.isMediated = device.machineGroup?.isEmulated ?? false
             record.driverOverride = device.driverOverride
-            record.physicalFunction = device.physicalFunction
+            record.physicalFunction = place.physicalFunction
             return record
+        }
+        let others = devices.filter { $0.pci == nil }.map { device in
+            DeviceSummary(
+                device.id, driver: device.isLeaving ? nil : device.driver, group: device.machineGroup?.number,
+                isUnprotected: device.machineGroup?.isUnprotected ?? false,
+                isMediated: device.machineGroup?.isEmulated ?? false,
+                deviceNode: device.isLeaving ? nil : device.node)
         }
         let groups = iommuGroups.map { group in
             var record = GroupRecord(
-                number: group.number, devices: group.members.map { $0.address },
+                number: group.number, devices: group.members.compactMap { $0.address },
+                otherDevices: group.members.filter { $0.pci == nil }.map { $0.id },
                 isUnprotected: group.isUnprotected)
             if !group.isUnprotected {
                 record.reservedRegions = group.reserved.map { $0.record }
@@ -56,7 +66,8 @@ extension Core {
             return record
         }
         var inventory = Inventory(
-            devices: records, groups: groups, hasContainers: hasContainers && !isMissing(.container),
+            devices: records, otherDevices: others, groups: groups,
+            hasContainers: hasContainers && !isMissing(.container),
             hasIOMMUFD: hasIOMMUFD && !isMissing(.iommu))
         inventory.lockedMemoryLimit = process.lockedMemoryLimit
         return inventory

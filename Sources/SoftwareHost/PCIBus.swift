@@ -48,8 +48,9 @@ extension Core {
 
     /// A function has left its bus. With `lock` held.
     func leaveBus(_ device: MachineDevice) {
-        device.pciBus.remove()
-        guard device.pciBus.functionCount == 0 else { return }
-        buses.removeAll { $0 === device.pciBus }
+        guard let bus = device.pci?.bus else { return }
+        bus.remove()
+        guard bus.functionCount == 0 else { return }
+        buses.removeAll { $0 === bus }
     }
 }

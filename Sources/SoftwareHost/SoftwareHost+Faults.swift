@@ -164,7 +164,7 @@ extension Core {
         // Somebody else may be changing its driver at this moment, or may have taken it away already: then it
         // stays, if at all, as one that can't be opened.
         do throws(Errno) {
-            try changeDriver(ofDeviceAt: device.address, within: 0) { _ in
+            try changeDriver(of: device.id, within: 0) { _ in
             } then: {
                 discard($0)
             }

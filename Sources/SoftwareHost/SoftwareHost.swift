@@ -201,7 +201,7 @@ public final class SoftwareHost: Host, @unchecked Sendable {
     /// What there is on the machine.
     public func inventory() throws(InventoryError) -> Inventory {
         var (inventory, drivers) = core.lock.withLock { () -> (Inventory, [(any BusDriver)?]) in
-            (core.inventory, core.devices.map { $0.bus })
+            (core.inventory, core.devices.filter { $0.pci != nil }.map { $0.bus })
         }
         // A driver may be asked with no core lock held only.
         for index in inventory.devices.indices where index < drivers.count {

@@ -58,18 +58,18 @@ extension Core {
     /// whatever becomes of the opening.
     /// - Throws: `EACCES` for a token that is missing or wrong, `EINVAL` for one that nobody asks for.
     func admit(_ shown: VirtualFunctionToken?, to device: MachineDevice) throws(Errno) {
-        if device.physicalFunction != nil {
-            guard let token = physicalFunction(of: device)?.token else {
+        if device.pci?.physicalFunction != nil {
+            guard let token = physicalFunction(of: device)?.pci?.token else {
                 // Another driver has the physical function, and knows no tokens.
                 if shown != nil { throw .invalid }
                 return
             }
             guard let shown, shown == token else { throw .accessDenied }
-        } else if let token = device.token {
+        } else if let token = device.pci?.token {
             if virtualFunctions(of: device).contains(where: { $0.openCount > 0 }) {
                 guard let shown, shown == token else { throw .accessDenied }
             } else if let shown {
-                device.token = shown
+                device.pci?.token = shown
             }
         } else if shown != nil {
             throw .invalid
@@ -78,13 +78,14 @@ extension Core {
 
     /// The physical function of a virtual one. With `lock` held.
     func physicalFunction(of device: MachineDevice) -> MachineDevice? {
-        guard let address = device.physicalFunction else { return nil }
+        guard let address = device.pci?.physicalFunction else { return nil }
         return devices.first { $0.address == address }
     }
 
     /// The virtual functions of a physical one. With `lock` held.
     func virtualFunctions(of device: MachineDevice) -> [MachineDevice] {
-        devices.filter { $0.physicalFunction == device.address }
+        guard let address = device.address else { return [] }
+        return devices.filter { $0.pci?.physicalFunction == address }
     }
 }
 
@@ -94,11 +95,11 @@ extension DeviceFile {
     func setToken(
         _ operation: FeatureOperation, isProbe: Bool, payload: HostAddress, room: UInt32
     ) throws(Errno) -> Int32 {
-        let isPhysical = core.lock.withLock { device.token != nil }
+        let isPhysical = core.lock.withLock { device.pci?.token != nil }
         guard isPhysical else { throw .noSuchRequest }
         guard try operation.isWanted(isProbe, room, needs: 16) else { return 0 }
         let token = try VirtualFunctionToken.load(from: payload)
-        core.lock.withLock { device.token = token }
+        core.lock.withLock { device.pci?.token = token }
         return 0
     }
 }

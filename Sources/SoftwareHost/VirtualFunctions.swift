@@ -24,14 +24,16 @@ extension SoftwareHost {
         _ count: Int, of address: PCIAddress, waitingAtMost milliseconds: Int? = nil
     ) throws(Errno) {
         let deadline = milliseconds.map { Clock.moment(inMilliseconds: $0) }
-        try core.withTurn(ofDeviceAt: address, until: deadline) { (device) throws(Errno) in
-            guard let layout = device.model?.function.virtualFunctions else { throw .noSuchEntry }
+        try core.withTurn(of: DeviceID(address), until: deadline) { (device) throws(Errno) in
+            guard let place = device.pci, let layout = place.model?.function.virtualFunctions else {
+                throw .noSuchEntry
+            }
             guard count >= 0 && count <= 0xffff else { throw .invalid }
             guard count <= layout.total else { throw .outOfRange }
-            if count == device.virtualFunctionCount { return }
+            if count == place.virtualFunctionCount { return }
             guard let driver = device.driver, core.mayMakeVirtualFunctions(driver) else { throw .noSuchEntry }
             if count == 0 { return try core.disableVirtualFunctions(of: device, until: deadline) }
-            guard device.virtualFunctionCount == 0 else { throw .busy }
+            guard place.virtualFunctionCount == 0 else { throw .busy }
             try core.enableVirtualFunctions(count, layout, of: device)
         }
     }
@@ -47,13 +49,14 @@ extension Core {
     fileprivate func enableVirtualFunctions(
         _ count: Int, _ layout: VirtualFunctions, of device: MachineDevice
     ) throws(Errno) {
-        guard let model = device.model else { throw .noDevice }
+        guard let place = device.pci, let model = place.model else { throw .noDevice }
         var addresses: [PCIAddress] = []
         for index in 0..<count {
-            guard let address = device.address.virtualFunction(index, layout) else { throw .noMemory }
+            guard let address = place.address.virtualFunction(index, layout) else { throw .noMemory }
             addresses.append(address)
         }
-        guard !devices.contains(where: { addresses.contains($0.address) }) else { throw .busy }
+        let isTaken = devices.contains { device in device.address.map(addresses.contains) == true }
+        guard !isTaken else { throw .busy }
         let bus = device.bus?.pci
         lock.unlock()
         bus?.lock.lock()
@@ -69,7 +72,7 @@ extension Core {
         bus?.lock.unlock()
         lock.lock()
         guard isComplete else { throw .noDevice }
-        device.virtualFunctionCount = count
+        place.virtualFunctionCount = count
         for (model, address) in zip(models, addresses) { add(model, at: address, below: device) }
     }
 
@@ -82,8 +85,10 @@ extension Core {
             home = group
         }
         let function = MachineDevice(
-            address, model, model.function.identity, home, DeviceFaults(injector, address, home?.endpoint),
-            on: enterBus(of: address, isVirtual: true), physicalFunction: device.address)
+            PCIPlace(
+                address, on: enterBus(of: address, isVirtual: true), model, model.function.identity,
+                physicalFunction: device.address),
+            home, DeviceFaults(injector, address, home?.endpoint))
         devices.append(function)
         home?.members.append(function)
         guard let driver = device.driver, driver.isVFIO else { return }
@@ -100,7 +105,7 @@ extension Core {
             lock.unlock()
             defer { lock.lock() }
             do throws(Errno) {
-                try changeDriver(ofDeviceAt: function.address, until: deadline, isRemoval: true) { _ in
+                try changeDriver(of: function.id, until: deadline, isRemoval: true) { _ in
                 } then: {
                     discard($0)
                 }
@@ -108,8 +113,10 @@ extension Core {
                 // Somebody else has unplugged it.
             }
         }
-        device.virtualFunctionCount = 0
-        guard let hardware = device.model?.function, let layout = hardware.virtualFunctions else { return }
+        device.pci?.virtualFunctionCount = 0
+        guard let hardware = device.pci?.model?.function, let layout = hardware.virtualFunctions else {
+            return
+        }
         let bus = device.bus?.pci
         lock.unlock()
         bus?.lock.lock()

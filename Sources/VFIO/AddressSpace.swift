@@ -81,9 +81,9 @@ public final class AddressSpace: @unchecked Sendable {
     public var mappingCount: Int { lock.withLock { mappings.count } }
 
     /// Opens a device and joins it to this space.
-    func open(_ address: PCIAddress) throws(VFIOError) -> Handle {
+    func open(_ id: DeviceID) throws(VFIOError) -> Handle {
         let inventory = try Diagnosis.inventory(of: host, for: "open the device")
-        let record = try Diagnosis.openable(address, inventory, host.kind)
+        let record = try Diagnosis.openable(id, inventory, host.kind)
         return try lock.withLock { () throws(VFIOError) -> Handle in
             let handle: Handle
             if let backend {
@@ -102,8 +102,8 @@ public final class AddressSpace: @unchecked Sendable {
     }
 
     /// Takes the way in for the first device.
-    private func enter(_ record: DeviceRecord, _ inventory: Inventory) throws(VFIOError) -> Handle {
-        let object = "\(record.address)"
+    private func enter(_ record: DeviceSummary, _ inventory: Inventory) throws(VFIOError) -> Handle {
+        let object = "\(record.id)"
         switch choice {
         case .cdev:
             guard let node = record.deviceNode else {
@@ -151,7 +151,7 @@ public final class AddressSpace: @unchecked Sendable {
 
     /// Goes through the group because the other way is closed; if this one is too, the error tells of both.
     private func enterGroup(
-        _ record: DeviceRecord, _ inventory: Inventory, instead obstacle: String
+        _ record: DeviceSummary, _ inventory: Inventory, instead obstacle: String
     ) throws(VFIOError) -> Handle {
         do throws(VFIOError) {
             return try enterGroup(record, inventory, reason: obstacle)
@@ -163,7 +163,7 @@ public final class AddressSpace: @unchecked Sendable {
     }
 
     private func enterGroup(
-        _ record: DeviceRecord, _ inventory: Inventory, reason: String
+        _ record: DeviceSummary, _ inventory: Inventory, reason: String
     ) throws(VFIOError) -> Handle {
         let isUnprotected = choice == .unprotected
         if record.isUnprotected && !isUnprotected { throw Diagnosis.unprotected(record) }
@@ -175,7 +175,7 @@ public final class AddressSpace: @unchecked Sendable {
     }
 
     private func enter(
-        _ new: IOASBackend, _ record: DeviceRecord, _ inventory: Inventory
+        _ new: IOASBackend, _ record: DeviceSummary, _ inventory: Inventory
     ) throws(VFIOError) -> Handle {
         let handle = try new.open(record, inventory)
         backend = new
@@ -183,7 +183,7 @@ public final class AddressSpace: @unchecked Sendable {
     }
 
     /// Asks again what can be mapped: a further device may have narrowed it.
-    private func refresh(_ record: DeviceRecord, _ inventory: Inventory) throws(VFIOError) {
+    private func refresh(_ record: DeviceSummary, _ inventory: Inventory) throws(VFIOError) {
         guard let backend else { return }
         if let number = record.group, let group = inventory.group(number) {
             for region in group.reservedRegions where !reservedRegions.contains(region) {
@@ -195,7 +195,7 @@ public final class AddressSpace: @unchecked Sendable {
             info = try backend.info()
         } catch {
             throw VFIOError(
-                operation: "ask the IOMMU for its page sizes and ranges", object: "\(record.address)",
+                operation: "ask the IOMMU for its page sizes and ranges", object: "\(record.id)",
                 errno: error)
         }
     }

@@ -61,7 +61,7 @@ final class ContainerBackend: IOMMUBackend {
         groups.removeAll()
     }
 
-    func open(_ record: DeviceRecord, _ inventory: Inventory) throws(VFIOError) -> Handle {
+    func open(_ record: DeviceSummary, _ inventory: Inventory) throws(VFIOError) -> Handle {
         guard let number = record.group else { throw Diagnosis.noGroup(record) }
         // A container never holds groups with and without an IOMMU (kernel.md A.3).
         if record.isUnprotected && !isUnprotected { throw Diagnosis.unprotected(record) }
@@ -175,9 +175,9 @@ final class ContainerBackend: IOMMUBackend {
         return nil
     }
 
-    private func openDevice(_ record: DeviceRecord, in open: OpenGroup) throws(VFIOError) -> Handle {
+    private func openDevice(_ record: DeviceSummary, in open: OpenGroup) throws(VFIOError) -> Handle {
         do throws(Errno) {
-            return try open.group.openDevice("\(record.address)")
+            return try open.group.openDevice("\(record.id)")
         } catch {
             throw Diagnosis.groupDevice(record, error, host.kind)
         }

@@ -80,7 +80,7 @@ extension Device {
         // Without a device that VFIO drives the group can't be opened.
         let records = members.compactMap { inventory.device(at: $0) }
         if let record = records.first(where: { $0.driver?.isVFIO != true }) {
-            let commands = Diagnosis.bindRemedy(record, addressSpace.host.kind)
+            let commands = Diagnosis.bindRemedy(record.summary, addressSpace.host.kind)
             error.remedy = commands + "; then open it, and give its address space along"
         }
         return error
@@ -98,7 +98,7 @@ extension Device {
                 code: record.driver == nil ? .noDriver : .boundToOtherDriver,
                 cause: "\(record.address) would be reset with it, and "
                     + (record.driver.map { "is bound to \($0.name)" } ?? "has no driver that could be told"),
-                remedy: Diagnosis.bindRemedy(record, addressSpace.host.kind))
+                remedy: Diagnosis.bindRemedy(record.summary, addressSpace.host.kind))
         }
         return nil
     }

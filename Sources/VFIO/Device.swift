@@ -11,15 +11,15 @@ import VFIOHost
 ///
 /// May be used from any thread.
 public final class Device: Sendable {
-    /// Where it sits.
-    public let address: PCIAddress
+    /// What it is called.
+    public let id: DeviceID
     /// The address space that its DMA goes through.
     public let addressSpace: AddressSpace
     /// The way in that was taken, with the reason.
     public let route: Route
     /// What the host tells of it.
     public let info: Info
-    /// Its configuration space.
+    /// Its configuration space; of 0 bytes for a device that isn't a PCI function.
     public let configurationArea: RegionArea
 
     /// Owned: closed in `deinit`.
@@ -51,24 +51,38 @@ public final class Device: Sendable {
     public convenience init(
         opening address: PCIAddress, on host: any Host, _ choice: RouteChoice = .automatic
     ) throws(VFIOError) {
-        try self.init(opening: address, in: try AddressSpace(on: host, choice))
+        try self.init(opening: DeviceID(address), on: host, choice)
+    }
+
+    /// Opens a device of any bus in an address space of its own.
+    /// - Throws: as ``init(opening:on:_:)``.
+    public convenience init(
+        opening id: DeviceID, on host: any Host, _ choice: RouteChoice = .automatic
+    ) throws(VFIOError) {
+        try self.init(opening: id, in: try AddressSpace(on: host, choice))
     }
 
     /// Opens a device in an address space that it shares with others.
     /// - Throws: as ``init(opening:on:_:)``.
-    public init(opening address: PCIAddress, in space: AddressSpace) throws(VFIOError) {
-        let handle = try space.open(address)
+    public convenience init(opening address: PCIAddress, in space: AddressSpace) throws(VFIOError) {
+        try self.init(opening: DeviceID(address), in: space)
+    }
+
+    /// Opens a device of any bus in an address space that it shares with others.
+    /// - Throws: as ``init(opening:on:_:)``.
+    public init(opening id: DeviceID, in space: AddressSpace) throws(VFIOError) {
+        let handle = try space.open(id)
         let borrowed = handle.borrowed
         do throws(VFIOError) {
-            let info = try Self.info(borrowed, "\(address)")
+            let info = try Self.info(borrowed, id.name)
             var area = RegionArea(byteCount: 0, offset: 0, flags: [])
             if info.flags.contains(.pci) {
-                area = try RegionDescription(borrowed, .configuration, of: "\(address)").area
+                area = try RegionDescription(borrowed, .configuration, of: id.name).area
             }
             guard let route = space.route else { throw Diagnosis.noDevice("open the device") }
             msixTable = MSIXTable(borrowed, area)
             configurationArea = area
-            self.address = address
+            self.id = id
             addressSpace = space
             self.route = route
             self.info = info
@@ -88,8 +102,11 @@ public final class Device: Sendable {
         withExtendedLifetime(rest) {}
     }
 
+    /// Where it sits, for a PCI function; nil for a device of another bus.
+    public var address: PCIAddress? { id.address }
+
     /// The name by which messages call it.
-    var name: String { "\(address)" }
+    var name: String { id.name }
 
     /// Whether ``reset()`` works.
     public var canReset: Bool { info.flags.contains(.reset) }
@@ -116,7 +133,7 @@ public final class Device: Sendable {
             case .noSuchRequest, .invalid:
                 failure.code = .notSupported
                 failure.cause = "it has no way of being reset alone (any more)"
-                failure.remedy = "see /sys/bus/pci/devices/\(name)/reset_method"
+                failure.remedy = address == nil ? nil : "see /sys/bus/pci/devices/\(name)/reset_method"
             default: break
             }
             throw failure

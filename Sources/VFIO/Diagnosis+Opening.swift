@@ -3,10 +3,10 @@ import VFIOHost
 
 extension Diagnosis {
     /// A device without a group, where one is needed.
-    static func noGroup(_ record: DeviceRecord) -> VFIOError {
+    static func noGroup(_ record: DeviceSummary) -> VFIOError {
         VFIOError(
-            operation: "open the device", object: "\(record.address)", code: .noIOMMU,
-            cause: "\(record.address) is in no IOMMU group: the machine has no IOMMU, or it is off",
+            operation: "open the device", object: "\(record.id)", code: .noIOMMU,
+            cause: "\(record.id) is in no IOMMU group: the machine has no IOMMU, or it is off",
             remedy: "turn the IOMMU on (firmware; intel_iommu=on on the kernel's command line)")
     }
 
@@ -23,7 +23,7 @@ extension Diagnosis {
             error.remedy = "see which process has a device of the group (fuser -v /dev/vfio/\(number))"
             return error
         }
-        let named = blockers.map { "\($0.address) is bound to \($0.driver?.name ?? "a driver")" }
+        let named = blockers.map { "\($0.id) is bound to \($0.driver?.name ?? "a driver")" }
         error.cause = "group \(number) isn't viable: " + joined(named)
         let first = blockers.map { bindRemedy($0, host) }
         error.remedy =
@@ -85,13 +85,13 @@ extension Diagnosis {
     }
 
     /// A device that a group wouldn't give.
-    static func groupDevice(_ record: DeviceRecord, _ errno: Errno, _ host: HostKind) -> VFIOError {
+    static func groupDevice(_ record: DeviceSummary, _ errno: Errno, _ host: HostKind) -> VFIOError {
         device(record, errno, host, "open the device")
     }
 
     /// A device that an iommufd couldn't be bound to.
     static func bind(
-        _ record: DeviceRecord, _ errno: Errno, _ inventory: Inventory, _ host: HostKind
+        _ record: DeviceSummary, _ errno: Errno, _ inventory: Inventory, _ host: HostKind
     ) -> VFIOError {
         if errno == .notPermitted, let group = record.group, !inventory.blockers(ofGroup: group).isEmpty {
             return notViable(group, inventory, host, errno: errno)
@@ -110,7 +110,7 @@ extension Diagnosis {
         case .invalid:
             error.code = .busy
             error.cause =
-                "another handle of \(record.address) is bound already, or its IOMMU isn't cache-coherent"
+                "another handle of \(record.id) is bound already, or its IOMMU isn't cache-coherent"
             error.remedy = "end the process that has the device"
         default: break
         }
@@ -118,14 +118,14 @@ extension Diagnosis {
     }
 
     /// A device that couldn't be attached to an IOAS.
-    static func attach(_ record: DeviceRecord, _ errno: Errno) -> VFIOError {
+    static func attach(_ record: DeviceSummary, _ errno: Errno) -> VFIOError {
         var error = VFIOError(
-            operation: "attach the device to the I/O address space", object: "\(record.address)", errno: errno
+            operation: "attach the device to the I/O address space", object: "\(record.id)", errno: errno
         )
         switch errno {
         case .addressInUse:
             error.code = .reservedRange
-            error.cause = "something is mapped where \(record.address) has reserved addresses"
+            error.cause = "something is mapped where \(record.id) has reserved addresses"
             error.remedy = "open all devices before memory is mapped, or open it in a space of its own"
         case .invalid:
             error.cause =
@@ -142,13 +142,13 @@ extension Diagnosis {
     }
 
     private static func device(
-        _ record: DeviceRecord, _ errno: Errno, _ host: HostKind, _ operation: String
+        _ record: DeviceSummary, _ errno: Errno, _ host: HostKind, _ operation: String
     ) -> VFIOError {
-        var error = VFIOError(operation: operation, object: "\(record.address)", errno: errno)
+        var error = VFIOError(operation: operation, object: "\(record.id)", errno: errno)
         switch errno {
         case .noDevice:
             error.code = .noSuchDevice
-            error.cause = "\(record.address) isn't bound to a VFIO driver any more"
+            error.cause = "\(record.id) isn't bound to a VFIO driver any more"
             error.remedy = bindRemedy(record, host)
         case .accessDenied:
             error.code = .permissionDenied

@@ -4,13 +4,27 @@ import VFIOHost
 /// Finds causes and remedies for what a host refuses.
 enum Diagnosis {
     /// The commands that give a device to vfio-pci, or what to do where there are no commands.
-    static func bindRemedy(_ device: DeviceRecord, _ host: HostKind) -> String {
-        let address = "\(device.address)"
-        if host != .linux { return "give \(address) the driver vfio-pci in the description of the machine" }
-        let folder = "/sys/bus/pci/devices/\(address)"
-        var commands = "modprobe vfio-pci; echo vfio-pci > \(folder)/driver_override"
-        if device.driver != nil { commands += "; echo \(address) > \(folder)/driver/unbind" }
-        return commands + "; echo \(address) > /sys/bus/pci/drivers_probe"
+    static func bindRemedy(_ device: DeviceSummary, _ host: HostKind) -> String {
+        let (id, driver) = (device.id, driverName(for: device.id.bus))
+        if host != .linux { return "give \(id) the driver \(driver) in the description of the machine" }
+        let folder = "/sys/bus/\(id.bus.name)/devices/\(id)"
+        var commands = "modprobe \(driver); echo \(driver) > \(folder)/driver_override"
+        if device.driver != nil { commands += "; echo \(id) > \(folder)/driver/unbind" }
+        return commands + "; echo \(id) > /sys/bus/\(id.bus.name)/drivers_probe"
+    }
+
+    /// The VFIO driver for the devices of a bus.
+    private static func driverName(for bus: DeviceID.Bus) -> String {
+        switch bus {
+        case .pci: "vfio-pci"
+        case .platform: "vfio-platform"
+        case .amba: "vfio-amba"
+        case .fslMC: "vfio-fsl-mc"
+        case .cdx: "vfio-cdx"
+        case .mdev: "vfio_mdev"
+        case .ccw: "vfio_ccw"
+        case .ap: "vfio_ap"
+        }
     }
 
     /// The host's inventory.
@@ -45,34 +59,37 @@ enum Diagnosis {
                 : "modprobe vfio-pci")
     }
 
-    /// The device at an address, if it is in a state in which it can be opened.
+    /// A device, if it is in a state in which it can be opened.
     static func openable(
-        _ address: PCIAddress, _ inventory: Inventory, _ host: HostKind
-    ) throws(VFIOError) -> DeviceRecord {
-        let object = "\(address)"
-        guard let record = inventory.device(at: address) else {
+        _ id: DeviceID, _ inventory: Inventory, _ host: HostKind
+    ) throws(VFIOError) -> DeviceSummary {
+        let object = "\(id)"
+        guard let record = inventory.summary(of: id) else {
             throw VFIOError(
                 operation: "open the device", object: object, code: .noSuchDevice,
-                cause: "there is no PCI device at \(address)",
-                remedy: "look for its address with `vfio list`")
+                cause: id.address == nil
+                    ? "there is no device of the name \(id) on the bus \(id.bus.name)"
+                    : "there is no PCI device at \(id)",
+                remedy: id.address == nil
+                    ? "see /sys/bus/\(id.bus.name)/devices" : "look for its address with `vfio list`")
         }
         guard let driver = record.driver else {
             throw VFIOError(
                 operation: "open the device", object: object, code: .noDriver,
-                cause: "\(address) isn't bound to any driver", remedy: bindRemedy(record, host))
+                cause: "\(id) isn't bound to any driver", remedy: bindRemedy(record, host))
         }
         guard driver.isVFIO else {
             throw VFIOError(
                 operation: "open the device", object: object, code: .boundToOtherDriver,
-                cause: "\(address) is bound to \(driver.name)", remedy: bindRemedy(record, host))
+                cause: "\(id) is bound to \(driver.name)", remedy: bindRemedy(record, host))
         }
         return record
     }
 
     /// A device that has no node of its own, where one is asked for.
-    static func noDeviceNode(_ record: DeviceRecord, _ inventory: Inventory) -> VFIOError {
+    static func noDeviceNode(_ record: DeviceSummary, _ inventory: Inventory) -> VFIOError {
         VFIOError(
-            operation: "open the device through its own node", object: "\(record.address)",
+            operation: "open the device through its own node", object: "\(record.id)",
             code: .notSupported,
             cause: record.isUnprotected
                 ? "devices without an IOMMU have no node in /dev/vfio/devices"
@@ -81,9 +98,9 @@ enum Diagnosis {
     }
 
     /// A device without an IOMMU, where that wasn't asked for.
-    static func unprotected(_ record: DeviceRecord) -> VFIOError {
+    static func unprotected(_ record: DeviceSummary) -> VFIOError {
         VFIOError(
-            operation: "open the device", object: "\(record.address)", code: .noIOMMU,
+            operation: "open the device", object: "\(record.id)", code: .noIOMMU,
             cause:
                 "its group\(record.group.map { " \($0)" } ?? "") has no IOMMU: the device could overwrite any "
                 + "memory of the machine",
@@ -94,7 +111,7 @@ enum Diagnosis {
 
     /// Opens a node.
     static func open(
-        _ node: Node, on host: any Host, for record: DeviceRecord? = nil
+        _ node: Node, on host: any Host, for record: DeviceSummary? = nil
     ) throws(VFIOError) -> Handle {
         do throws(Errno) {
             return try Handle(opening: node, on: host)
@@ -105,11 +122,11 @@ enum Diagnosis {
 
     /// A node that can't be opened.
     static func node(
-        _ node: Node, _ errno: Errno, _ host: HostKind, _ record: DeviceRecord?
+        _ node: Node, _ errno: Errno, _ host: HostKind, _ record: DeviceSummary?
     ) -> VFIOError {
         let path = "/dev/" + node.path
         var error = VFIOError(operation: "open the node", object: path, errno: errno)
-        let subject = record.map { "\($0.address)" } ?? "the device"
+        let subject = record.map { "\($0.id)" } ?? "the device"
         switch errno {
         case .noSuchEntry:
             error.code = .noVFIO

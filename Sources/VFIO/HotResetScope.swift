@@ -31,6 +31,9 @@ public struct HotResetScope: Sendable, Equatable {
     /// The function at an address; nil if the reset leaves it alone.
     public subscript(_ address: PCIAddress) -> Function? { functions.first { $0.address == address } }
 
+    /// What is told of a device, if it is a function that the reset hits.
+    public subscript(_ id: DeviceID) -> Function? { functions.first { $0.address == id.address } }
+
     /// The numbers of the groups, ascending; none for a device that was opened through its own node.
     public var groups: [Int] {
         var numbers: Set<Int> = []
@@ -65,7 +68,7 @@ extension Device {
             functions.append(function(record, namesDevices: header.flags.contains(.deviceID)))
         }
         let scope = HotResetScope(functions: functions)
-        guard scope[address] != nil else { throw Diagnosis.malformed(operation, name, nil) }
+        guard scope[id] != nil else { throw Diagnosis.malformed(operation, name, nil) }
         return scope
     }
 
@@ -100,9 +103,8 @@ extension Device {
 
     private func function(_ record: PCIDependentDevice, namesDevices: Bool) -> HotResetScope.Function {
         // The uAPI has room for 16 bits of the segment, and a bus is in one segment.
-        let segment =
-            UInt16(truncatingIfNeeded: address.segment) == record.segment
-            ? address.segment : UInt32(record.segment)
+        let own = address?.segment ?? 0
+        let segment = UInt16(truncatingIfNeeded: own) == record.segment ? own : UInt32(record.segment)
         let place = PCIAddress(
             segment: segment, bus: record.bus, device: record.deviceFunction >> 3,
             function: record.deviceFunction & 7)

@@ -14,7 +14,7 @@ final class IOASBackend: IOMMUBackend {
 
     /// - Throws: only when a node can't be opened, or no address space be made: a reason to try another way.
     init(
-        on host: any Host, reason: String, for record: DeviceRecord, _ node: Int,
+        on host: any Host, reason: String, for record: DeviceSummary, _ node: Int,
         _ machine: (any VirtualMachineFiles)?
     ) throws(VFIOError) {
         self.host = host
@@ -29,7 +29,7 @@ final class IOASBackend: IOMMUBackend {
         firstNode = try Diagnosis.open(.device(node), on: host, for: record)
     }
 
-    func open(_ record: DeviceRecord, _ inventory: Inventory) throws(VFIOError) -> Handle {
+    func open(_ record: DeviceSummary, _ inventory: Inventory) throws(VFIOError) -> Handle {
         guard let node = record.deviceNode else { throw Diagnosis.noDeviceNode(record, inventory) }
         let device: Handle
         if let first = firstNode.take() {
@@ -37,7 +37,7 @@ final class IOASBackend: IOMMUBackend {
         } else {
             device = try Diagnosis.open(.device(node), on: host, for: record)
         }
-        try machine?.add(device.number, "\(record.address)")
+        try machine?.add(device.number, "\(record.id)")
         do throws(VFIOError) {
             do throws(Errno) {
                 try iommufd.bind(device)

@@ -64,7 +64,7 @@ public struct PartitionableEndpoint: Sendable {
         let state = try state()
         guard state == .normal else {
             throw VFIOError(
-                operation: "recover it", object: "\(device.address)",
+                operation: "recover it", object: "\(device.id)",
                 cause: "its state is \(state.rawValue) after a reset")
         }
     }
@@ -83,7 +83,7 @@ public struct PartitionableEndpoint: Sendable {
         _ operation: EEHOperation, _ words: String, _ error: EEHError = EEHError()
     ) throws(VFIOError) -> UInt32 {
         let space = device.addressSpace
-        let object = "\(device.address)"
+        let object = "\(device.id)"
         return try space.lock.withLock { () throws(VFIOError) -> UInt32 in
             let tce = try Self.find(in: space, words, object)
             do throws(Errno) {
@@ -121,7 +121,7 @@ extension Device {
     public var partitionableEndpoint: PartitionableEndpoint {
         get throws(VFIOError) {
             try addressSpace.lock.withLock { () throws(VFIOError) in
-                _ = try PartitionableEndpoint.find(in: addressSpace, "handle its errors", "\(address)")
+                _ = try PartitionableEndpoint.find(in: addressSpace, "handle its errors", name)
             }
             return PartitionableEndpoint(of: self)
         }

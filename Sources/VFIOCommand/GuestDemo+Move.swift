@@ -32,8 +32,8 @@ extension GuestDemo {
         let before = program.count
         story.say(
             "A live move",
-            "a program runs in the guest: it has counted to \(Human.grouped(before)), and \(here[0].device.address) and "
-                + "\(here[1].device.address) copy what it counts")
+            "a program runs in the guest: it has counted to \(Human.grouped(before)), and \(here[0].device.id) and "
+                + "\(here[1].device.id) copy what it counts")
         let progress = try Self.carry(
             machine.movable(here, program), to: far.movable(there, farProgram))
         if let failure = program.failure { throw failure }

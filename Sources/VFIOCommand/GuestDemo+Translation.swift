@@ -15,7 +15,7 @@ extension GuestDemo {
         let engine = try guest.addEngine(device, slot: 1)
         story.say(
             "An IOMMU of the guest's",
-            "\(device.address), from group \(DemoMachine.groups[1]), sees only what the guest's page tables let through: "
+            "\(device.id), from group \(DemoMachine.groups[1]), sees only what the guest's page tables let through: "
                 + "\(Self.count(mappingCount(device), "mapping")) so far")
 
         let driver = DemoPageTables(iommu, guest.space)

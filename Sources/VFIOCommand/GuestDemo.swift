@@ -109,7 +109,7 @@ struct GuestDemo {
         }
         story.say(
             "A device",
-            "\(device.address), which copies memory, from group \(DemoMachine.groups[0]): given to the guest in \(time)"
+            "\(device.id), which copies memory, from group \(DemoMachine.groups[0]): given to the guest in \(time)"
         )
         let engine = try guest.addEngine(device, slot: 0)
         for (section, outcome) in container.mapper.outcomes {

@@ -119,7 +119,7 @@ struct InspectCommand: ParsableCommand {
         }
         let classCode = try configuration.classCode
         return Report(
-            address: "\(device.address)", vendor: hexadecimal(try configuration.vendor, digits: 4),
+            address: "\(device.id)", vendor: hexadecimal(try configuration.vendor, digits: 4),
             device: hexadecimal(try configuration.deviceID, digits: 4),
             classCode: hexadecimal(classCode, digits: 6), className: PCIText.className(classCode),
             route: "\(device.route.kind)", routeReason: device.route.reason, canReset: device.canReset,

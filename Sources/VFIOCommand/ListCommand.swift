@@ -62,7 +62,7 @@ struct ListCommand: ParsableCommand {
                     classCode: hexadecimal(device.classCode, digits: 6),
                     className: PCIText.className(device.classCode), driver: device.driver?.name,
                     group: device.group, node: device.deviceNode.map { "/dev/\(Node.device($0).path)" },
-                    blockedBy: blockers.map { "\($0.address)" },
+                    blockedBy: blockers.map { "\($0.id)" },
                     usable: device.driver?.isVFIO == true && device.group != nil && blockers.isEmpty)
             })
     }

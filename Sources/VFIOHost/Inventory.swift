@@ -4,6 +4,8 @@ import LinuxSystem
 public struct Inventory: Sendable {
     /// The PCI devices, by address.
     public var devices: [DeviceRecord]
+    /// The devices of other buses that VFIO can be asked for, or that are in an IOMMU group; by bus and name.
+    public var otherDevices: [DeviceSummary]
     /// The IOMMU groups, by number.
     public var groups: [GroupRecord]
     /// Whether the node of containers, `/dev/vfio/vfio`, is there.
@@ -15,8 +17,13 @@ public struct Inventory: Sendable {
     public var lockedMemoryLimit: UInt64?
 
     /// An inventory; sorts devices and groups.
-    public init(devices: [DeviceRecord], groups: [GroupRecord], hasContainers: Bool, hasIOMMUFD: Bool) {
+    public init(
+        devices: [DeviceRecord], otherDevices: [DeviceSummary] = [], groups: [GroupRecord],
+        hasContainers: Bool,
+        hasIOMMUFD: Bool
+    ) {
         self.devices = devices.sorted { $0.address < $1.address }
+        self.otherDevices = otherDevices.sorted { $0.id < $1.id }
         self.groups = groups.sorted { $0.number < $1.number }
         self.hasContainers = hasContainers
         self.hasIOMMUFD = hasIOMMUFD
@@ -27,12 +34,6 @@ public struct Inventory: Sendable {
 
     /// The group with a number.
     public func group(_ number: Int) -> GroupRecord? { groups.first { $0.number == number } }
-
-    /// The members of a group that keep it from being used: those bound to a driver that wants the device's
-    /// DMA for itself. Members without a driver, bound to a VFIO driver, to `pci-stub` or to `pcieport` don't.
-    public func blockers(ofGroup number: Int) -> [DeviceRecord] {
-        devices.filter { $0.group == number && $0.driver?.letsGroupBeUsed == false }
-    }
 }
 
 /// What is known of a PCI device without opening it.
@@ -104,6 +105,11 @@ public struct DriverRecord: Sendable {
     /// `driver_managed_dma` (kernel.md A.12).
     public var letsGroupBeUsed: Bool
 
+    /// The drivers of Linux for devices of other buses.
+    private static let otherBuses = [
+        "vfio-platform", "vfio-amba", "vfio-fsl-mc", "vfio-cdx", "vfio_ap", "vfio_ccw",
+    ]
+
     /// Describes a driver.
     public init(named name: String, isVFIO: Bool, letsGroupBeUsed: Bool) {
         self.name = name
@@ -117,6 +123,7 @@ public struct DriverRecord: Sendable {
         isVFIO =
             name.utf8.elementsEqual("vfio-pci".utf8) || name.utf8.hasSuffix("-vfio-pci")
             || name.utf8.hasSuffix("_vfio_pci")
+            || Self.otherBuses.contains { $0.utf8.elementsEqual(name.utf8) }
         letsGroupBeUsed =
             isVFIO || name.utf8.elementsEqual("pci-stub".utf8) || name.utf8.elementsEqual("pcieport".utf8)
     }
@@ -177,8 +184,10 @@ public struct ReservedRegion: Sendable {
 public struct GroupRecord: Sendable {
     /// Its number.
     public var number: Int
-    /// Its members.
+    /// Its members that are PCI functions.
     public var devices: [PCIAddress]
+    /// Its members on other buses.
+    public var otherDevices: [DeviceID]
     /// Whether it has no IOMMU behind it.
     public var isUnprotected: Bool
     /// The I/O virtual addresses that its devices can't use.
@@ -187,9 +196,12 @@ public struct GroupRecord: Sendable {
     public var domainType: String?
 
     /// Describes a group.
-    public init(number: Int, devices: [PCIAddress], isUnprotected: Bool = false) {
+    public init(
+        number: Int, devices: [PCIAddress], otherDevices: [DeviceID] = [], isUnprotected: Bool = false
+    ) {
         self.number = number
         self.devices = devices
+        self.otherDevices = otherDevices
         self.isUnprotected = isUnprotected
     }
 }

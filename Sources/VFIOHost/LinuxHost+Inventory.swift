@@ -24,8 +24,16 @@ extension LinuxHost {
             }
             devices.append(record)
         }
+        var others: [DeviceSummary] = []
+        for bus in DeviceID.Bus.allCases where bus != .pci {
+            for name in try names(in: sysfs + "/bus/\(bus.name)/devices") {
+                if let id = DeviceID(bus, name), let summary = summary(of: id, groups) {
+                    others.append(summary)
+                }
+            }
+        }
         var inventory = Inventory(
-            devices: devices, groups: groups,
+            devices: devices, otherDevices: others, groups: groups,
             hasContainers: FileSystem.exists(self.devices + "/" + Node.container.path),
             hasIOMMUFD: FileSystem.exists(self.devices + "/" + Node.iommu.path))
         inventory.lockedMemoryLimit = ProcessLimits.lockedMemory
@@ -49,15 +57,39 @@ extension LinuxHost {
             guard let number = AttributeText.decimal(name.utf8), number >= 0 else { continue }
             let path = root + "/" + name
             // A group that disappears while it is looked at has no members.
-            let members = (try? FileSystem.names(in: path + "/devices", limit: Self.limit)) ?? []
+            let folder = path + "/devices"
+            let members = (try? FileSystem.names(in: folder, limit: Self.limit)) ?? []
             var group = GroupRecord(
                 number: number, devices: members.compactMap { PCIAddress($0) }.sorted(),
+                otherDevices: members.compactMap { otherMember(folder, $0) }.sorted(),
                 isUnprotected: text(path + "/name")?.utf8.elementsEqual("vfio-noiommu".utf8) ?? false)
             group.reservedRegions = reservedRegions(path + "/reserved_regions")
             group.domainType = text(path + "/type")
             groups.append(group)
         }
         return groups
+    }
+
+    /// The member of a group that a link there leads to, if it isn't a PCI function.
+    private func otherMember(_ folder: String, _ name: String) -> DeviceID? {
+        guard PCIAddress(name) == nil,
+            let bus = link(folder + "/" + name + "/subsystem").flatMap({ DeviceID.Bus(named: $0) })
+        else { return nil }
+        return DeviceID(bus, name)
+    }
+
+    /// A device of another bus; nil for one that VFIO has nothing to do with.
+    private func summary(of id: DeviceID, _ groups: [GroupRecord]) -> DeviceSummary? {
+        let path = sysfs + "/bus/\(id.bus.name)/devices/\(id.name)"
+        let group = link(path + "/iommu_group").flatMap { AttributeText.decimal($0.utf8) }
+        let node = deviceNode(path + "/vfio-dev")
+        // Whatever drives a mediated device is a VFIO driver.
+        let driver = driver(path + "/driver", hasVFIODevice: node != nil || id.bus == .mdev)
+        guard group != nil || driver?.isVFIO == true else { return nil }
+        return DeviceSummary(
+            id, driver: driver, group: group,
+            isUnprotected: groups.first { $0.number == group }?.isUnprotected ?? false,
+            isMediated: id.bus == .mdev, deviceNode: node?.number)
     }
 
     private func deviceRecord(

@@ -28,7 +28,7 @@ extension Scenario {
                 try expectEqual(
                     region.isMapped, lab.host.kind == .linux, "round \(round): whether it is mapped")
                 let report = guest.devices.reset()
-                try expectEqual(report.unreset, [lab.address], "round \(round): what isn't reset")
+                try expectEqual(report.unreset, [DeviceID(lab.address)], "round \(round): what isn't reset")
                 try expect(
                     report.errors.contains { "\($0)".contains("no bridge above") }, "\(report.errors)")
                 try expect(!region.isMapped, "round \(round): registers are reached directly")
@@ -96,17 +96,18 @@ extension Scenario {
             let report = guest.devices.reset()
             try expectEqual(report.devices.count, 2, "devices in the report")
             for result in report.devices {
-                let device = result.address == lab.address ? edu.device.device : attached.device
+                let device = result.id.address == lab.address ? edu.device.device : attached.device
                 // On the root bus there is no way but a device's own.
                 try expectEqual(
-                    result.succeeded, device.canReset, "whether \(result.address) was reset, \(result.errors)"
+                    result.succeeded, device.canReset, "whether \(result.id) was reset, \(result.errors)"
                 )
                 try expect(
                     try !device.configuration.command.contains(.busMaster),
-                    "\(result.address) may start transactions after the reset")
+                    "\(result.id) may start transactions after the reset")
             }
             try expectEqual(
-                report.unreset, edu.device.device.canReset ? [] : [lab.address], "what wasn't reset")
+                report.unreset, edu.device.device.canReset ? [] : [DeviceID(lab.address)], "what wasn't reset"
+            )
             // Its memory is still the guest's, as soon as its driver sets it up again.
             try expectEqual(try guest.mappingCount(attached), 2, "mappings after the reset")
             let again = try DiskDevice(lab, attached.device)

@@ -61,7 +61,7 @@ extension Scenario {
             }
             for device in [edu.device] + others {
                 try device.hotReset()
-                try edu.checkGoodTransfer(33, "after \(device.address) asked for it")
+                try edu.checkGoodTransfer(33, "after \(device.id) asked for it")
             }
         },
         Scenario("no other iommufd gets a function of the device's group, so that the bus stays one's own") {
@@ -105,7 +105,8 @@ extension Scenario {
             let edu = try EduDevice(lab, device)
             try expectEqual(
                 try edu.registers.load32(EduDevice.Register.identification), 0x0100_00ed, "identification")
-            try expectEqual(guest.devices.reset().unreset, [lab.address], "what of a guest isn't reset")
+            try expectEqual(
+                guest.devices.reset().unreset, [DeviceID(lab.address)], "what of a guest isn't reset")
         }
     ]
 }
@@ -157,7 +158,7 @@ private struct GuestOnBus {
         let report = devices.reset()
         try expect(report.errors.isEmpty, "\(report.errors)")
         try expectEqual(report.unreset, [], "what isn't reset")
-        let asked = attached[0].address
+        let asked = attached[0].id
         try expectEqual(
             report.devices.map(\.method), attached.map { _ in .together(by: asked) }, "how they are reset")
         // Other bits are the machine's: Linux lets devices below a bridge report errors (SERR#).
@@ -174,7 +175,7 @@ private struct GuestOnBus {
     func checkSingleReset() throws {
         let edu = try edu
         guard let other = attached.first(where: { $0 !== edu }) else { throw Unexpected("it is alone") }
-        try expectError(.notSupported, ["\(other.address) of the same guest"], "the reset") {
+        try expectError(.notSupported, ["\(other.id) of the same guest"], "the reset") {
             () throws(VFIOError) in
             try edu.reset()
         }

@@ -218,22 +218,22 @@ struct CoreBindingTests {
         let bystander = CoreMachineTests.bystander
         for (device, group, error) in [
             (PCIDevice(model, at: "x"), 26, .malformedAddress("x")),
-            (PCIDevice(model, at: Rig.address), 26, .duplicateAddress(Self.first)),
+            (PCIDevice(model, at: Rig.address), 26, .duplicateAddress(DeviceID(Self.first))),
             (PCIDevice(model, at: "0000:03:00.0"), -1, .impossibleGroup(-1)),
             (
                 PCIDevice(model, at: "0000:03:00.0"), nil,
-                .noGroup(PCIAddress(bus: 3, device: 0, function: 0), driver: "vfio-pci")
+                .noGroup(DeviceID(PCIAddress(bus: 3, device: 0, function: 0)), driver: "vfio-pci")
             ),
             (
                 PCIDevice(bystander: bystander, at: "0000:03:00.0", driver: "vfio-pci"), 55,
-                .noModel(PCIAddress(bus: 3, device: 0, function: 0), driver: "vfio-pci")
+                .noModel(DeviceID(PCIAddress(bus: 3, device: 0, function: 0)), driver: "vfio-pci")
             ),
         ] as [(PCIDevice, Int?, MachineError)] {
             #expect(throws: error) { try rig.host.plug(device, intoGroup: group) }
         }
         #expect(try rig.host.inventory() == before)
         let address = PCIAddress(bus: 3, device: 0, function: 0)
-        #expect(throws: MachineError.refused(address, driver: "nvme", .busy)) {
+        #expect(throws: MachineError.refused(DeviceID(address), driver: "nvme", .busy)) {
             try rig.host.plug(
                 PCIDevice(bystander: bystander, at: "0000:03:00.0", driver: "nvme"), intoGroup: 26)
         }

@@ -28,7 +28,7 @@ struct CoreMachineTests {
         #expect(error { _ in } == nil)
         #expect(
             error { $0.groups.append(IOMMUGroup(27) { PCIDevice(PlainModel(), at: Rig.address) }) }
-                == .duplicateAddress(address))
+                == .duplicateAddress(DeviceID(address)))
         #expect(error { $0.groups.append(IOMMUGroup(26, devices: [])) } == .duplicateGroup(26))
         #expect(error { $0.groups.append(IOMMUGroup(-1, devices: [])) } == .impossibleGroup(-1))
         #expect(error { $0.iommu.kind = .none } == .groupWithoutIOMMU(26))
@@ -40,13 +40,14 @@ struct CoreMachineTests {
         let other = try #require(PCIAddress(Rig.other))
         #expect(
             error { $0.ungroupedDevices.append(PCIDevice(PlainModel(), at: Rig.other)) }
-                == .noGroup(other, driver: "vfio-pci"))
+                == .noGroup(DeviceID(other), driver: "vfio-pci"))
         #expect(
             error {
                 $0.groups[0].devices.append(
                     PCIDevice(bystander: Self.bystander, at: Rig.other, driver: "vfio-pci"))
-            } == .noModel(other, driver: "vfio-pci"))
-        #expect(MachineError.duplicateAddress(address).description == "two devices sit at 0000:01:00.0")
+            } == .noModel(DeviceID(other), driver: "vfio-pci"))
+        #expect(
+            MachineError.duplicateAddress(DeviceID(address)).description == "two devices sit at 0000:01:00.0")
     }
 
     @Test("nodes can be missing or forbidden")
@@ -79,7 +80,7 @@ struct CoreMachineTests {
         #expect(rig.status(group) == 0)
         #expect(rig.setContainer(group, container) == -EPERM)
         let inventory = try rig.host.inventory()
-        #expect(inventory.blockers(ofGroup: 26).map { $0.address.description } == ["0000:01:00.2"])
+        #expect(inventory.blockers(ofGroup: 26).map { $0.id.description } == ["0000:01:00.2"])
         let blocker = try #require(PCIAddress("0000:01:00.2"))
         try rig.host.bind(blocker, to: "pci-stub")
         #expect(rig.status(group) == 1)

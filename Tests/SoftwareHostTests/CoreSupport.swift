@@ -25,6 +25,8 @@ final class RecordingBus: BusDriver, @unchecked Sendable {
     /// Whether DMA worked at the moment of each closing.
     private(set) var dmaWorkedAtClose: [Bool] = []
     var openError: Errno?
+    /// What `VFIO_DEVICE_GET_INFO` tells; nil for a device that doesn't answer it.
+    var deviceFlags: DeviceFlags?
     /// Whether it answered, at each change of that.
     private(set) var presence: [Bool] = []
     var region = RegionDescription(flags: 3, size: 4096, offset: 1 << 40)
@@ -47,6 +49,11 @@ final class RecordingBus: BusDriver, @unchecked Sendable {
         closed += 1
     }
     func control(_ request: UInt32, _ argument: UInt) throws(Errno) -> Int32 {
+        if request == 0x3b6b, let deviceFlags {
+            try UserMemory.store(
+                DeviceInfo(flags: deviceFlags), to: HostAddress(UInt64(argument)))
+            return 0
+        }
         if request == 0x3b6b { return 7 }
         throw .noSuchRequest
     }

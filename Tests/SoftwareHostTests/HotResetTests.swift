@@ -123,7 +123,8 @@ struct HotResetTests {
         let functions = try Functions(2)
         let first = try functions.open(0)
         let second = try functions.host.open(.group(11))
-        let policy = functions.host.core.lock.withLock { functions.host.core.devices[1].resetPolicy }
+        let policy = try #require(
+            functions.host.core.lock.withLock { functions.host.core.devices[1].pci?.resetPolicy })
         #expect(policy.take())
         #expect(functions.hotReset(first.device, first.group, second) == -EAGAIN)
         #expect(functions.resets() == [[], []])

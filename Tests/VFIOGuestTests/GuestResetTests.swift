@@ -31,10 +31,11 @@ struct GuestResetTests {
             machine.resets(since: before) == [[.bus], [.bus], [.function], [.function], [.bus], [.bus]])
         #expect(
             report.devices.map(\.method) == [
-                .together(by: machine.addresses[0]), .together(by: machine.addresses[0]), .alone, .alone,
-                .together(by: machine.addresses[4]), .together(by: machine.addresses[4]),
+                .together(by: DeviceID(machine.addresses[0])), .together(by: DeviceID(machine.addresses[0])),
+                .alone, .alone,
+                .together(by: DeviceID(machine.addresses[4])), .together(by: DeviceID(machine.addresses[4])),
             ])
-        #expect(report.devices.map(\.address) == machine.addresses)
+        #expect(report.devices.map(\.id.address) == machine.addresses)
     }
 
     @Test("1.14 the groups of all containers prove that a bus is the guest's")
@@ -76,7 +77,7 @@ struct GuestResetTests {
         let stranger = try Device(opening: machine.addresses[1], on: machine.host, route)
         let before = machine.begin()
         let report = machine.devices.reset()
-        #expect(report.unreset == [machine.addresses[0]])
+        #expect(report.unreset == [DeviceID(machine.addresses[0])])
         #expect(machine.resets(since: before) == [[], [], [.function]])
         let text = report.devices[0].errors.map(\.description).joined()
         #expect(text.contains("0000:02:00.1") && report.devices[1].errors == [])
@@ -93,7 +94,7 @@ struct GuestResetTests {
         let attached = try machine.attach(0, 2)
         let before = machine.begin()
         let report = machine.devices.reset()
-        #expect(report.unreset == [machine.addresses[0]])
+        #expect(report.unreset == [DeviceID(machine.addresses[0])])
         #expect(report.devices[1].method == .alone)
         #expect(machine.resets(since: before) == [[], [], [.power]])
         let text = report.devices[0].errors.map(\.description).joined()
@@ -185,7 +186,7 @@ struct GuestResetTests {
             FaultRule(.request(.devicePCIHotReset, .busy), on: .init(files: .devices), .always))
         let error = #expect(throws: VFIOGuestError.self) { try attached[0].reset() }
         #expect(error?.code == .refused && error?.errno == .busy)
-        #expect(machine.devices.reset().unreset == machine.addresses)
+        #expect(machine.devices.reset().unreset == machine.addresses.map { DeviceID($0) })
     }
 
     @Test(

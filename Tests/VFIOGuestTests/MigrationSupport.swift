@@ -96,11 +96,11 @@ struct Move {
         if source.memory.isLoggingForMigration { return "pages are logged" }
         for device in source.devices {
             guard let state = try? device.device.migrationState() else { return "no state" }
-            if state != .running { return "\(device.address) is in state \(state.rawValue)" }
+            if state != .running { return "\(device.id) is in state \(state.rawValue)" }
             // A log that was still kept would be in the way of a new one.
             let page = IOVARange(IOVA(0), byteCount: 4096)!
             guard (try? device.device.startDMALogging(of: [page])) != nil else {
-                return "\(device.address) still logs what it writes"
+                return "\(device.id) still logs what it writes"
             }
             try? device.device.stopDMALogging()
         }

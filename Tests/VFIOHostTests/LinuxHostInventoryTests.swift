@@ -63,6 +63,33 @@ struct LinuxHostInventoryTests {
         #expect(device.resources.last?.byteCount == 0)
     }
 
+    @Test("devices of other buses are listed where VFIO has to do with them")
+    func otherBuses() throws {
+        let tree = try tree()
+        let uuid = "83b8f4f2-509f-382f-3c1e-e6bfe0fa1001"
+        let mediated = "sys/bus/mdev/devices/\(uuid)"
+        try tree.file("\(mediated)/vfio-dev/vfio8/dev", "511:8\n")
+        tree.link("\(mediated)/driver", to: "../../../../bus/mdev/drivers/mtty")
+        tree.link("\(mediated)/iommu_group", to: "../../../../kernel/iommu_groups/27")
+        let group = "sys/kernel/iommu_groups/27/devices"
+        tree.link("\(group)/\(uuid)", to: "../../../../bus/mdev/devices/\(uuid)")
+        tree.link("\(mediated)/subsystem", to: "../../../../bus/mdev")
+        // Without a group and a driver of VFIO's: nothing to do with it.
+        try tree.file("sys/bus/platform/devices/alarmtimer/modalias", "platform:alarmtimer\n")
+        try tree.file("sys/bus/platform/devices/fff51000.ethernet/modalias", "x\n")
+        tree.link(
+            "sys/bus/platform/devices/fff51000.ethernet/driver",
+            to: "../../../../bus/platform/drivers/vfio-platform")
+        let inventory = try inventory(tree)
+        #expect(inventory.devices.count == 1)
+        #expect(inventory.otherDevices.map(\.id.name) == [uuid, "fff51000.ethernet"])
+        let id = try #require(DeviceID(uuid))
+        let summary = try #require(inventory.summary(of: id))
+        #expect(summary.isMediated && summary.deviceNode == 8 && summary.group == 27)
+        #expect(summary.driver?.isVFIO == true)
+        #expect(inventory.group(27)?.otherDevices == [id])
+    }
+
     @Test("a group is described with its reserved ranges; lines that make no sense are left out")
     func group() throws {
         let tree = try tree()

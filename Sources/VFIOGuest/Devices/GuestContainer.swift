@@ -55,7 +55,7 @@ public final class GuestContainer: @unchecked Sendable {
     ///   discards, whatever is said of it; or KVM's refusal to fill the windows of its group.
     func add(_ device: GuestDevice, allowingDiscards: Bool) throws(VFIOGuestError) {
         try mapper.sectionWindows?.tellTables()
-        let name = device.group.map { "group \($0)" } ?? "\(device.address)"
+        let name = device.group.map { "group \($0)" } ?? "\(device.id)"
         let group: RAMDiscardGroup
         if let known = discards[name] {
             group = known
@@ -63,7 +63,7 @@ public final class GuestContainer: @unchecked Sendable {
             group = try RAMDiscardGroup(
                 name, on: discardKind, space.memory.discardPolicy, isExempt: allowingDiscards)
         }
-        let address = "\(device.address)"
+        let address = "\(device.id)"
         try group.add(address, isExempt: allowingDiscards, isMediated: device.isMediated)
         discards[name] = group
         members.append(
@@ -126,7 +126,7 @@ public final class GuestDevice: @unchecked Sendable {
     /// What is to know of resets.
     var participants: [WeakResetParticipant] = []
 
-    init(_ device: Device, _ record: DeviceRecord?, _ owner: GuestDevices) {
+    init(_ device: Device, _ record: DeviceSummary?, _ owner: GuestDevices) {
         self.device = device
         group = record?.group
         isMediated = record?.isMediated ?? false
@@ -138,8 +138,11 @@ public final class GuestDevice: @unchecked Sendable {
     /// Where it is; nil once it was taken away.
     public var container: GuestContainer? { owner.lock.withLock { home } }
 
-    /// Its address on the host.
-    public var address: PCIAddress { device.address }
+    /// Its name on the host.
+    public var id: DeviceID { device.id }
+
+    /// Its address on the host, for a PCI function; nil for a device of another bus.
+    public var address: PCIAddress? { device.address }
 
     /// Takes the device away from the guest: it sees nothing of the guest's memory any more. It is closed when this
     /// object goes.

@@ -46,7 +46,7 @@ extension GuestDevice {
         let state = try configuration.load16(power + 4) & 3
         guard state == 0 else {
             throw VFIOGuestError(
-                operation: "bring it to full power", object: "\(address)", cause: "it stays in D\(state)")
+                operation: "bring it to full power", object: "\(id)", cause: "it stays in D\(state)")
         }
     }
 

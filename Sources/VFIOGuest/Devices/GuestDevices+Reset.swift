@@ -56,11 +56,11 @@ extension GuestDevices {
         let device = devices[index]
         do throws(VFIOGuestError) {
             let scope = try device.device.hotResetScope()
-            guard devices.contains(where: { $0 !== device && scope[$0.address] != nil }) else { return }
+            guard devices.contains(where: { $0 !== device && scope[$0.id] != nil }) else { return }
             // What was reset is what this reset hit; who is there may have changed since the question.
             let hit = try device.device.hotReset(with: spaces)
-            for index in devices.indices where hit[devices[index].address] != nil {
-                results[index].method = .together(by: device.address)
+            for index in devices.indices where hit[devices[index].id] != nil {
+                results[index].method = .together(by: device.id)
             }
         } catch {
             // On a root bus there is nothing that could be reset together.
@@ -103,10 +103,10 @@ extension GuestDevices {
     /// Resets a device's bus, unless another device of the guest is on it: that one would lose what it does.
     private func resetBus(of device: GuestDevice, _ devices: [GuestDevice]) throws(VFIOGuestError) {
         let scope = try device.device.hotResetScope()
-        if let other = devices.first(where: { $0 !== device && scope[$0.address] != nil }) {
+        if let other = devices.first(where: { $0 !== device && scope[$0.id] != nil }) {
             throw VFIOGuestError(
-                operation: "reset its bus", object: "\(device.address)", code: .notOwned,
-                cause: "\(other.address) of the same guest would be reset with it",
+                operation: "reset its bus", object: "\(device.id)", code: .notOwned,
+                cause: "\(other.id) of the same guest would be reset with it",
                 remedy: "reset all of the guest's devices together")
         }
         try device.device.hotReset(with: spaces)
@@ -120,7 +120,7 @@ extension GuestDevices {
         _ failures: some Collection<VFIOGuestError>, _ device: GuestDevice
     ) -> VFIOGuestError {
         VFIOGuestError(
-            operation: "reset it for the guest", object: "\(device.address)",
+            operation: "reset it for the guest", object: "\(device.id)",
             errno: failures.compactMap(\.errno).last,
             code: failures.allSatisfy { $0.code == .notSupported || $0.code == .notOwned }
                 ? .notSupported : .refused,

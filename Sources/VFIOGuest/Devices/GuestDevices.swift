@@ -59,13 +59,22 @@ public final class GuestDevices: @unchecked Sendable {
         _ address: PCIAddress, to space: GuestAddressSpace, allowingDiscards: Bool = false,
         onFailure: (@Sendable (DMAMapper.Failure) -> Void)? = nil
     ) throws(VFIOGuestError) -> GuestDevice {
+        try attach(
+            DeviceID(address), to: space, allowingDiscards: allowingDiscards, onFailure: onFailure)
+    }
+
+    /// Gives a device of any bus to the guest; see ``attach(_:to:allowingDiscards:onFailure:)``.
+    public func attach(
+        _ id: DeviceID, to space: GuestAddressSpace, allowingDiscards: Bool = false,
+        onFailure: (@Sendable (DMAMapper.Failure) -> Void)? = nil
+    ) throws(VFIOGuestError) -> GuestDevice {
         try lock.withLock { () throws(VFIOGuestError) -> GuestDevice in
-            let record = try self.record(of: address)
-            let request = Request(address, record, allowingDiscards)
+            let record = try self.record(of: id)
+            let request = Request(id, record, allowingDiscards)
             if let group = record?.group, let container = all.first(where: { $0.groups.contains(group) }) {
                 guard container.space === space else {
                     throw VFIOGuestError(
-                        operation: "give it to the guest's \(space)", object: "\(address)", code: .busy,
+                        operation: "give it to the guest's \(space)", object: "\(id)", code: .busy,
                         cause: "group \(group) is used in another address space, \(container.space), and all "
                             + "devices of a group see the same",
                         remedy:
@@ -76,7 +85,7 @@ public final class GuestDevices: @unchecked Sendable {
             }
             for container in all where container.space === space {
                 // Devices behind IOMMUs of different kinds can't share; then the next one, or a new one, will do.
-                guard let device = try? Device(opening: request.address, in: container.iommu) else {
+                guard let device = try? Device(opening: request.id, in: container.iommu) else {
                     continue
                 }
                 return try join(device, request, container)
@@ -102,23 +111,23 @@ public final class GuestDevices: @unchecked Sendable {
 
     /// What is wanted of ``attach(_:to:allowingDiscards:onFailure:)``.
     private struct Request {
-        let address: PCIAddress
-        let record: DeviceRecord?
+        let id: DeviceID
+        let record: DeviceSummary?
         let allowsDiscards: Bool
 
-        init(_ address: PCIAddress, _ record: DeviceRecord?, _ allowsDiscards: Bool) {
-            self.address = address
+        init(_ id: DeviceID, _ record: DeviceSummary?, _ allowsDiscards: Bool) {
+            self.id = id
             self.record = record
             self.allowsDiscards = allowsDiscards
         }
     }
 
-    private func record(of address: PCIAddress) throws(VFIOGuestError) -> DeviceRecord? {
+    private func record(of id: DeviceID) throws(VFIOGuestError) -> DeviceSummary? {
         do throws(InventoryError) {
-            return try host.inventory().device(at: address)
+            return try host.inventory().summary(of: id)
         } catch {
             throw VFIOGuestError(
-                operation: "give it to the guest", object: "\(address)", errno: error.errno,
+                operation: "give it to the guest", object: "\(id)", errno: error.errno,
                 cause: "the list of devices and groups can't be read: \(error.path)")
         }
     }
@@ -126,7 +135,7 @@ public final class GuestDevices: @unchecked Sendable {
     private func open(
         _ request: Request, in container: GuestContainer
     ) throws(VFIOGuestError) -> GuestDevice {
-        try join(Device(opening: request.address, in: container.iommu), request, container)
+        try join(Device(opening: request.id, in: container.iommu), request, container)
     }
 
     private func join(

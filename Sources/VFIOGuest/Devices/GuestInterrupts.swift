@@ -88,6 +88,6 @@ extension Device {
     ) -> VFIOGuestError {
         VFIOGuestError(
             operation: "\(verb) \(what) of \(index)" + (vector.map { ", vector \($0)" } ?? ""),
-            object: "\(address)", errno: errno, cause: "VFIO_DEVICE_SET_IRQS failed")
+            object: "\(id)", errno: errno, cause: "VFIO_DEVICE_SET_IRQS failed")
     }
 }

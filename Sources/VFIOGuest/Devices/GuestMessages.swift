@@ -37,7 +37,7 @@ public final class GuestMessages: @unchecked Sendable {
         let operation = "use vector \(vector) of \(index)"
         guard vector >= 0, vector < limit else {
             throw VFIOGuestError(
-                operation: operation, object: "\(device.address)", code: .tooFewVectors,
+                operation: operation, object: "\(device.id)", code: .tooFewVectors,
                 cause: "the device has \(limit)")
         }
         try lock.withLock { () throws(VFIOGuestError) in

@@ -19,21 +19,21 @@ public enum GuestResetMethod: Sendable, Equatable {
     case alone
     /// With its bus, and nobody else of the guest: `VFIO_DEVICE_PCI_HOT_RESET`.
     case bus
-    /// With its bus, and with further devices of the guest; the reset was asked of the device at this address.
-    case together(by: PCIAddress)
+    /// With its bus, and with further devices of the guest; the reset was asked of this device.
+    case together(by: DeviceID)
 }
 
 /// What came of the reset of one device.
 public struct GuestReset: Sendable, Equatable {
-    /// The device's address on the host.
-    public let address: PCIAddress
+    /// The device's name on the host.
+    public let id: DeviceID
     /// How it was reset; nil if it wasn't.
     public internal(set) var method: GuestResetMethod?
     /// What failed on the way, in its order: ways of resetting it that don't work, and what couldn't be made quiet
     /// before or set up again after. A device may have been reset all the same.
     public internal(set) var errors: [VFIOGuestError] = []
 
-    init(of device: GuestDevice) { address = device.address }
+    init(of device: GuestDevice) { id = device.id }
 
     /// Whether the device was reset.
     public var succeeded: Bool { method != nil }
@@ -52,8 +52,8 @@ public struct GuestResetReport: Sendable, Equatable {
     /// What came of each device.
     public let devices: [GuestReset]
 
-    /// The addresses of those that couldn't be reset: they are quiet, but what the guest had in them still is.
-    public var unreset: [PCIAddress] { devices.filter { !$0.succeeded }.map(\.address) }
+    /// Those that couldn't be reset: they are quiet, but what the guest had in them still is.
+    public var unreset: [DeviceID] { devices.filter { !$0.succeeded }.map(\.id) }
 
     /// Everything that failed.
     public var errors: [VFIOGuestError] { devices.flatMap(\.errors) }

@@ -102,7 +102,7 @@ public struct DeviceConfigurationState: Sendable, Equatable {
         let own = try DeviceConfigurationState(of: device)
         for (theirs, mine) in zip(fingerprint, own.fingerprint) where theirs.value != mine.value {
             throw VFIOGuestError(
-                operation: "take over a device's configuration space", object: "\(device.address)",
+                operation: "take over a device's configuration space", object: "\(device.id)",
                 code: .unsuitableStream,
                 cause: "\(theirs.what) differs: \(theirs.value) there, \(mine.value) here",
                 remedy: "give the guest the same kind of device on both sides")

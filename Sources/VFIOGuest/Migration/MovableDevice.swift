@@ -33,7 +33,7 @@ public final class MovableDevice: @unchecked Sendable {
     ///   - isMovable: false makes it a blocker.
     public init(_ device: GuestDevice, named name: String? = nil, isMovable: Bool = true) {
         guestDevice = device
-        self.name = name ?? "\(device.address)"
+        self.name = name ?? "\(device.id)"
         self.isMovable = isMovable
     }
 
