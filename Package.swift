@@ -113,7 +113,8 @@ let package = Package(
         tests(
             "SoftwareHostTests",
             on: [
-                "SoftwareHost", "SoftwareDevices", "VFIOHost", "DeviceModel", "VFIOABI", "LinuxSystem",
+                "SoftwareHost", "SoftwareDevices", "VFIO", "VFIOHost", "DeviceModel", "VFIOABI",
+                "LinuxSystem",
                 "IOVASpace",
                 "CLinux",
             ]),
