@@ -151,14 +151,21 @@ let package = Package(
                 "SoftwareDevices",
                 "VFIO", "VFIOHost", "DeviceModel", "VFIOABI", "LinuxSystem", "IOVASpace",
             ]),
+        // States of devices that are nearly right: some in each test run, millions by a program.
+        .target(
+            name: "StateFuzz", dependencies: ["DeviceModel", "SoftwareDevices", "NVMeController"],
+            path: "Tests/StateFuzz", swiftSettings: common),
+        .executableTarget(
+            name: "FuzzStates", dependencies: ["StateFuzz", "LinuxSystem"], path: "Tests/FuzzStates",
+            swiftSettings: common),
         tests(
             "SoftwareDevicesTests",
-            on: ["SoftwareDevices", "DeviceModel", "VFIOABI", "LinuxSystem", "IOVASpace"]),
+            on: ["StateFuzz", "SoftwareDevices", "DeviceModel", "VFIOABI", "LinuxSystem", "IOVASpace"]),
         tests(
             "NVMeDriverTests",
             on: [
-                "NVMeDriver", "NVMeController", "SoftwareHost", "VFIO", "VFIOHost", "NVMe",
-                "DeviceModel", "LinuxSystem", "IOVASpace",
+                "HostTestSupport", "NVMeDriver", "NVMeController", "SoftwareHost", "VFIO", "VFIOHost", "NVMe",
+                "VFIOABI", "DeviceModel", "LinuxSystem", "IOVASpace",
             ]),
     ]
 )

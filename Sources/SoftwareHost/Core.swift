@@ -194,7 +194,7 @@ final class Core: @unchecked Sendable {
         bus.pci?.pciBus = place.bus
         bus.pci?.parameters = parameters
         bus.pci?.ignoresInterruptDisable = parameters.value.noINTxMask
-        if driver.isVariant { bus.pci?.becomeVariant() }
+        if driver.isVariant { bus.pci?.becomeVariant(isHistoric: driver.isHistoric) }
         return bus
     }
 

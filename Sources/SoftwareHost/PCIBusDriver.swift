@@ -68,6 +68,8 @@ final class PCIBusDriver: BusDriver, @unchecked Sendable {
     }
     /// What a variant of the driver does to move the device; nil where there is none.
     var migration: PCIMigration?
+    /// The registers of migration by version 1, for a variant that has those.
+    var historicMigration: HistoricMigration?
     /// The mappings of BARs that users hold.
     var mappings: [PCIMapping] = []
     /// The empty file that stands in for memory that is off; made when first needed.
@@ -292,8 +294,8 @@ final class PCIBusDriver: BusDriver, @unchecked Sendable {
         guard info.argsz >= UInt32(DeviceInfo.minimumSize) else { throw .invalid }
         lock.lock()
         info.flags = canReset ? [.pci, .reset] : .pci
+        info.regionCount = PCIRegion.count + (historicMigration == nil ? 0 : 1)
         lock.unlock()
-        info.regionCount = PCIRegion.count
         info.irqCount = PCIInterrupt.count
         info.capabilityOffset = 0
         let size = UInt32(MemoryLayout<DeviceInfo>.size)

@@ -42,7 +42,15 @@ enum ConformMachine {
                 IOMMUGroup(7) { PCIDevice(sampler, at: "0000:00:05.0") }
                 IOMMUGroup(8) { PCIDevice(display, at: "0000:00:06.0") }
                 // Behind an IOMMU that notes writes, as those are that Linux makes up for its self-tests.
-                IOMMUGroup(9, tracksDirtyPages: true) { PCIDevice(Educational(), at: "0000:04:00.0") }
+                IOMMUGroup(14, tracksDirtyPages: true) { PCIDevice(Educational(), at: "0000:09:00.0") }
+                // Those that can be moved, in each of the ways that there are.
+                IOMMUGroup(9) { movable([.peerToPeer, .preCopy], at: "0000:04:00.0") }
+                IOMMUGroup(10) { movable([], at: "0000:05:00.0") }
+                IOMMUGroup(11) { movable(.peerToPeer, at: "0000:06:00.0") }
+                IOMMUGroup(12) { movable(.preCopy, at: "0000:07:00.0") }
+                IOMMUGroup(13) {
+                    movable([.peerToPeer, .preCopy], at: "0000:08:00.0", driver: "historic-vfio-pci")
+                }
                 // In the place of a mediated device, which has no address on any bus.
                 IOMMUGroup(90, isEmulated: true) { PCIDevice(Educational(), at: "00fe:00:00.0") }
             }
@@ -58,6 +66,12 @@ enum ConformMachine {
             PCIDevice(sampler, at: "0000:00:05.0"), PCIDevice(display, at: "0000:00:06.0"),
         ]
         return machine
+    }
+
+    private static func movable(
+        _ moves: MigrationCapabilities, at address: String, driver: String = "software-vfio-pci"
+    ) -> PCIDevice {
+        PCIDevice(Educational.express(moves: moves), at: address, driver: driver)
     }
 
     private static func samplers() throws(CommandFailure) -> (RegionSampler, RegionSampler) {

@@ -169,14 +169,14 @@ struct DirtyTrackingTests {
         }
         let many = [range(0x9000, 0x9fff), range(0, 0xfff), range(0x1000, 0x1fff), range(0x4000, 0x4fff)]
         #expect(
-            DirtyTracker.merged(many, to: 8) == [
+            IOVARange.merged(many, to: 8) == [
                 range(0, 0x1fff), range(0x4000, 0x4fff), range(0x9000, 0x9fff),
             ])
-        #expect(DirtyTracker.merged(many, to: 2) == [range(0, 0x4fff), range(0x9000, 0x9fff)])
-        #expect(DirtyTracker.merged(many, to: 1) == [range(0, 0x9fff)])
-        #expect(DirtyTracker.merged(many, to: 0) == [range(0, 0x9fff)])
-        #expect(DirtyTracker.merged([], to: 3) == [])
+        #expect(IOVARange.merged(many, to: 2) == [range(0, 0x4fff), range(0x9000, 0x9fff)])
+        #expect(IOVARange.merged(many, to: 1) == [range(0, 0x9fff)])
+        #expect(IOVARange.merged(many, to: 0) == [range(0, 0x9fff)])
+        #expect(IOVARange.merged([], to: 3) == [])
         #expect(
-            DirtyTracker.merged([range(0, .max), range(.max, .max)], to: 1) == [.all])
+            IOVARange.merged([range(0, .max), range(.max, .max)], to: 1) == [.all])
     }
 }
