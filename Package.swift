@@ -62,7 +62,7 @@ let package = Package(
             on: ["VFIOHost", "DeviceModel", "VFIOABI", "LinuxSystem", "IOVASpace"]),
         target("VFIOUser", on: ["VFIOHost", "DeviceModel", "VFIOABI", "LinuxSystem", "IOVASpace"]),
         target("NVMeController", on: ["DeviceModel", "NVMe", "LinuxSystem", "IOVASpace"]),
-        target("SoftwareDevices", on: ["DeviceModel", "LinuxSystem", "IOVASpace"]),
+        target("SoftwareDevices", on: ["DeviceModel", "VFIOABI", "LinuxSystem", "IOVASpace"]),
         // Floor 4: drivers, and guests.
         target("VFIOGuest", on: ["VFIO", "VFIOHost", "VFIOABI", "LinuxSystem", "IOVASpace"]),
         target("NVMeDriver", on: ["VFIO", "VFIOHost", "NVMe", "LinuxSystem", "IOVASpace"]),

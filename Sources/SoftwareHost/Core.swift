@@ -104,6 +104,7 @@ final class Core: @unchecked Sendable {
         let state = MachineDevice(
             address, device.model, device.identity, group, DeviceFaults(injector, address, group?.endpoint),
             on: enterBus(of: address), dmaClient: device.dmaClient)
+        state.surroundings = device.surroundings
         markMultifunction(state)
         devices.append(state)
         group?.members.append(state)
@@ -149,6 +150,7 @@ final class Core: @unchecked Sendable {
         let bus = try makeBusDriver(model, device.address, device.faults)
         bus.pci?.resetPolicy = device.resetPolicy
         bus.pci?.pciBus = device.pciBus
+        bus.pci?.surroundings = device.surroundings
         bus.pci?.parameters = parameters
         bus.pci?.ignoresInterruptDisable = parameters.value.noINTxMask
         if driver.isVariant { bus.pci?.becomeVariant() }

@@ -28,6 +28,7 @@ enum OpenFile {
     case device(DeviceFile)
     case iommufd(IOMMUFD)
     case migration(MigrationFile)
+    case dmaBuf(DMABuf)
 
     /// The file, whatever its kind.
     var object: FileObject {
@@ -37,6 +38,7 @@ enum OpenFile {
         case .device(let file): file
         case .iommufd(let file): file
         case .migration(let file): file
+        case .dmaBuf(let file): file
         }
     }
 }

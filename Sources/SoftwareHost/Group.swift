@@ -46,6 +46,8 @@ final class MachineDevice {
     var binding: IOMMUFDDevice?
     /// The file of the group that the first opening came through; kept open until the last closing.
     var groupFile: GroupFile?
+    /// What the machine around it adds to what is told of it.
+    var surroundings = PCISurroundings()
     /// What goes wrong with it.
     let faults: DeviceFaults
     /// Who uses the services for devices that pin memory themselves.

@@ -78,7 +78,7 @@ final class GroupFile: FileObject {
                 try iommufd.becomeContainer(of: group)
                 iommufd.hold()
                 group.iommufd = iommufd
-            case .group, .device, .migration: throw .wrongDescriptorKind
+            case .group, .device, .migration, .dmaBuf: throw .wrongDescriptorKind
             }
         }
     }

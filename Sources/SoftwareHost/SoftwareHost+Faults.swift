@@ -178,7 +178,7 @@ extension OpenFile {
         switch self {
         case .container: .containers
         case .group: .groups
-        case .device, .migration: .devices
+        case .device, .migration, .dmaBuf: .devices
         case .iommufd: .iommufds
         }
     }

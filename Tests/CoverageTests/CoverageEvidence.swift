@@ -33,9 +33,6 @@ struct CoverageEvidence {
                 "B.2 addresses can be updated as long as no group is emulated, which is known once there is an IOMMU"
             ]),
         CoverageEvidence(
-            names: ["VFIO_PKVM_IOMMU"], column: .cases,
-            shown: ["B.2 numbers that are no extensions are 0, also beyond 32 bits"]),
-        CoverageEvidence(
             names: ["VFIO_API_VERSION"], column: .cases,
             shown: ["A.3 the version is 0, whatever the argument and the state"]),
         // Flags that cases compare as whole numbers.
@@ -104,12 +101,16 @@ struct CoverageEvidence {
         CoverageEvidence(
             names: ["VFIO_EEH_PE_STATE_*"], column: .cases,
             shown: ["C.2 a load that fails reads ones and freezes the device until it is thawed"]),
+        CoverageEvidence(
+            names: ["VFIO_REGION_INFO_FLAG_READ", "VFIO_REGION_INFO_FLAG_WRITE"], column: .cases,
+            shown: ["D.3 a BAR of memory is as long as it is, and can be read, written and mapped"]),
         // What goes through a structure that holds it.
         CoverageEvidence(
             names: ["VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP"], column: .api,
             shown: ["Container.unmap(_:pageSize:dirtyBits:)"]),
         CoverageEvidence(
-            names: ["VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP"], column: .api,
+            names: ["VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP", "vfio_iommu_type1_dirty_bitmap_get"],
+            column: .api,
             shown: ["Container.dirtyBits(of:pageSize:into:)"]),
         CoverageEvidence(
             names: ["VFIO_IOMMU_INFO_CAPS"], column: .api, shown: ["Container.info()"]),

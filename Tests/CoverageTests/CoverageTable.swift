@@ -16,8 +16,6 @@ struct CoverageTable {
     let rows: [CoverageRow]
     /// The reasons that no cell needed.
     let staleReasons: [String]
-    /// The evidence that no cell needed.
-    let staleEvidence: [String]
     /// What is named as evidence and isn't there.
     let unknownEvidence: [String]
 
@@ -46,7 +44,6 @@ struct CoverageTable {
         let words = try ABIWords.load().words
         let byName = Dictionary(uniqueKeysWithValues: words.map { ($0.name, $0) })
         var used: Set<Int> = []
-        var usedEvidence: Set<Int> = []
         rows = words.map { word in
             // The number inside a request is the request.
             let twin = word.name.replacingPrefix("IOMMUFD_CMD_", with: "IOMMU_")
@@ -56,10 +53,7 @@ struct CoverageTable {
             row.cells[.device] = Self.answerers(of: meant, answerers)
             row.cells[.cases] = Self.cases(of: meant, cases)
             for column in CoverageColumn.allCases where row.cells[column] == nil {
-                if let (number, evidence) = CoverageEvidence.all.enumerated().first(where: {
-                    $1.covers(word.name, column)
-                }) {
-                    usedEvidence.insert(number)
+                if let evidence = CoverageEvidence.all.first(where: { $0.covers(word.name, column) }) {
                     row.cells[column] = evidence.shown.map { shown in
                         column == .cases ? Self.quoted(shown) : "`\(shown)`"
                     }.joined(separator: ", ")
@@ -77,9 +71,6 @@ struct CoverageTable {
         let lasting = CoverageReasons.all.count - CoverageReasons.interim.count
         staleReasons = (0..<lasting).filter { !used.contains($0) }.map {
             CoverageReasons.all[$0].names.joined(separator: " ")
-        }
-        staleEvidence = CoverageEvidence.all.indices.filter { !usedEvidence.contains($0) }.map {
-            CoverageEvidence.all[$0].names.joined(separator: " ")
         }
         var known = Set(drivers.flatMap(\.titles)).union(answerers.titles)
         known.formUnion(cases.titles)
@@ -102,8 +93,11 @@ struct CoverageTable {
     private static func answerers(of word: ABIWord, _ index: UseIndex) -> String? {
         let users = index.direct(word)
         let software = users.filter { index.target(of: $0) != "VFIOUser" }
-        return list(
-            (software.isEmpty ? users : software).map { $0.type.isEmpty ? $0.name : $0.type })
+        if let text = list((software.isEmpty ? users : software).map { $0.type.isEmpty ? $0.name : $0.type })
+        {
+            return text
+        }
+        return list(index.carriers(of: word.type).map(\.title)).map { "carried by \($0)" }
     }
 
     private static func cases(of word: ABIWord, _ index: UseIndex) -> String? {
