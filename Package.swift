@@ -105,6 +105,8 @@ let package = Package(
             name: "HostTestSupport", dependencies: ["VFIOHost", "VFIOABI", "LinuxSystem"],
             path: "Tests/HostTestSupport", swiftSettings: common),
         tests("VFIOABITests", on: ["VFIOABI"], resources: [.copy("Resources")]),
+        // Reads the sources as text and makes docs/coverage.md.
+        tests("CoverageTests", on: []),
         tests("NVMeTests", on: ["NVMe"]),
         tests("LinuxSystemTests", on: ["LinuxSystem"]),
         tests("IOVASpaceTests", on: ["IOVASpace"]),
@@ -151,14 +153,21 @@ let package = Package(
                 "SoftwareDevices",
                 "VFIO", "VFIOHost", "DeviceModel", "VFIOABI", "LinuxSystem", "IOVASpace",
             ]),
+        // States of devices that are nearly right: some in each test run, millions by a program.
+        .target(
+            name: "StateFuzz", dependencies: ["DeviceModel", "SoftwareDevices", "NVMeController"],
+            path: "Tests/StateFuzz", swiftSettings: common),
+        .executableTarget(
+            name: "FuzzStates", dependencies: ["StateFuzz", "LinuxSystem"], path: "Tests/FuzzStates",
+            swiftSettings: common),
         tests(
             "SoftwareDevicesTests",
-            on: ["SoftwareDevices", "DeviceModel", "VFIOABI", "LinuxSystem", "IOVASpace"]),
+            on: ["StateFuzz", "SoftwareDevices", "DeviceModel", "VFIOABI", "LinuxSystem", "IOVASpace"]),
         tests(
             "NVMeDriverTests",
             on: [
-                "NVMeDriver", "NVMeController", "SoftwareHost", "VFIO", "VFIOHost", "NVMe",
-                "DeviceModel", "LinuxSystem", "IOVASpace",
+                "HostTestSupport", "NVMeDriver", "NVMeController", "SoftwareHost", "VFIO", "VFIOHost", "NVMe",
+                "VFIOABI", "DeviceModel", "LinuxSystem", "IOVASpace",
             ]),
     ]
 )

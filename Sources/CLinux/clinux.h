@@ -28,6 +28,7 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/uio.h>
@@ -79,6 +80,13 @@ CLINUX long clinux_fallocate(int fd, int mode, uint64_t at, uint64_t n) {
     return clinux_result(syscall(SYS_fallocate, fd, mode, (off_t)at, (off_t)n));
 }
 CLINUX long clinux_fstat(int fd, struct stat *out) { return clinux_result(fstat(fd, out)); }
+// What kind of file system a file is in: statfs's f_type.
+CLINUX long clinux_file_system(int fd, uint64_t *type) {
+    struct statfs out;
+    long result = clinux_result(fstatfs(fd, &out));
+    if (result == 0) *type = (uint64_t)out.f_type & 0xffffffff;
+    return result;
+}
 CLINUX long clinux_stat(const char *path, struct stat *out) { return clinux_result(stat(path, out)); }
 CLINUX long clinux_access(const char *path, int mode) { return clinux_result(access(path, mode)); }
 CLINUX long clinux_readlink(const char *path, char *to, size_t n) {

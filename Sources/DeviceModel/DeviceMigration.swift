@@ -12,6 +12,8 @@ public struct DeviceMigration {
     public private(set) var phase = MigrationPhase.running
     /// How it can be moved; empty for not at all.
     public let capabilities: MigrationCapabilities
+    /// What goes wrong on the way, once; nil for nothing.
+    public var nextFailure: MigrationFailure?
     private let model: any DeviceModel
     private let device: (any MigratableDevice)?
     private var outgoing: [UInt8] = []
@@ -43,6 +45,11 @@ public struct DeviceMigration {
 
     /// Goes one arc.
     private mutating func go(to next: MigrationPhase, _ device: any MigratableDevice) throws(MigrationError) {
+        if let failure = nextFailure, failure.target == next {
+            nextFailure = nil
+            if failure.isFatal { breakDown(device) }
+            throw .deviceFailed
+        }
         if phase == .resuming { try load(device) }
         // Before it goes on, and not again before it stands still.
         if next.sparesPeers && !phase.sparesPeers { device.sparePeers(true) }
@@ -63,6 +70,19 @@ public struct DeviceMigration {
         }
         if next == .resuming { incoming = [] }
         phase = next
+    }
+
+    /// The device is of no use any more until it is reset: it does nothing, and nothing goes out or comes in.
+    private mutating func breakDown(_ device: any MigratableDevice) {
+        if phase.isWorking {
+            device.freeze()
+            model.function.setFrozen(true)
+        }
+        if phase.sparesPeers { device.sparePeers(false) }
+        outgoing = []
+        outgoingPosition = 0
+        incoming = []
+        phase = .error
     }
 
     /// The device was reset, by whatever way: it is running, and nothing goes out or comes in.

@@ -50,7 +50,7 @@ extension MigratableDevice {
     public func sparePeers(_ spared: Bool) {}
 }
 
-/// Why a device can't be moved, or didn't take what it was given. The device is as it was.
+/// Why a device can't be moved, or didn't take what it was given. The device is as it was, but for `deviceFailed`.
 public enum MigrationError: Error, Equatable, Sendable {
     /// There is no way to that state from here, or the device hasn't got it.
     case noWay
@@ -68,4 +68,6 @@ public enum MigrationError: Error, Equatable, Sendable {
     case version
     /// The state is that of another kind of device, or of one with other settings.
     case differentDevice
+    /// The device failed on its way. It may be in ``MigrationPhase/error``, out of which only a reset leads.
+    case deviceFailed
 }

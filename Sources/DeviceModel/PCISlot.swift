@@ -100,10 +100,15 @@ public struct DMAFault: Error, Equatable, Sendable {
     }
 }
 
-/// A function's way to memory: checks Bus Master Enable, then asks the slot. Refused accesses are counted.
+/// A device's way to memory: checks whether it may start transactions, then asks the slot. Refused accesses are
+/// counted.
 public final class DMAPort {
-    private let link: Backlink<PCIFunction>
-    private var function: PCIFunction { link.owner }
+    /// Whose way it is.
+    private enum Owner {
+        case function(Backlink<PCIFunction>)
+        case resources(Backlink<BusResources>)
+    }
+    private let owner: Owner
     /// Guards the record of refused accesses, which any thread may make.
     private let lock = Lock()
     private var refused: UInt64 = 0
@@ -116,14 +121,29 @@ public final class DMAPort {
 
     init(_ function: PCIFunction) {
         // SAFETY: the function owns its port and hands it out only through itself.
-        link = unsafe Backlink(function)
+        owner = unsafe .function(Backlink(function))
+    }
+
+    init(_ resources: BusResources) {
+        // SAFETY: they own their port and hand it out only through themselves.
+        owner = unsafe .resources(Backlink(resources))
     }
 
     private func slot(_ iova: IOVA, _ count: Int, _ access: DMAAccess) throws(DMAFault) -> any PCISlot {
-        guard let slot = function.slot else {
+        let found: (any PCISlot)?
+        let mayInitiate: Bool
+        switch owner {
+        case .function(let link):
+            found = link.owner.slot
+            mayInitiate = link.owner.isBusMasterEnabled
+        case .resources(let link):
+            found = link.owner.slot
+            mayInitiate = link.owner.isBusMaster
+        }
+        guard let slot = found else {
             throw DMAFault(iova: iova, access: access, reason: .notAttached)
         }
-        guard function.isBusMasterEnabled else {
+        guard mayInitiate else {
             throw DMAFault(iova: iova, access: access, reason: .busMasterDisabled)
         }
         let (_, overflow) = iova.rawValue.addingReportingOverflow(UInt64(max(count, 1) - 1))

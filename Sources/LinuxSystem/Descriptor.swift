@@ -32,6 +32,8 @@ import CLinux
         public static let nonBlocking = OpenOptions(rawValue: O_NONBLOCK)
         /// `O_DIRECTORY`
         public static let directory = OpenOptions(rawValue: O_DIRECTORY)
+        /// `O_CLOEXEC`
+        public static let closedOnExec = OpenOptions(rawValue: O_CLOEXEC)
     }
 
     /// Opens a file; `O_CLOEXEC` is always set.
@@ -243,5 +245,15 @@ import CLinux
         // SAFETY: the kernel fills the structure.
         _ = try checked { unsafe clinux_fstat(number, &raw) }
         return Status(raw)
+    }
+
+    /// Whether a file's contents are memory: a memory file, or one in a tmpfs or hugetlbfs. What else there is has
+    /// contents that the kernel may write elsewhere.
+    public static func isInMemory(_ number: Int32) -> Bool {
+        var type: UInt64 = 0
+        // SAFETY: the helper fills the number.
+        guard (try? checked { unsafe clinux_file_system(number, &type) }) != nil else { return false }
+        // TMPFS_MAGIC and HUGETLBFS_MAGIC of linux/magic.h.
+        return type == 0x0102_1994 || type == 0x9584_58f6
     }
 }

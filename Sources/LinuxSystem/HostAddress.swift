@@ -83,6 +83,19 @@ public enum UserMemory {
         if result != count { throw .badAddress }
     }
 
+    /// Writes zeros.
+    /// - Throws: `EFAULT` if an address can't be written; those before it have been.
+    public static func clear(_ address: HostAddress, byteCount: Int) throws(Errno) {
+        let zeros = InlineArray<512, UInt64>(repeating: 0)
+        var offset = 0
+        while offset < byteCount {
+            // Page by page, however long it is said to be: the first that isn't there ends it.
+            let count = min(byteCount - offset, MemoryLayout.size(ofValue: zeros))
+            try store(zeros, to: address + offset, count: count)
+            offset += count
+        }
+    }
+
     /// Makes sure that every page of a range is there and can be read, or read and written: what a kernel
     /// does before it pins user memory for DMA.
     /// - Throws: `EFAULT` if a page isn't mapped or doesn't allow the access; `ENOMEM` if memory ran out.

@@ -7,9 +7,6 @@ extension Educational: MigratableDevice {
     /// Itself; except that an engine with virtual functions can't leave them behind.
     public var migratable: (any MigratableDevice)? { function.virtualFunctions == nil ? self : nil }
 
-    /// Stopped and copied, with a description before; transfers can be kept from beginning.
-    public var migrationCapabilities: MigrationCapabilities { [.stopCopy, .peerToPeer, .preCopy] }
-
     /// The second: a transfer may wait.
     public var stateVersion: UInt16 { 2 }
 

@@ -26,14 +26,18 @@ extension Educational {
     }
 
     /// Makes an engine on PCI Express, with function level reset: 1234:11e9, BAR 0 of 1 MiB, INTA and one MSI vector.
-    /// - Parameter dmaMask: the bits of a memory address that its DMA engine drives.
-    public static func express(dmaMask: UInt64 = defaultDMAMask) -> Educational {
+    /// - Parameters:
+    ///   - dmaMask: the bits of a memory address that its DMA engine drives.
+    ///   - moves: how it can be moved to another host, besides being stopped and copied.
+    public static func express(
+        dmaMask: UInt64 = defaultDMAMask, moves: MigrationCapabilities = [.peerToPeer, .preCopy]
+    ) -> Educational {
         let function = PCIFunction(
             identity(sharedDevice), bars: registers, isExpress: true)
         function.addPowerManagement()
         function.addExpress()
         function.addMSI(vectors: 1, hasMasks: false)
-        return Educational(function, dmaMask: dmaMask)
+        return Educational(function, dmaMask: dmaMask, moves: moves)
     }
 
     /// A virtual function below a physical one.

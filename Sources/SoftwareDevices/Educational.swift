@@ -76,6 +76,9 @@ public final class Educational: DeviceModel {
     public let function: PCIFunction
     /// The bits of a memory address that the DMA engine drives; the others are lost.
     public let dmaMask: UInt64
+    /// How it can be moved to another host: stopped and copied, by default with a description before, and kept from
+    /// beginning transfers.
+    public let migrationCapabilities: MigrationCapabilities
     /// How many transfers moved nothing because they lay outside the buffer or the host refused them. The
     /// refusals of the host are also in ``DMAPort/lastFault``.
     public private(set) var refusedTransferCount: UInt64 = 0
@@ -100,9 +103,14 @@ public final class Educational: DeviceModel {
     var buffer = [UInt8](repeating: 0, count: bufferByteCount)
 
     /// Makes the device.
-    /// - Parameter dmaMask: the bits of a memory address that its DMA engine drives.
-    public init(dmaMask: UInt64 = defaultDMAMask) {
+    /// - Parameters:
+    ///   - dmaMask: the bits of a memory address that its DMA engine drives.
+    ///   - moves: how it can be moved to another host, besides being stopped and copied.
+    public init(
+        dmaMask: UInt64 = defaultDMAMask, moves: MigrationCapabilities = [.peerToPeer, .preCopy]
+    ) {
         self.dmaMask = dmaMask
+        migrationCapabilities = moves.union(.stopCopy)
         // The subsystem is the one that QEMU gives to its devices.
         function = PCIFunction(
             PCIIdentity(
@@ -113,9 +121,12 @@ public final class Educational: DeviceModel {
     }
 
     /// The same engine behind another function, which has BAR 0 of 1 MiB.
-    init(_ function: PCIFunction, dmaMask: UInt64) {
+    init(
+        _ function: PCIFunction, dmaMask: UInt64, moves: MigrationCapabilities = [.peerToPeer, .preCopy]
+    ) {
         self.function = function
         self.dmaMask = dmaMask
+        migrationCapabilities = moves.union(.stopCopy)
     }
 
     /// While a transfer is under way its command reads as started.

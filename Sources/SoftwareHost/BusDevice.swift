@@ -12,6 +12,8 @@ public struct BusDevice {
     public var driver: String?
     /// Who uses the kernel's services for devices that pin and copy memory themselves; see ``PCIDevice/dmaClient``.
     public var dmaClient: (any EmulatedDMAClient)?
+    /// What the machine's firmware says about it; on the platform and the AMBA bus.
+    public var firmware: FirmwareRecord?
     /// The VFIO driver that there is for it; nil for a device that is only there.
     let vfioDriver: String?
     /// Makes that driver's side of it.

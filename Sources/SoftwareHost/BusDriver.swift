@@ -24,6 +24,12 @@ protocol BusDriver: AnyObject {
     /// The driver, if it is the one for PCI devices; for what only those have.
     var pci: PCIBusDriver? { get }
 
+    /// Whether the device can't be opened before its group belongs to a virtual machine (kernel.md G.5).
+    var needsVirtualMachine: Bool { get }
+
+    /// Looks whether the parameters of the kernel's modules allow the device. Called once, before it is registered.
+    func admit(_ parameters: ModuleParameters) throws(Errno)
+
     /// Who moves the device to another host, if that can be done.
     var mover: (any DeviceMover)? { get }
 
@@ -99,6 +105,8 @@ extension BusDriver {
     func beginUse() {}
     func endUse() {}
     var pci: PCIBusDriver? { nil }
+    func admit(_ parameters: ModuleParameters) throws(Errno) {}
+    var needsVirtualMachine: Bool { false }
     var mover: (any DeviceMover)? { nil }
     var hasPlaneMemory: Bool { false }
     func planeMemory(_ id: UInt32) throws(Errno) -> PlaneMemory { throw .noSuchRequest }

@@ -74,7 +74,9 @@ final class Core: @unchecked Sendable {
         for group in machine.groups {
             let state = MachineGroup(
                 group.number, reserved: group.isEmulated ? [] : iommu.reserved + group.reserved,
-                isEmulated: group.isEmulated, endpoint: group.isEmulated ? nil : newEndpoint())
+                isEmulated: group.isEmulated,
+                tracksDirtyPages: iommu.tracksDirtyPages || group.tracksDirtyPages,
+                endpoint: group.isEmulated ? nil : newEndpoint())
             iommuGroups.append(state)
             for device in group.devices { add(device, to: state, &drivers) }
             for device in group.otherDevices { add(device, to: state, &drivers) }
@@ -114,7 +116,9 @@ final class Core: @unchecked Sendable {
         guard let address = device.address else { return }
         let place = PCIPlace(address, on: enterBus(of: address), device.model, device.identity)
         let state = MachineDevice(
-            place, group, DeviceFaults(injector, address, group?.endpoint), dmaClient: device.dmaClient)
+            place, group, DeviceFaults(injector, DeviceID(address), group?.endpoint),
+            dmaClient: device.dmaClient)
+        place.surroundings = device.surroundings
         markMultifunction(place)
         devices.append(state)
         group?.members.append(state)
@@ -122,7 +126,7 @@ final class Core: @unchecked Sendable {
     }
 
     func add(_ device: BusDevice, to group: MachineGroup?, _ drivers: inout [(MachineDevice, String)]) {
-        let state = MachineDevice(device, group, DeviceFaults(injector, nil, group?.endpoint))
+        let state = MachineDevice(device, group, DeviceFaults(injector, device.id, group?.endpoint))
         devices.append(state)
         group?.members.append(state)
         if let driver = device.driver { drivers.append((state, driver)) }
@@ -192,14 +196,19 @@ final class Core: @unchecked Sendable {
     private func makeBusDriver(for device: MachineDevice, _ driver: DriverRecord) throws(Errno)
         -> any BusDriver
     {
-        if let other = device.other { return try other.makeDriver(device.faults) }
+        if let other = device.other {
+            let bus = try other.makeDriver(device.faults)
+            try bus.admit(parameters.value)
+            return bus
+        }
         guard let place = device.pci, let model = place.model else { throw .noDevice }
         let bus = try makeBusDriver(model, place.address, device.faults)
         bus.pci?.resetPolicy = place.resetPolicy
         bus.pci?.pciBus = place.bus
+        bus.pci?.surroundings = place.surroundings
         bus.pci?.parameters = parameters
         bus.pci?.ignoresInterruptDisable = parameters.value.noINTxMask
-        if driver.isVariant { bus.pci?.becomeVariant() }
+        if driver.isVariant { bus.pci?.becomeVariant(isHistoric: driver.isHistoric) }
         return bus
     }
 

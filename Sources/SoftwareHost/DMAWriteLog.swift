@@ -125,33 +125,3 @@ final class DMAWriteLog: @unchecked Sendable {
         return IOVARange(first: IOVA(first), last: IOVA(last)) ?? .all
     }
 }
-
-/// Bits in a user's memory, one for each page of a range.
-private struct UserBits {
-    private let address: HostAddress
-    private let first: UInt64
-    private let shift: UInt64
-
-    init(_ address: HostAddress, of range: IOVARange, pageSize: UInt64) {
-        self.address = address
-        first = range.first.rawValue
-        shift = UInt64(pageSize.trailingZeroBitCount)
-    }
-
-    /// Sets the bits of a part of the range.
-    /// - Throws: `EFAULT`
-    func set(_ part: IOVARange) throws(Errno) {
-        var bit = (part.first.rawValue - first) >> shift
-        let end = (part.last.rawValue - first) >> shift + 1
-        while bit < end {
-            let inside = bit & 63
-            let count = min(64 - inside, end - bit)
-            let mask: UInt64 = (count == 64 ? .max : (1 << count) - 1) << inside
-            let (place, overflow) = UInt64(address.rawValue).addingReportingOverflow((bit >> 6) * 8)
-            if overflow { throw .badAddress }
-            let word = try UserMemory.load(UInt64(0), from: HostAddress(place))
-            if word & mask != mask { try UserMemory.store(word | mask, to: HostAddress(place)) }
-            bit += count
-        }
-    }
-}

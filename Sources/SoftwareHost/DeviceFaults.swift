@@ -22,7 +22,7 @@ final class DeviceFaults: @unchecked Sendable {
     }
 
     let injector: FaultInjector
-    let address: PCIAddress?
+    let id: DeviceID?
     /// What is frozen together with the device, on a machine that isolates errors.
     let endpoint: PartitionableEndpoint?
     private let state = Atomic<UInt8>(Presence.present.rawValue)
@@ -34,13 +34,13 @@ final class DeviceFaults: @unchecked Sendable {
     /// Counts changes of the line: a delayed assertion is void once the line has changed again.
     private var lineChanges: UInt64 = 0
 
-    /// - Parameter address: nil for a device that no rule can name.
+    /// - Parameter id: nil for a device that no rule can name.
     init(
-        _ injector: FaultInjector = FaultInjector(), _ address: PCIAddress? = nil,
+        _ injector: FaultInjector = FaultInjector(), _ id: DeviceID? = nil,
         _ endpoint: PartitionableEndpoint? = nil
     ) {
         self.injector = injector
-        self.address = address
+        self.id = id
         self.endpoint = endpoint
     }
 
@@ -110,7 +110,7 @@ final class DeviceFaults: @unchecked Sendable {
             throw DMAFault(iova: iova, access: access, reason: .notAttached)
         }
         var event = FaultEvent(kind: .dma)
-        event.device = address
+        event.device = id
         event.isWrite = access == .write
         event.size = UInt64(max(0, byteCount))
         guard let hit = injector.fire(event) else { return .goesOn }
@@ -170,7 +170,7 @@ final class DeviceFaults: @unchecked Sendable {
     private func fate(_ vector: Int) -> InterruptFault? {
         if isMute { return .dropped }
         var event = FaultEvent(kind: .interrupt)
-        event.device = address
+        event.device = id
         event.vector = vector
         guard case .interrupt(_, let fault)? = injector.fire(event)?.fault else { return nil }
         return fault

@@ -85,6 +85,12 @@ public final class HeldFile: Sendable {
         }
     }
 
+    /// One virtual machine more or less knows the group, if the file is one's.
+    fileprivate func countVirtualMachine(_ change: Int) {
+        guard case .group(let file) = opened else { return }
+        file.core.lock.withLock { file.group.virtualMachineCount += change }
+    }
+
     fileprivate func isSame(as other: HeldFile) -> Bool { opened?.object === other.opened?.object }
 }
 
@@ -98,6 +104,10 @@ public final class VFIODeviceFiles: @unchecked Sendable {
     /// An empty set of files of a host.
     public init(of host: SoftwareHost) { self.host = host }
 
+    deinit {
+        for file in files { file.countVirtualMachine(-1) }
+    }
+
     /// Adds the file behind a handle (`KVM_DEV_VFIO_FILE_ADD`).
     /// - Throws: `EBADF` for a number that nothing is open behind; `EINVAL` for a file that isn't a group's or a
     ///   device's; `EEXIST` for one that is in the set.
@@ -108,6 +118,7 @@ public final class VFIODeviceFiles: @unchecked Sendable {
             if files.contains(where: { $0.isSame(as: file) }) { throw .exists }
             files.append(file)
         }
+        file.countVirtualMachine(1)
     }
 
     /// Removes the file behind a handle (`KVM_DEV_VFIO_FILE_DEL`).
@@ -115,10 +126,11 @@ public final class VFIODeviceFiles: @unchecked Sendable {
     public func remove(_ handle: Int32) throws(Errno) {
         let file = try host.holdFile(handle)
         // The last hold ends after the lock's: files may be closed by it.
-        _ = try lock.withLock { () throws(Errno) -> HeldFile in
+        let removed = try lock.withLock { () throws(Errno) -> HeldFile in
             guard let index = files.firstIndex(where: { $0.isSame(as: file) }) else { throw .noSuchEntry }
             return files.remove(at: index)
         }
+        removed.countVirtualMachine(-1)
     }
 
     /// How many files there are.

@@ -47,7 +47,7 @@ struct FaultEvent {
     var request: Request?
     var node: Node?
     var files: FaultScope.Files = .all
-    var device: PCIAddress?
+    var device: DeviceID?
     /// Whether memory is written; for `dma`.
     var isWrite = false
     /// Pages, for `pin`; bytes, for `dma`.

@@ -6,7 +6,7 @@ extension FaultRule: CustomStringConvertible {
     /// The rule as text that ``init(_:)`` reads.
     public var description: String {
         var text = event
-        if let device = scope.device { text += ":\(device)" }
+        if let device = scope.device { text += ":\(device.qualifiedName)" }
         text += "=\(effect)"
         switch moment {
         case .always: break

@@ -127,18 +127,25 @@ public struct FaultScope: Sendable, Equatable {
     public var files: Files
     /// The device; nil for any. A rule with a device isn't about requests to other kinds of files, nor about the
     /// opening of nodes and the locking of memory.
-    public var device: PCIAddress?
+    public var device: DeviceID?
 
     /// A scope.
-    public init(files: Files = .all, device: PCIAddress? = nil) {
+    public init(files: Files = .all, device: DeviceID? = nil) {
         self.files = files
         self.device = device
     }
 
+    /// A scope of one PCI function.
+    public init(files: Files = .all, device: PCIAddress) {
+        self.init(files: files, device: DeviceID(device))
+    }
+
     /// Everything.
     public static let any = FaultScope()
-    /// One device.
+    /// One PCI function.
     public static func device(_ address: PCIAddress) -> FaultScope { FaultScope(device: address) }
+    /// One device of any bus.
+    public static func device(_ id: DeviceID) -> FaultScope { FaultScope(device: id) }
 }
 
 /// At which of its events a rule fires. Events are counted from 1, from the moment when the rule was made known.

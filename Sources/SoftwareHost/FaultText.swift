@@ -24,7 +24,8 @@ extension FaultRule {
     /// first word: `map-dma:3=ENOMEM` and `irq:0000:01:00.0:drop=0.1` are as good.
     /// - The first word is the event: the name of a request in small letters ("map-dma", "set-irqs"), `request`
     ///   for any; `open`, `read`, `write`, `map`, `pin`, `dma-read`, `dma-write`, `irq`, `device`.
-    /// - Conditions: a PCI address; `node` and a path, for `open`; `on` and `container`, `group`, `device` or
+    /// - Conditions: a PCI address, the UUID of a mediated device, or a bus and a name ("platform/fff51000.ethernet";
+    ///   a name with separators of this language can't be told); `node` and a path, for `open`; `on` and `container`, `group`, `device` or
     ///   `iommufd`, and `number` and a request's number, for `request`; `after` and a number of pages, for `pin`; `length` and a number of bytes, for
     ///   `dma-write`; `vector` and a number, for `irq`.
     /// - Effects: an errno ("ENOMEM", or `errno` and a number); `refuse` for DMA; `drop` for `irq` and `dma-write`; `delay` and a
@@ -212,7 +213,7 @@ private struct FaultTextReader {
         while place <= bytes.count {
             if let address = address() {
                 guard scope.device == nil else { throw failure("it names two devices") }
-                scope.device = address
+                scope.device = DeviceID(address)
             } else if let word = word(), !word.isEmpty {
                 try take(word)
             } else {
@@ -255,7 +256,10 @@ private struct FaultTextReader {
             try setEffect(word)
         case .effect: try setEffect(word)
         case nil:
-            if let named = Errno(named: word) {
+            if let id = DeviceID(word) {
+                guard scope.device == nil else { throw failure("it names two devices") }
+                scope.device = id
+            } else if let named = Errno(named: word) {
                 guard errno == nil, effect == nil else { throw failure("it has two effects") }
                 errno = named
             } else if let found = try moment(word) {

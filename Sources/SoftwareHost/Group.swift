@@ -79,6 +79,15 @@ final class MachineDevice {
         other?.record(of: driver) ?? DriverRecord(named: driver)
     }
 
+    /// Opens it for the first time, if it may be without a virtual machine or has one. With its `openLock` held.
+    func openFirst(_ bus: any BusDriver, _ core: Core) throws(Errno) {
+        if bus.needsVirtualMachine {
+            let hasOne = core.lock.withLock { (group?.virtualMachineCount ?? 0) > 0 }
+            guard hasOne else { throw .invalid }
+        }
+        try bus.openDevice()
+    }
+
     /// Where it sits, if it is a PCI function.
     var address: PCIAddress? { pci?.address }
 }
@@ -93,6 +102,8 @@ final class PCIPlace {
     let identity: PCIIdentity
     /// What an administrator decided about its resets.
     let resetPolicy = PCIResetPolicy()
+    /// What the machine around it adds to what is told of it.
+    var surroundings = PCISurroundings()
     /// Where the function sits that it is a virtual function of.
     let physicalFunction: PCIAddress?
     /// How many virtual functions are enabled (`sriov_numvfs`).
@@ -123,6 +134,8 @@ final class MachineGroup {
     let isUnprotected: Bool
     /// Whether the members do DMA without an IOMMU, through the kernel's services.
     let isEmulated: Bool
+    /// Whether the IOMMU notes what the members write, where it is asked to.
+    let tracksDirtyPages: Bool
     /// What is frozen when one of the members fails, on a machine that isolates errors.
     let endpoint: PartitionableEndpoint?
     var members: [MachineDevice] = []
@@ -136,11 +149,12 @@ final class MachineGroup {
 
     init(
         _ number: Int, reserved: [ReservedRange], isUnprotected: Bool = false, isEmulated: Bool = false,
-        endpoint: PartitionableEndpoint? = nil
+        tracksDirtyPages: Bool = false, endpoint: PartitionableEndpoint? = nil
     ) {
         self.number = number
         self.endpoint = endpoint
         self.isEmulated = isEmulated
+        self.tracksDirtyPages = tracksDirtyPages
         self.reserved = reserved
         self.isUnprotected = isUnprotected
     }
@@ -180,6 +194,8 @@ final class Group {
     var containerUsers = 0
     /// The iommufd in the container's place (kernel.md F.7).
     var iommufd: IOMMUFD?
+    /// How many virtual machines know the open file (`KVM_DEV_VFIO_FILE_ADD`).
+    var virtualMachineCount = 0
     /// How many devices are bound to an iommufd through nodes of their own.
     var boundDeviceCount = 0
     /// Whether the last VFIO driver has let go of the last member.

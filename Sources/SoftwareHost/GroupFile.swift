@@ -78,7 +78,7 @@ final class GroupFile: FileObject {
                 try iommufd.becomeContainer(of: group)
                 iommufd.hold()
                 group.iommufd = iommufd
-            case .group, .device, .migration, .plane: throw .wrongDescriptorKind
+            case .group, .device, .migration, .plane, .dmaBuf: throw .wrongDescriptorKind
             }
         }
     }
@@ -141,10 +141,14 @@ final class GroupFile: FileObject {
         let (device, bus) = try core.lock.withLock {
             () throws(Errno) -> (MachineDevice, any BusDriver) in
             for device in group.devices where !device.isLeaving && device.faults.presence != .vanished {
-                guard let bus = device.bus, let match = try DeviceName.match(name, device.name) else {
+                guard let bus = device.bus else { continue }
+                if device.pci != nil {
+                    guard let match = try DeviceName.match(name, device.name) else { continue }
+                    try core.admit(match.token, to: device)
+                } else if !name.elementsEqual(device.name) {
+                    // Only vfio-pci takes options.
                     continue
                 }
-                try core.admit(match.token, to: device)
                 // Keeps the driver from being unbound until there is a file, or an error.
                 device.fileCount += 1
                 return (device, bus)
@@ -184,7 +188,7 @@ final class GroupFile: FileObject {
         guard isFirst else { return }
         if let dma = device.emulatedDMA { dma.client?.connectDMA(dma) }
         do throws(Errno) {
-            try bus.openDevice()
+            try device.openFirst(bus, core)
         } catch {
             device.endEmulatedDMA()
             core.lock.withLock {

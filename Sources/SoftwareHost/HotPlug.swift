@@ -79,7 +79,7 @@ extension Core {
         }
         let new = MachineGroup(
             number, reserved: isEmulated ? [] : iommu.reserved, isEmulated: isEmulated,
-            endpoint: isEmulated ? nil : newEndpoint())
+            tracksDirtyPages: iommu.tracksDirtyPages, endpoint: isEmulated ? nil : newEndpoint())
         iommuGroups.append(new)
         return new
     }

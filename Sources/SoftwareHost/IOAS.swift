@@ -19,6 +19,12 @@ final class IOAS: @unchecked Sendable {
     private let core: Core
     /// The groups that are attached.
     private(set) var groups: [MachineGroup] = []
+    /// How many page tables there are, automatic or not: while there is one, memory is locked.
+    private(set) var tableCount = 0
+    /// Those of the page tables that can note which pages devices write.
+    var trackingTables: [TrackingTable] = []
+    /// The files that are mapped.
+    var files = FileMemories()
     /// Where automatic allocation may choose; empty for anywhere.
     private(set) var allowed: [IOASIOVARange] = []
     private var isDestroyed = false
@@ -31,13 +37,19 @@ final class IOAS: @unchecked Sendable {
     }
 
     /// What mappings are measured in.
-    var alignment: UInt64 { groups.isEmpty && !hasSmallPagesOnly ? 1 : UInt64(pageSize) }
+    var alignment: UInt64 { tableCount == 0 && !hasSmallPagesOnly ? 1 : UInt64(pageSize) }
 
-    /// Whether there is no mapping.
-    var isEmpty: Bool { mutex.withLock { space.map.first == nil } }
+    /// Whether all that is mapped is memory of files.
+    var mapsOnlyFiles: Bool {
+        mutex.withLock {
+            var others = false
+            space.map.forEachMapping { if $0.tag & IOASPiece.fileTag == 0 { others = true } }
+            return !others
+        }
+    }
 
     /// What can be mapped.
-    var usable: [IOVARange] { groups.isEmpty ? [.all] : UsableRanges.find(core.iommu, groups) }
+    var usable: [IOVARange] { tableCount == 0 ? [.all] : UsableRanges.find(core.iommu, groups) }
 
     func exclusively<R>(_ body: () throws(Errno) -> R) throws(Errno) -> R {
         try mutex.withLock { () throws(Errno) -> R in
@@ -50,7 +62,7 @@ final class IOAS: @unchecked Sendable {
     func describe() throws(Errno) -> (pageSizes: UInt64, ranges: [IOVARange]) {
         try exclusively { () throws(Errno) in
             let ordinary = ~UInt64(pageSize - 1)
-            return (groups.isEmpty ? ordinary : UsableRanges.pageSizes(core.iommu), usable)
+            return (tableCount == 0 ? ordinary : UsableRanges.pageSizes(core.iommu), usable)
         }
     }
 
@@ -81,7 +93,7 @@ final class IOAS: @unchecked Sendable {
     func disableLargePages() throws(Errno) {
         try exclusively { () throws(Errno) in
             if hasSmallPagesOnly { return }
-            guard groups.isEmpty || space.map.first == nil else { throw .invalid }
+            guard tableCount == 0 || space.map.first == nil else { throw .invalid }
             let unit = UInt64(pageSize)
             try space.map.forEachMapping { (mapping) throws(Errno) in
                 guard mapping.range.isAligned(to: unit), mapping.backing & (unit - 1) == 0 else {
@@ -134,23 +146,52 @@ final class IOAS: @unchecked Sendable {
                     mapping.range.first < address
                 else { continue }
                 guard address.rawValue & (alignment - 1) == 0 else { throw .invalid }
-                _ = space.change { map in map.split(at: address) }
+                try cut(mapping, before: address)
             }
         }
     }
 
+    private func cut(_ mapping: IOVAMapping, before address: IOVA) throws(Errno) {
+        let parts = [
+            IOVARange(first: mapping.range.first, last: IOVA(address.rawValue - 1)),
+            IOVARange(first: address, last: mapping.range.last),
+        ].compactMap { $0 }
+        for table in trackingTables { try table.split(mapping.range, into: parts) }
+        _ = space.change { map in map.split(at: address) }
+        if let file = file(of: mapping) { files.hold(file) }
+    }
+
     private func remove(_ mapping: IOVAMapping) -> UInt64 {
         space.change { map in _ = map.removeMapping(startingAt: mapping.range.first) }
-        if !groups.isEmpty { core.process.unpin(Self.pages(mapping)) }
+        if tableCount > 0 { core.process.unpin(Self.pages(mapping)) }
+        for table in trackingTables { table.remove(mapping.range) }
+        // Last: no device reaches the memory any more.
+        if let file = file(of: mapping) { files.letGo(file) }
         return mapping.range.lastOffset &+ 1
     }
 
+    /// The file behind a mapping; nil for the process's memory.
+    func file(of mapping: IOVAMapping) -> FileMemory? {
+        mapping.tag & IOASPiece.fileTag == 0 ? nil : files.file(at: mapping.backing)
+    }
+
     private func pin(_ mapping: IOVAMapping) throws(Errno) -> UInt64 {
-        // Unlike a container, an iommufd takes memory only: what shows a device has no pages to pin.
-        guard !core.mappings.overlap(mapping.backing, byteCount: mapping.range.byteCount) else {
+        if let file = file(of: mapping) {
+            guard file.isLockable else { throw .invalid }
+        } else if core.mappings.overlap(mapping.backing, byteCount: mapping.range.byteCount) {
+            // Unlike a container, an iommufd takes memory only: what shows a device has no pages to pin.
             throw .badAddress
         }
-        return try core.process.pin(
+        do throws(Errno) {
+            return try lock(mapping)
+        } catch {
+            // Of a file: beyond its end.
+            throw error == .badAddress && mapping.tag & IOASPiece.fileTag != 0 ? .invalid : error
+        }
+    }
+
+    private func lock(_ mapping: IOVAMapping) throws(Errno) -> UInt64 {
+        try core.process.pin(
             HostAddress(mapping.backing), byteCount: mapping.range.byteCount,
             writable: mapping.permissions.contains(.write))
     }
@@ -163,14 +204,17 @@ final class IOAS: @unchecked Sendable {
 
     // MARK: devices
 
-    /// A group's devices are to use these mappings.
-    /// - Throws: `EADDRINUSE` if there are mappings where the group can't have any, `EFAULT` and `ENOMEM` if
-    ///   memory can't be locked.
-    func attach(_ group: MachineGroup) throws(Errno) {
+    /// A group's devices are to use these mappings, or there is to be one more page table, or both.
+    /// - Parameters:
+    ///   - group: one that isn't attached yet; nil for none.
+    ///   - table: a page table that isn't one of the space's yet; nil for none.
+    /// - Throws: `EADDRINUSE` if there are mappings where the group can't have any, `EFAULT`, `EINVAL` (memory of a
+    ///   file) and `ENOMEM` if memory can't be locked.
+    func attach(_ group: MachineGroup?, adding table: PageTable?) throws(Errno) {
         try exclusively { () throws(Errno) in
-            guard !groups.contains(where: { $0 === group }) else { return }
+            let joined = if let group { groups + [group] } else { groups }
             let unit = UInt64(pageSize)
-            let ranges = UsableRanges.find(core.iommu, groups + [group])
+            let ranges = UsableRanges.find(core.iommu, joined)
             try space.map.forEachMapping { (mapping) throws(Errno) in
                 guard mapping.range.isAligned(to: unit), mapping.backing & (unit - 1) == 0,
                     ranges.contains(where: { $0.contains(mapping.range) })
@@ -185,14 +229,29 @@ final class IOAS: @unchecked Sendable {
                     throw .addressInUse
                 }
             }
-            if groups.isEmpty { try pinAll() }
-            groups.append(group)
+            if let table {
+                if tableCount == 0 { try pinAll() }
+                tableCount += 1
+                if let tracking = table.tracking { trackingTables.append(tracking) }
+            }
+            groups = joined
+        }
+    }
+
+    /// Nobody uses a page table any more, and it goes.
+    func remove(_ table: PageTable) {
+        mutex.withLock {
+            // Those of an address space that has gone went with it.
+            if isDestroyed { return }
+            if let tracking = table.tracking { trackingTables.removeAll { $0 === tracking } }
+            tableCount -= 1
+            if tableCount == 0 { unpinAll() }
         }
     }
 
     /// Locks the memory of mappings, all or none, if there is a page table that needs it.
     func pin(_ mappings: [IOVAMapping]) throws(Errno) {
-        if groups.isEmpty { return }
+        if tableCount == 0 { return }
         var pinned: UInt64 = 0
         do throws(Errno) {
             for mapping in mappings { pinned += try pin(mapping) }
@@ -212,23 +271,20 @@ final class IOAS: @unchecked Sendable {
         }
     }
 
+    private func unpinAll() { space.map.forEachMapping { core.process.unpin(Self.pages($0)) } }
+
     /// A group's devices no longer use these mappings.
-    func detach(_ group: MachineGroup) {
-        mutex.withLock {
-            guard groups.contains(where: { $0 === group }) else { return }
-            groups.removeAll { $0 === group }
-            if groups.isEmpty {
-                space.map.forEachMapping { core.process.unpin(Self.pages($0)) }
-            }
-        }
-    }
+    func detach(_ group: MachineGroup) { mutex.withLock { groups.removeAll { $0 === group } } }
 
     /// The object has gone.
     func destroy() {
         mutex.withLock {
-            if !groups.isEmpty { space.map.forEachMapping { core.process.unpin(Self.pages($0)) } }
+            if tableCount > 0 { unpinAll() }
             space.change { map in map.removeAll() }
             groups = []
+            tableCount = 0
+            trackingTables = []
+            files.removeAll()
             isDestroyed = true
         }
     }

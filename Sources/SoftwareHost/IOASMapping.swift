@@ -12,18 +12,23 @@ extension IOAS {
         let piece = IOASPiece(
             backing: request.userVA, byteCount: request.length,
             isWritable: request.flags.contains(.writeable))
-        return try map([piece], at: request.iova, byteCount: request.length, request.flags)
+        return try map(
+            [piece], at: request.iova, byteCount: request.length, request.flags, placement: request.userVA)
     }
 
     /// Maps pieces of memory side by side.
-    /// - Parameter iova: where, if the flags say so.
+    /// - Parameters:
+    ///   - iova: where, if the flags say so.
+    ///   - placement: the place of the first byte, in the process or the file: an address that is chosen has as much
+    ///     of its alignment as is of use.
     /// - Returns: the address at which the first is mapped.
     func map(
-        _ pieces: [IOASPiece], at iova: UInt64, byteCount length: UInt64, _ flags: IOASMapFlags
+        _ pieces: [IOASPiece], at iova: UInt64, byteCount length: UInt64, _ flags: IOASMapFlags,
+        placement: UInt64
     ) throws(Errno) -> UInt64 {
         try exclusively { () throws(Errno) -> UInt64 in
             let mask = alignment - 1
-            guard let first = pieces.first, length != 0, length & mask == 0 else { throw .invalid }
+            guard length != 0, length & mask == 0 else { throw .invalid }
             let range: IOVARange
             if flags.contains(.fixedIOVA) {
                 guard iova & mask == 0 else { throw .invalid }
@@ -32,7 +37,7 @@ extension IOAS {
                 if space.map.overlaps(wanted) { throw .exists }
                 range = wanted
             } else {
-                range = try choose(length, for: first.backing)
+                range = try choose(length, for: placement)
             }
             var permissions: IOVAPermissions = []
             if flags.contains(.readable) { permissions.insert(.read) }
@@ -46,12 +51,20 @@ extension IOAS {
                 mappings.append(
                     IOVAMapping(
                         place, backing: piece.backing, permissions: permissions,
-                        tag: piece.isWritable ? IOASPiece.writableTag : 0))
+                        tag: piece.tag))
                 at &+= piece.byteCount
             }
             // Only a container's request can ask for neither. A page table can't hold that.
-            guard groups.isEmpty || !permissions.isEmpty else { throw .invalid }
-            try pin(mappings)
+            guard tableCount == 0 || !permissions.isEmpty else { throw .invalid }
+            for piece in pieces { if let file = piece.file { files.hold(file) } }
+            do throws(Errno) {
+                try prepareTracking(of: mappings)
+                try pin(mappings)
+            } catch {
+                stopTracking(of: mappings)
+                for piece in pieces { if let file = piece.file { files.letGo(file) } }
+                throw error
+            }
             space.change { map in
                 for mapping in mappings {
                     do throws(IOVAMapError) {
@@ -80,7 +93,8 @@ extension IOAS {
                 pieces.append(
                     IOASPiece(
                         backing: mapping.backing &+ (next - mapping.range.first.rawValue),
-                        byteCount: last - next + 1, isWritable: mapping.tag == IOASPiece.writableTag))
+                        byteCount: last - next + 1,
+                        isWritable: mapping.tag & IOASPiece.writableTag != 0, file: file(of: mapping)))
                 if last == range.last.rawValue { return pieces }
                 next = last + 1
             }
@@ -88,16 +102,16 @@ extension IOAS {
     }
 
     /// The lowest free addresses, aligned so that large pages can be used; never the first page.
-    private func choose(_ length: UInt64, for userAddress: UInt64) throws(Errno) -> IOVARange {
+    private func choose(_ length: UInt64, for placement: UInt64) throws(Errno) -> IOVARange {
         guard length < UInt64.max / 2 else { throw .overflow }
         let ordinary = UInt64(pageSize)
         // Not more than the alignment of the memory, and of a transparent huge page.
         var unit = UInt64(1) << UInt64(64 - (length - 1).leadingZeroBitCount)
         if length == 1 { unit = 1 }
-        if userAddress != 0 { unit = min(unit, 1 << UInt64(userAddress.trailingZeroBitCount)) }
+        if placement != 0 { unit = min(unit, 1 << UInt64(placement.trailingZeroBitCount)) }
         unit = min(unit, 2 << 20)
         guard unit >= alignment else { throw .invalid }
-        let offset = userAddress & (ordinary - 1)
+        let offset = placement & (ordinary - 1)
         let places: [IOVARange] = allowed.compactMap { IOVARange(first: IOVA($0.start), last: IOVA($0.last)) }
         for usable in usable {
             guard let above = IOVARange(first: IOVA(ordinary), last: .max),
@@ -123,10 +137,20 @@ struct IOASPiece {
     let byteCount: UInt64
     /// Whether the memory was given for writing, too.
     let isWritable: Bool
+    /// The file that it is a part of; nil for memory of the process.
+    var file: FileMemory?
 }
 
 extension IOASPiece {
     /// The tag of mappings whose memory was given for writing. What a mapping permits says less: a copy may
     /// permit reading only, and be copied on for writing.
     static var writableTag: UInt32 { 1 }
+    /// The tag of mappings of a file.
+    static var fileTag: UInt32 { 2 }
+
+    /// The place of the first byte, in the file if there is one.
+    var placement: UInt64 { file.map { $0.placement(of: backing) } ?? backing }
+
+    /// The tag of a mapping of this.
+    var tag: UInt32 { (isWritable ? Self.writableTag : 0) | (file != nil ? Self.fileTag : 0) }
 }

@@ -113,6 +113,12 @@ final class IOMMUFD: FileObject {
         case .hardwareInfo: try getHardwareInfo(user)
         case .setDirty: try setDirtyTracking(user)
         case .getDirty: try getDirtyBitmap(user)
+        case .ioasMapFile: try mapFile(user)
+        case .invalidate: try invalidate(user)
+        case .virtualIOMMU: try allocateVirtualIOMMU(user)
+        case .virtualDevice: try allocateVirtualDevice(user)
+        case .eventQueue: try allocateEventQueue(user)
+        case .hardwareQueue: try allocateHardwareQueue(user)
         default: throw .notSupported
         }
         return 0
@@ -126,8 +132,9 @@ final class IOMMUFD: FileObject {
             case .table(let table):
                 guard table.userCount == 0 else { throw .busy }
                 remove(request.id)
+                table.ioas.remove(table)
             case .ioas(let ioas):
-                guard ioas.table == nil, ioas.accessCount == 0 else { throw .busy }
+                guard ioas.tableCount == 0, ioas.accessCount == 0 else { throw .busy }
                 if compat.ioas === ioas { compat.ioas = nil }
                 remove(request.id)
                 ioas.destroy()
@@ -217,7 +224,8 @@ final class IOMMUFD: FileObject {
 /// The requests of an iommufd, with the sizes of their structures (kernel.md F.1).
 enum CommandShape {
     case destroy, ioasAllocate, ioasAllow, ioasCopy, ioasRanges, ioasMap, ioasUnmap, option, compat
-    case changeProcess, tableAllocate, hardwareInfo, setDirty, getDirty
+    case ioasMapFile, changeProcess, tableAllocate, hardwareInfo, setDirty, getDirty, invalidate
+    case virtualIOMMU, virtualDevice, eventQueue, hardwareQueue
     /// One that isn't offered: answered with `EOPNOTSUPP` after its size was checked.
     case other(least: UInt32, byteCount: Int)
 
@@ -236,14 +244,14 @@ enum CommandShape {
         case 0x8a: self = .hardwareInfo
         case 0x8b: self = .setDirty
         case 0x8c: self = .getDirty
-        case 0x8d: self = .other(least: 32, byteCount: 32)  // HWPT_INVALIDATE
+        case 0x8d: self = .invalidate
         case 0x8e: self = .other(least: 16, byteCount: 16)  // FAULT_QUEUE_ALLOC
-        case 0x8f: self = .other(least: 40, byteCount: 40)  // IOAS_MAP_FILE
-        case 0x90: self = .other(least: 24, byteCount: 40)  // VIOMMU_ALLOC
-        case 0x91: self = .other(least: 24, byteCount: 24)  // VDEVICE_ALLOC
+        case 0x8f: self = .ioasMapFile
+        case 0x90: self = .virtualIOMMU
+        case 0x91: self = .virtualDevice
         case 0x92: self = .changeProcess
-        case 0x93: self = .other(least: 28, byteCount: 32)  // VEVENTQ_ALLOC
-        case 0x94: self = .other(least: 40, byteCount: 40)  // HW_QUEUE_ALLOC
+        case 0x93: self = .eventQueue
+        case 0x94: self = .hardwareQueue
         default: return nil
         }
     }
@@ -253,11 +261,12 @@ enum CommandShape {
         switch self {
         case .destroy, .changeProcess: 8
         case .ioasAllocate, .compat: 12
-        case .ioasAllow, .ioasUnmap, .option, .tableAllocate: 24
-        case .ioasRanges, .hardwareInfo: 32
+        case .ioasAllow, .ioasUnmap, .option, .tableAllocate, .virtualIOMMU, .virtualDevice: 24
+        case .eventQueue: 28
+        case .ioasRanges, .hardwareInfo, .invalidate: 32
         case .setDirty: 16
         case .getDirty: 48
-        case .ioasMap, .ioasCopy: 40
+        case .ioasMap, .ioasCopy, .ioasMapFile, .hardwareQueue: 40
         case .other(let least, _): least
         }
     }
@@ -267,7 +276,8 @@ enum CommandShape {
         switch self {
         case .other(_, let byteCount): byteCount
         case .tableAllocate: 48
-        case .hardwareInfo: 40
+        case .hardwareInfo, .virtualIOMMU: 40
+        case .eventQueue: 32
         default: Int(leastByteCount)
         }
     }

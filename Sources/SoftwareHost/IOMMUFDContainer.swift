@@ -180,7 +180,7 @@ extension GroupFile {
         guard isFirst else { return true }
         var isOpen = false
         do throws(Errno) {
-            try bus.openDevice()
+            try device.openFirst(bus, core)
             isOpen = true
             try core.lock.withLock { () throws(Errno) in try device.attachToCompat() }
         } catch {

@@ -1,21 +1,11 @@
 import LinuxSystem
 import VFIOABI
 
-/// A page table of an IOAS (Linux's automatic HWPT): what devices are attached to. Guarded by `Core.lock`.
-final class PageTable {
-    let ioas: IOAS
-    var id: UInt32 = 0
-    /// How many devices are attached.
-    var userCount = 0
-
-    init(_ ioas: IOAS) { self.ioas = ioas }
-}
-
 /// A device that is bound to an iommufd. Guarded by `Core.lock`.
 final class IOMMUFDDevice {
     let iommufd: IOMMUFD
     let device: MachineDevice
-    private let group: MachineGroup
+    let group: MachineGroup
     private(set) var id: UInt32 = 0
     private var table: PageTable?
     /// What a mediated device is attached to: it needs no page table, its driver looks up what it needs.
@@ -58,19 +48,24 @@ final class IOMMUFDDevice {
         if device.isMediated { return try attachAccess(to: id) }
         let new: PageTable
         switch try iommufd.object(id) {
-        case .ioas(let ioas): new = ioas.table ?? PageTable(ioas)
+        case .ioas(let ioas): new = ioas.table ?? PageTable(automaticFor: ioas)
         case .table(let table): new = table
         case .device: throw .invalid
         }
         if table === new { return new.id }
         // A group has one page table: all of its devices move, or this one joins the others.
         if let other = group.table, other !== new, table == nil { throw .invalid }
-        try new.ioas.attach(group)
-        if new.id == 0 {
+        // The device's IOMMU can't use such a page table.
+        guard new.tracking == nil || group.tracksDirtyPages else { throw .invalid }
+        let old = group.table
+        let isNew = new.id == 0
+        // Another page table of the same address space: what is reserved for the group stays so.
+        let stays = old?.ioas === new.ioas
+        if isNew || !stays { try new.ioas.attach(stays ? nil : group, adding: isNew ? new : nil) }
+        if isNew {
             new.id = iommufd.add(.table(new))
             new.ioas.table = new
         }
-        let old = group.table
         group.table = new
         if table == nil {
             group.attachedCount += 1
@@ -83,10 +78,10 @@ final class IOMMUFDDevice {
         for member in group.members {
             guard let other = member.binding, other.table != nil else { continue }
             other.table = new
-            member.bus?.attach(to: new.ioas.space)
+            member.bus?.attach(to: new.space)
         }
         if let old, old !== new {
-            old.ioas.detach(group)
+            if !stays { old.ioas.detach(group) }
             iommufd.drop(old)
         }
         return new.id
@@ -123,9 +118,10 @@ final class IOMMUFDDevice {
 extension IOMMUFD {
     /// An automatic page table goes with its last user.
     func drop(_ table: PageTable) {
-        guard table.userCount == 0 else { return }
+        guard table.isAutomatic, table.userCount == 0 else { return }
         remove(table.id)
         table.ioas.table = nil
+        table.ioas.remove(table)
     }
 }
 

@@ -54,13 +54,38 @@ extension IOMMUFD {
         guard request.length != .max && request.destinationIOVA != .max else { throw .overflow }
         guard !request.flags.isDisjoint(with: [.readable, .writeable]) else { throw .invalid }
         let pieces = try find(request.sourceIOASID).pieces(request.sourceIOVA, request.length)
+        guard let first = pieces.first else { throw .noSuchEntry }
         let destination = try find(request.destinationIOASID)
         request.destinationIOVA = try destination.map(
-            pieces, at: request.destinationIOVA, byteCount: request.length, request.flags)
+            pieces, at: request.destinationIOVA, byteCount: request.length, request.flags,
+            placement: first.placement)
         do throws(Errno) {
             try user.store(request)
         } catch {
             _ = try? destination.unmap(request.destinationIOVA, request.length)
+            throw error
+        }
+    }
+
+    /// IOMMU_IOAS_MAP_FILE: maps a part of a file that is memory.
+    func mapFile(_ user: UserCommand) throws(Errno) {
+        var request = try user.load(IOASMapFile())
+        guard request.flags.isSubset(of: [.fixedIOVA, .writeable, .readable]) else { throw .notSupported }
+        guard request.iova != .max && request.length != .max else { throw .overflow }
+        guard !request.flags.isDisjoint(with: [.readable, .writeable]) else { throw .invalid }
+        let ioas = try find(request.ioasID)
+        guard request.length != 0 else { throw .invalid }
+        guard !request.start.addingReportingOverflow(request.length - 1).overflow else { throw .overflow }
+        let file = try FileMemory(request.fd, from: request.start, byteCount: request.length)
+        let piece = IOASPiece(
+            backing: file.address, byteCount: request.length,
+            isWritable: request.flags.contains(.writeable), file: file)
+        request.iova = try ioas.map(
+            [piece], at: request.iova, byteCount: request.length, request.flags, placement: request.start)
+        do throws(Errno) {
+            try user.store(request)
+        } catch {
+            _ = try? ioas.unmap(request.iova, request.length)
             throw error
         }
     }
@@ -71,6 +96,6 @@ extension IOMMUFD {
     func changeProcess(_ user: UserCommand) throws(Errno) {
         let request = try user.load(IOASChangeProcess())
         guard request.reserved == 0 else { throw .notSupported }
-        guard core.lock.withLock({ addressSpaces.allSatisfy { $0.isEmpty } }) else { throw .invalid }
+        guard core.lock.withLock({ addressSpaces.allSatisfy { $0.mapsOnlyFiles } }) else { throw .invalid }
     }
 }

@@ -1,13 +1,14 @@
+import IOVASpace
 import LinuxSystem
 import VFIOABI
 
-// Requests about page tables of a user's own (kernel.md F.4, F.6). The IOMMU here has none, and no dirty bits:
-// whoever asks for something that could be is told so with `EOPNOTSUPP`, all others what they did wrong.
+// Requests about page tables of a user's own (kernel.md F.4). The IOMMU here translates in one stage: who asks for
+// tables in tables, or for faults to be told of, gets `EOPNOTSUPP`, after what they did wrong.
 
 extension IOMMUFD {
-    /// IOMMU_HWPT_ALLOC
+    /// IOMMU_HWPT_ALLOC; the tests are in the kernel's order (kernel-errata.md, item 8).
     func allocateTable(_ user: UserCommand) throws(Errno) {
-        let request = try user.load(HWPTAlloc())
+        var request = try user.load(HWPTAlloc())
         guard request.reserved == 0 && request.reserved2 == 0 else { throw .notSupported }
         let hasData = request.dataLength != 0
         if request.dataType == .none {
@@ -15,49 +16,101 @@ extension IOMMUFD {
         } else {
             guard hasData else { throw .invalid }
         }
-        try core.lock.withLock { () throws(Errno) in
-            try checkDevice(request.deviceID)
-            do throws(Errno) {
-                if case .device = try object(request.pageTableID) { throw .invalid }
-            } catch {
+        let table = try core.lock.withLock { () throws(Errno) -> PageTable in
+            let device = try device(request.deviceID)
+            let origin: Object
+            do throws(Errno) { origin = try object(request.pageTableID) } catch { throw .invalid }
+            switch origin {
+            case .ioas(let ioas): return try makeTable(of: ioas, for: device, request)
+            case .table:
+                // A stage in front of another: it needs a description, and none here can have one in front.
+                guard request.flags.isSubset(of: [.faultIDValid, .pasid]), hasData else {
+                    throw .notSupported
+                }
                 throw .invalid
+            case .device: throw .invalid
             }
         }
-        throw .notSupported
+        request.hwptID = table.id
+        do throws(Errno) {
+            try user.store(request)
+        } catch {
+            core.lock.withLock {
+                remove(table.id)
+                table.ioas.remove(table)
+            }
+            throw error
+        }
+    }
+
+    /// With `Core.lock` held.
+    private func makeTable(
+        of ioas: IOAS, for device: IOMMUFDDevice, _ request: HWPTAlloc
+    ) throws(Errno) -> PageTable {
+        let known: HWPTAllocFlags = [.nestParent, .dirtyTracking, .faultIDValid, .pasid]
+        guard request.flags.isSubset(of: known), !request.flags.contains(.nestParent) else {
+            throw .notSupported
+        }
+        // Nothing is known of a page table that is made of an address space; it takes no description.
+        guard request.dataType == .none else { throw .notSupported }
+        let isTracking = request.flags.contains(.dirtyTracking)
+        guard device.group.tracksDirtyPages || !isTracking else { throw .notSupported }
+        let table = PageTable(of: ioas, isTracking: isTracking)
+        try ioas.attach(nil, adding: table)
+        // There are no fault queues whose number it could be.
+        if request.flags.contains(.faultIDValid) {
+            ioas.remove(table)
+            throw .noSuchEntry
+        }
+        table.id = add(.table(table))
+        return table
     }
 
     /// IOMMU_HWPT_SET_DIRTY_TRACKING
     func setDirtyTracking(_ user: UserCommand) throws(Errno) {
         let request = try user.load(HWPTSetDirtyTracking())
         guard request.flags.isSubset(of: .enable) else { throw .notSupported }
-        try checkTable(request.hwptID)
-        throw .notSupported
+        let table = try findTable(request.hwptID)
+        guard let tracking = table.tracking else { throw .notSupported }
+        try table.ioas.setTracking(tracking, request.flags.contains(.enable))
     }
 
     /// IOMMU_HWPT_GET_DIRTY_BITMAP
+    ///
+    /// As on Linux, what can't be told is no error: tracking that is off, a hole (where the bits end), a bitmap that
+    /// can't be written.
     func getDirtyBitmap(_ user: UserCommand) throws(Errno) {
         let request = try user.load(HWPTGetDirtyBitmap())
         guard request.flags.isSubset(of: .noClear), request.reserved == 0 else { throw .notSupported }
-        try checkTable(request.hwptID)
-        throw .notSupported
+        let table = try findTable(request.hwptID)
+        let (last, overflow) = request.iova.addingReportingOverflow(request.length &- 1)
+        if overflow { throw .overflow }
+        let end = last &+ 1
+        let unit = table.ioas.alignment
+        guard (request.iova | end) & (unit - 1) == 0, request.pageSize != 0,
+            (request.iova | end) & (request.pageSize - 1) == 0
+        else {
+            throw .invalid
+        }
+        guard let tracking = table.tracking else { throw .notSupported }
+        // A length of 0 at address 0 has no end before its beginning: it is everything.
+        guard let range = IOVARange(first: IOVA(request.iova), last: IOVA(last)) else { return }
+        let bits = UserBits(HostAddress(request.data), of: range, pageSize: request.pageSize)
+        try table.ioas.report(
+            range, by: tracking, isClearing: !request.flags.contains(.noClear), into: bits)
     }
 
-    /// IOMMU_GET_HW_INFO
-    func getHardwareInfo(_ user: UserCommand) throws(Errno) {
-        let request = try user.load(HWInfo())
-        guard request.flags.rawValue & ~1 == 0 else { throw .notSupported }
-        for index in 0..<3 where request.reserved[index] != 0 { throw .notSupported }
-        try core.lock.withLock { () throws(Errno) in try checkDevice(request.deviceID) }
-        throw .notSupported
+    /// The device with an id. With `Core.lock` held.
+    /// - Throws: `ENOENT`, also for an object of another kind.
+    func device(_ id: UInt32) throws(Errno) -> IOMMUFDDevice {
+        guard case .device(let device) = try object(id) else { throw .noSuchEntry }
+        return device
     }
 
-    private func checkDevice(_ id: UInt32) throws(Errno) {
-        guard case .device = try object(id) else { throw .noSuchEntry }
-    }
-
-    private func checkTable(_ id: UInt32) throws(Errno) {
+    private func findTable(_ id: UInt32) throws(Errno) -> PageTable {
         try core.lock.withLock { () throws(Errno) in
-            guard case .table = try object(id) else { throw .noSuchEntry }
+            guard case .table(let table) = try object(id) else { throw .noSuchEntry }
+            return table
         }
     }
 }

@@ -88,6 +88,9 @@ public struct IOMMU: Sendable, Equatable {
     public var hasIsolatedMSI: Bool
     /// Whether DMA is made coherent with the processor's caches.
     public var enforcesCoherency: Bool
+    /// Whether the entries of its page tables can say which pages devices wrote. Only an iommufd makes use of it:
+    /// with page tables of a user's own (`IOMMU_HWPT_ALLOC_DIRTY_TRACKING`).
+    public var tracksDirtyPages: Bool
 
     /// The window that x86 keeps for interrupt messages.
     public static var x86MessageWindow: ReservedRange {
@@ -99,7 +102,7 @@ public struct IOMMU: Sendable, Equatable {
         _ kind: Kind = .type1, pageSizes: PageSizes = [.kib4, .mib2, .gib1],
         apertures: [ClosedRange<UInt64>] = [0...0xffff_ffff_ffff],
         reserved: [ReservedRange] = [IOMMU.x86MessageWindow], hasIsolatedMSI: Bool = true,
-        enforcesCoherency: Bool = true
+        enforcesCoherency: Bool = true, tracksDirtyPages: Bool = false
     ) {
         self.kind = kind
         self.pageSizes = pageSizes
@@ -107,6 +110,7 @@ public struct IOMMU: Sendable, Equatable {
         self.reserved = reserved
         self.hasIsolatedMSI = hasIsolatedMSI
         self.enforcesCoherency = enforcesCoherency
+        self.tracksDirtyPages = tracksDirtyPages
     }
 }
 
@@ -150,17 +154,22 @@ public struct IOMMUGroup {
     /// by the kernel's processor, as those of Linux's mediated devices (`VFIO_EMULATED_IOMMU`). See
     /// ``EmulatedDMA``.
     public var isEmulated: Bool
+    /// Whether it is behind an IOMMU that can note writes, though the machine's others may not be:
+    /// ``IOMMU/tracksDirtyPages``.
+    public var tracksDirtyPages: Bool
 
     /// A group.
     public init(
         _ number: Int, devices: [PCIDevice] = [], otherDevices: [BusDevice] = [],
-        reserved: [ReservedRange] = [], isEmulated: Bool = false
+        reserved: [ReservedRange] = [], isEmulated: Bool = false,
+        tracksDirtyPages: Bool = false
     ) {
         self.number = number
         self.devices = devices
         self.otherDevices = otherDevices
         self.reserved = reserved
         self.isEmulated = isEmulated
+        self.tracksDirtyPages = tracksDirtyPages
     }
 }
 
@@ -176,6 +185,8 @@ public struct PCIDevice {
     public var identity: PCIIdentity
     /// The driver that it is bound to; nil for none.
     public var driver: String?
+    /// What the machine around it adds to what is told of it.
+    public var surroundings = PCISurroundings()
     /// Who uses the kernel's services for devices that pin and copy memory themselves, often the model; nil for
     /// a device that doesn't. Called only while the device is open in a container.
     public var dmaClient: (any EmulatedDMAClient)?

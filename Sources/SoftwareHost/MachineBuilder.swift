@@ -75,9 +75,10 @@ extension IOMMUGroup {
     /// ```
     public init(
         _ number: Int, reserved: [ReservedRange] = [], isEmulated: Bool = false,
+        tracksDirtyPages: Bool = false,
         @DeviceListBuilder devices: () -> [DeviceListBuilder.Member]
     ) {
-        self.init(number, reserved: reserved, isEmulated: isEmulated)
+        self.init(number, reserved: reserved, isEmulated: isEmulated, tracksDirtyPages: tracksDirtyPages)
         for member in devices() {
             switch member {
             case .pci(let device): self.devices.append(device)

@@ -30,6 +30,9 @@ public struct ModuleParameters: Sendable, Equatable {
     /// `vfio_pci.disable_denylist`: devices known to be unsafe may be bound all the same. Looked at when a
     /// device is bound.
     public var disableDenylist = false
+    /// `vfio_platform.reset_required`: a device on the platform bus that can't be reset can't be bound. Looked at when
+    /// a device is bound.
+    public var platformResetRequired = true
 
     /// The defaults of Linux.
     public init() {}
@@ -108,6 +111,9 @@ public struct ModuleParameters: Sendable, Equatable {
                 Field(
                     "vfio_pci.disable_denylist",
                     .switch({ $0.disableDenylist }, { $0.disableDenylist = $1 })),
+                Field(
+                    "vfio_platform.reset_required",
+                    .switch({ $0.platformResetRequired }, { $0.platformResetRequired = $1 })),
             ]
         }
     }

@@ -48,11 +48,13 @@ extension Core {
             return record
         }
         let others = devices.filter { $0.pci == nil }.map { device in
-            DeviceSummary(
+            var summary = DeviceSummary(
                 device.id, driver: device.isLeaving ? nil : device.driver, group: device.machineGroup?.number,
                 isUnprotected: device.machineGroup?.isUnprotected ?? false,
                 isMediated: device.machineGroup?.isEmulated ?? false,
                 deviceNode: device.isLeaving ? nil : device.node)
+            summary.firmware = device.other?.firmware
+            return summary
         }
         let groups = iommuGroups.map { group in
             var record = GroupRecord(

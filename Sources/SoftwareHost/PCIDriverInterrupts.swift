@@ -51,7 +51,7 @@ extension PCIBusDriver {
         _ = try PCITrigger(number)  // EBADF and EINVAL come before EBUSY
         // One whose eventfd has been closed makes room.
         guard unmaskWatcher?.isAttached != true else { throw .busy }
-        unmaskWatcher = try PCIUnmaskWatcher(number, interrupts)
+        unmaskWatcher = try EventWatcher(number) { [interrupts] in interrupts.unmaskLine() }
     }
 
     func setTrigger(_ trigger: PCITrigger?, for notice: PCIInterrupts.Notice) {

@@ -24,58 +24,88 @@ struct PCIMigration {
 extension DriverRecord {
     /// Whether it is a variant of vfio-pci that is made for the device.
     var isVariant: Bool { isVFIO && !name.utf8.elementsEqual("vfio-pci".utf8) }
+
+    /// Whether it is a variant that moves devices as Linux did before 5.18.
+    var isHistoric: Bool { name.utf8.elementsEqual("historic-vfio-pci".utf8) }
 }
 
 extension PCIBusDriver {
     /// The driver is a variant that moves devices which can be moved.
-    func becomeVariant() {
-        lock.withLock { if model.migratable != nil { migration = PCIMigration(model) } }
+    /// - Parameter isHistoric: whether by version 1 of the protocol.
+    func becomeVariant(isHistoric: Bool = false) {
+        lock.withLock {
+            guard model.migratable != nil else { return }
+            migration = PCIMigration(model)
+            if isHistoric { historicMigration = HistoricMigration() }
+        }
     }
 
-    /// Whether the device can be moved.
-    var canMove: Bool { lock.withLock { migration != nil } }
+    /// Lets the device fail on its way, once.
+    /// - Returns: whether it can be moved at all.
+    func failMove(_ failure: MigrationFailure) -> Bool {
+        lock.withLock {
+            guard migration != nil else { return false }
+            migration?.progress.nextFailure = failure
+            return true
+        }
+    }
+
+    /// Whether the device can be moved by version 2 of the protocol.
+    var canMove: Bool { lock.withLock { migration != nil && historicMigration == nil } }
 
     /// The state that it is in.
     var migrationPhase: MigrationPhase { lock.withLock { migration?.progress.phase ?? .running } }
 
-    private static func errno(_ error: MigrationError) -> Errno {
+    /// What the kernel says of it.
+    static func errno(_ error: MigrationError) -> Errno {
         switch error {
         case .notMigratable: .noSuchRequest
         case .tooLong: .noMemory
+        case .deviceFailed: .inputOutput
         case .noWay, .wrongPhase, .truncated, .malformed, .version, .differentDevice: .invalid
         }
     }
 
     /// Brings the device to another state.
     /// - Returns: the way for its state, if one has opened.
-    /// - Throws: `EINVAL` where there is no way; the device is then in one of the states on it.
+    /// - Throws: `EINVAL` where there is no way, `EIO` where the device failed; the device is then in one of the
+    ///   states on the way, or in the one that only a reset leads out of.
     func setMigrationState(
         _ state: MigrationState, of device: MachineDevice
     ) throws(Errno) -> MigrationFile? {
         lock.lock()
         defer { lock.unlock() }
-        guard migration != nil else { throw .noSuchRequest }
+        guard let before = migration?.progress.phase else { throw .noSuchRequest }
         guard let target = MigrationPhase(rawValue: state.rawValue) else { throw .invalid }
-        let before = migration?.progress.phase ?? .running
         if before == target { return nil }
-        let own = configuration.savedBytes
-        var failure: MigrationError?
-        do throws(MigrationError) { try migration?.progress.move(to: target) } catch { failure = error }
+        var failure: Errno?
+        do throws(Errno) { try go(to: target) } catch { failure = error }
         let now = migration?.progress.phase ?? .running
-        if before == .resuming && now != .resuming && failure == nil { keepOwnRegisters(own) }
-        isStopped = !now.isWorking
-        // What was under way when the device was told to stop.
-        if isStopped { slot.waitForAccesses() }
         var isOpening = false
         if !now.isSaving || !before.isSaving, now != before {
             migration?.session = nil
             isOpening = now.isSaving || now == .resuming
         }
-        if let failure { throw Self.errno(failure) }
+        if let failure { throw failure }
         guard isOpening else { return nil }
         let session = MigrationFile(self, device, isIncoming: now == .resuming)
         migration?.session = session
         return session
+    }
+
+    /// Brings the device to another state, with all that a driver does about it. With the lock held.
+    /// - Throws: as ``setMigrationState(_:of:)``.
+    func go(to target: MigrationPhase) throws(Errno) {
+        let before = migration?.progress.phase ?? .running
+        let own = configuration.savedBytes
+        var failure: MigrationError?
+        do throws(MigrationError) { try migration?.progress.move(to: target) } catch { failure = error }
+        let now = migration?.progress.phase ?? .running
+        if before == .resuming && now != .resuming { keepOwnRegisters(own) }
+        isStopped = !now.isWorking
+        // What was under way when the device was told to stop.
+        if isStopped { slot.waitForAccesses() }
+        if let failure { throw Self.errno(failure) }
     }
 
     /// A state came in: what belongs to the machine is as it was, and a vector is masked where nobody waits for it.
@@ -93,6 +123,7 @@ extension PCIBusDriver {
         guard migration != nil else { return }
         migration?.progress.reset()
         migration?.session = nil
+        if historicMigration != nil { historicMigration = HistoricMigration() }
         isStopped = false
         slot.stopLog()
     }
@@ -143,8 +174,11 @@ extension PCIBusDriver {
     /// first and doesn't change.
     func describePrecopy(of file: MigrationFile, _ info: inout PrecopyInfo) throws(Errno) {
         try lock.withLock { () throws(Errno) in
-            guard let migration, migration.session === file else { throw .noDevice }
-            guard migration.progress.phase.isWorking else { throw .invalid }
+            guard let migration else { throw .noDevice }
+            // The drivers look at the device's state before they look whether the way is still open.
+            let phase = migration.progress.phase
+            guard phase.isSaving && phase.isWorking else { throw .invalid }
+            guard migration.session === file else { throw .noDevice }
             info.initialBytes = UInt64(migration.progress.readableCount)
             info.dirtyBytes = 0
             if migration.tellsPrecopyFlags { info.flags = [] }

@@ -18,7 +18,7 @@ extension SoftwareHost {
         let token = core.injector.add(rule)
         if case .device(let fault) = rule.fault, rule.moment == .always {
             for device in core.lock.withLock({ core.devices }) {
-                if let wanted = rule.scope.device, wanted != device.address { continue }
+                if let wanted = rule.scope.device, wanted != device.id { continue }
                 if lose(device, fault, token) { core.injector.noteImmediate(token) }
             }
         }
@@ -65,7 +65,7 @@ extension SoftwareHost {
     private func countAccess(to device: MachineDevice) {
         guard core.injector.isWatching(.device) else { return }
         var event = FaultEvent(kind: .device)
-        event.device = device.address
+        event.device = device.id
         guard let hit = core.injector.fire(event), case .device(let fault) = hit.fault else { return }
         _ = lose(device, fault, hit.token)
     }
@@ -86,11 +86,11 @@ extension SoftwareHost {
         event.files = file.kind
         if case .device(let device) = file {
             countAccess(to: device.device)
-            event.device = device.device.address
+            event.device = device.device.id
         }
         if case .migration(let session) = file {
             countAccess(to: session.device)
-            event.device = session.device.address
+            event.device = session.device.id
         }
         if let errno = core.injector.errno(event) { throw errno }
         if case .device(let device) = file, request == .deviceReset, device.hasAccess,
@@ -132,7 +132,7 @@ extension SoftwareHost {
     func meet(_ kind: FaultEvent.Kinds, _ device: MachineDevice) throws(Errno) {
         countAccess(to: device)
         var event = FaultEvent(kind: kind)
-        event.device = device.address
+        event.device = device.id
         if let errno = core.injector.errno(event) { throw errno }
     }
 }
@@ -178,7 +178,7 @@ extension OpenFile {
         switch self {
         case .container: .containers
         case .group: .groups
-        case .device, .migration, .plane: .devices
+        case .device, .migration, .plane, .dmaBuf: .devices
         case .iommufd: .iommufds
         }
     }

@@ -80,7 +80,9 @@ extension Core {
     private func add(_ model: any DeviceModel, at address: PCIAddress, below device: MachineDevice) {
         var home: MachineGroup?
         if iommu.kind != .none {
-            let group = MachineGroup(unusedGroupNumber(), reserved: iommu.reserved, endpoint: newEndpoint())
+            let group = MachineGroup(
+                unusedGroupNumber(), reserved: iommu.reserved, tracksDirtyPages: iommu.tracksDirtyPages,
+                endpoint: newEndpoint())
             iommuGroups.append(group)
             home = group
         }
@@ -88,7 +90,7 @@ extension Core {
             PCIPlace(
                 address, on: enterBus(of: address, isVirtual: true), model, model.function.identity,
                 physicalFunction: device.address),
-            home, DeviceFaults(injector, address, home?.endpoint))
+            home, DeviceFaults(injector, DeviceID(address), home?.endpoint))
         devices.append(function)
         home?.members.append(function)
         guard let driver = device.driver, driver.isVFIO else { return }

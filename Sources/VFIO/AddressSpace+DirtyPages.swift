@@ -3,10 +3,12 @@ import LinuxSystem
 import VFIOHost
 
 extension AddressSpace {
-    /// Starts to note which pages devices write: `VFIO_IOMMU_DIRTY_PAGES`. Starting twice changes nothing.
+    /// Starts to note which pages devices write: `VFIO_IOMMU_DIRTY_PAGES` for devices that were opened through their
+    /// groups, `IOMMU_HWPT_SET_DIRTY_TRACKING` for others. Starting twice changes nothing.
     ///
-    /// Where the IOMMU can't tell, all pages that a device could have written count as written.
-    /// - Throws: ``VFIOError/Code/notSupported`` where the way in doesn't have it (device nodes; type 1 version 1).
+    /// In a container of an IOMMU that can't tell, all pages that a device could have written count as written.
+    /// - Throws: ``VFIOError/Code/notSupported`` where there is no such thing (type 1 version 1; device nodes, if the
+    ///   IOMMU can't tell).
     public func startDirtyTracking() throws(VFIOError) { try setDirtyTracking(true, "start dirty tracking") }
 
     /// Ends it. Ending twice changes nothing.
@@ -35,13 +37,57 @@ extension AddressSpace {
             }
             var words = [UInt64](repeating: 0, count: wordCount)
             do throws(Errno) {
-                try backend.dirtyBits(of: range, pageSize: unit, into: &words)
+                try takeDirtyBits(of: range, unit, backend, into: &words)
             } catch {
                 throw dirtyError(operation, error, range)
             }
             Self.cut(&words, to: range, info)
             return DirtyPages(range: range, pageSize: unit, words: words)
         }
+    }
+
+    /// Takes dirty bits, under the lock, of a range with holes too.
+    /// - Parameter words: zeros; as many as it takes.
+    func takeDirtyBits(
+        of range: IOVARange, _ unit: UInt64, _ backend: any IOMMUBackend, into words: inout [UInt64]
+    ) throws(Errno) {
+        guard backend.readsDirtyBitsUpToHoles else {
+            return try backend.dirtyBits(of: range, pageSize: unit, into: &words)
+        }
+        for run in runs(in: range) {
+            if run == range { return try backend.dirtyBits(of: range, pageSize: unit, into: &words) }
+            var part = Self.zeros(for: run, unit)
+            try backend.dirtyBits(of: run, pageSize: unit, into: &part)
+            Self.merge(part, of: run, unit, into: &words, of: range)
+        }
+    }
+
+    /// The parts of a range that are mapped without a hole.
+    private func runs(in range: IOVARange) -> [IOVARange] {
+        var runs: [IOVARange] = []
+        mappings.forEachMapping(overlapping: range) { mapping in
+            guard let part = mapping.range.intersection(range) else { return }
+            if let last = runs.last, last.last.rawValue &+ 1 == part.first.rawValue,
+                let joined = IOVARange(first: last.first, last: part.last)
+            {
+                runs[runs.count - 1] = joined
+            } else {
+                runs.append(part)
+            }
+        }
+        return runs
+    }
+
+    private static func zeros(for run: IOVARange, _ unit: UInt64) -> [UInt64] {
+        [UInt64](repeating: 0, count: Int(run.lastOffset / unit / 64) + 1)
+    }
+
+    private static func merge(
+        _ part: [UInt64], of run: IOVARange, _ unit: UInt64, into words: inout [UInt64], of range: IOVARange
+    ) {
+        let page = Int((run.first.rawValue - range.first.rawValue) / unit)
+        var span = words.mutableSpan
+        BitWords.merge(0..<Int(run.lastOffset / unit) + 1, of: part.span, into: &span, at: page)
     }
 
     private func setDirtyTracking(_ on: Bool, _ operation: String) throws(VFIOError) {
@@ -60,7 +106,8 @@ extension AddressSpace {
         switch errno {
         case .noSuchRequest, .accessDenied:
             error.code = .notSupported
-            error.cause = "dirty tracking needs a container with a type 1 IOMMU of version 2"
+            error.cause =
+                "dirty tracking needs an IOMMU that notes writes, or a container with a type 1 IOMMU of version 2"
             error.remedy = "open the device through its group"
         case .invalid where range != nil:
             error.cause = "tracking isn't on, or the range begins or ends inside a mapping"

@@ -12,8 +12,10 @@ extension AddressSpace {
     ///
     /// Where the host says that the place is taken though nothing was mapped through this space, it is unmapped and
     /// tried once more.
+    /// - Parameter file: where the memory lies in a file, if it does: then the file's memory is mapped where the
+    ///   host can do that, whatever the process maps.
     package func map(
-        _ memory: HostAddress, to range: IOVARange, _ access: DMAPermissions
+        _ memory: HostAddress, to range: IOVARange, _ access: DMAPermissions, file: FilePlace? = nil
     ) throws(VFIOError) {
         try lock.withLock { () throws(VFIOError) in
             // Made only for an error: this is done for every page that a guest's IOMMU maps.
@@ -26,11 +28,11 @@ extension AddressSpace {
             }
             do throws(Errno) {
                 do throws(Errno) {
-                    try backend.map(memory, to: range, access)
+                    try Self.map(memory, file, to: range, access, through: backend)
                 } catch {
                     guard error == .busy || error == .exists else { throw error }
                     _ = try? backend.unmap(range)
-                    try backend.map(memory, to: range, access)
+                    try Self.map(memory, file, to: range, access, through: backend)
                 }
             } catch {
                 let state = Diagnosis.MapState(
@@ -47,6 +49,21 @@ extension AddressSpace {
                     operation: operation(), object: Self.object, code: .overlap, cause: "\(error)")
             }
         }
+    }
+
+    private static func map(
+        _ memory: HostAddress, _ file: FilePlace?, to range: IOVARange, _ access: DMAPermissions,
+        through backend: any IOMMUBackend
+    ) throws(Errno) {
+        if let file {
+            do throws(Errno) {
+                return try backend.map(file: file.descriptor, at: file.offset, to: range, access)
+            } catch {
+                // By its address then: the way in or the kernel knows no other, or the file isn't of memory.
+                guard error == .noSuchRequest || error == .invalid else { throw error }
+            }
+        }
+        try backend.map(memory, to: range, access)
     }
 
     /// Unmaps everything in a range; holes are fine, also a range with nothing in it.
@@ -80,13 +97,24 @@ extension AddressSpace {
                         Self.cut(&words, to: range, info)
                         return size
                     } catch {
-                        // The mapping must go: only what was written stays unknown.
+                        // The mapping must go: only what was written stays unknown, if anything can have been.
+                        words.clear(count)
+                        isKnown = !isWritable(range)
                     }
                 }
                 return try Self.unmap(range, through: backend, unit: info.smallestPage)
             }
             return isKnown
         }
+    }
+
+    /// Whether devices may write to anything in a range.
+    private func isWritable(_ range: IOVARange) -> Bool {
+        var isWritable = false
+        mappings.forEachMapping(overlapping: range) {
+            if $0.permissions.contains(.write) { isWritable = true }
+        }
+        return isWritable
     }
 
     /// Takes which pages of a range were written since they were last asked for.
@@ -104,7 +132,7 @@ extension AddressSpace {
             }
             words.clear(count)
             do throws(Errno) {
-                try backend.dirtyBits(of: range, pageSize: info.smallestPage, into: &words)
+                try takeDirtyBits(of: range, info.smallestPage, backend, into: &words)
             } catch {
                 throw dirtyError(operation(), error, range)
             }

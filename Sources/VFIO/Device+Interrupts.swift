@@ -16,7 +16,7 @@ extension Device {
                 return InterruptInfo(
                     count: 0, signalsEvents: false, isMaskable: false, masksItself: false, isFixedSize: false)
             }
-            throw VFIOError(operation: "ask about \(index)", object: name, errno: error)
+            throw VFIOError(operation: "ask about \(title(of: index))", object: name, errno: error)
         }
         return InterruptInfo(
             count: Int(answer.count), signalsEvents: answer.flags.contains(.eventFD),
@@ -24,7 +24,8 @@ extension Device {
             isFixedSize: answer.flags.contains(.noResize))
     }
 
-    /// Enables vectors of one kind, each with an eventfd of its own. INTx, MSI and MSI-X exclude one another.
+    /// Enables vectors of one kind, each with an eventfd of its own. INTx, MSI and MSI-X exclude one
+    /// another; the lines of a device that isn't a PCI function don't.
     ///
     /// All vectors are enabled at once, because not every device can get more later
     /// (`VFIO_IRQ_INFO_NORESIZE`): to have more, end these and enable anew.
@@ -32,7 +33,7 @@ extension Device {
     /// - Throws: ``VFIOError/Code/tooFewVectors`` with the number available, if they are fewer;
     ///   ``VFIOError/Code/busy`` if this kind, or one that excludes it, is enabled.
     public func enableInterrupts(_ index: InterruptIndex, count: Int) throws(VFIOError) -> Interrupts {
-        let operation = "enable \(counted(count, "vector")) of \(index)"
+        let operation = "enable \(counted(count, "vector")) of \(title(of: index))"
         guard count > 0 else {
             throw VFIOError(
                 operation: operation, object: name, code: .outOfBounds, cause: "at least one must be enabled")
@@ -44,14 +45,15 @@ extension Device {
         guard available.signalsEvents else {
             throw VFIOError(
                 operation: operation, object: name, code: .notSupported,
-                cause: "\(index) can't signal eventfds")
+                cause: "\(title(of: index)) can't signal eventfds")
         }
-        if let other = interruptState.claim(index) {
+        if let other = interruptState.claim(index, isPCI: isPCI) {
             throw VFIOError(
                 operation: operation, object: name, code: .busy,
                 cause: other == index
-                    ? "\(index) is enabled already" : "\(other) is enabled, which excludes \(index)",
-                remedy: "disable \(other) first")
+                    ? "\(title(of: index)) is enabled already"
+                    : "\(title(of: other)) is enabled, which excludes \(title(of: index))",
+                remedy: "disable \(title(of: other)) first")
         }
         do throws(VFIOError) {
             return Interrupts(try enable(index, count, operation))
@@ -108,7 +110,7 @@ extension Device {
         VFIOError(
             operation: operation, object: name, code: .tooFewVectors,
             cause: available == 0
-                ? "the device has no \(index)"
+                ? "the device has no \(title(of: index))"
                 : "only \(available) of the \(wanted) vectors \(available == 1 ? "is" : "are") available",
             remedy: available == 0 ? nil : "ask for \(available)")
     }

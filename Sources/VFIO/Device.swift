@@ -38,6 +38,8 @@ public final class Device: Sendable {
         public let interruptKindCount: Int
         /// The atomic operations that the path to memory completes.
         public let atomics: PCIAtomicFlags
+        /// What an IBM Z tells of it; nil on any other machine.
+        public let zpci: ZPCI?
         /// The numbers of all capabilities that the host tells of, in their order.
         public let capabilities: [UInt16]
     }
@@ -108,6 +110,15 @@ public final class Device: Sendable {
     /// The name by which messages call it.
     var name: String { id.name }
 
+    /// Whether it is a PCI function, whose regions and interrupts have names of their own.
+    var isPCI: Bool { info.flags.contains(.pci) }
+
+    /// What messages call a region.
+    func title(of index: RegionIndex) -> String { isPCI ? "\(index)" : "region \(index.rawValue)" }
+
+    /// What messages call a kind of interrupts.
+    func title(of index: InterruptIndex) -> String { isPCI ? "\(index)" : "interrupt \(index.rawValue)" }
+
     /// Whether ``reset()`` works.
     public var canReset: Bool { info.flags.contains(.reset) }
 
@@ -169,8 +180,13 @@ public final class Device: Sendable {
     /// The configuration space.
     public var configuration: ConfigurationSpace { ConfigurationSpace(self) }
 
-    /// Lets the device start transactions (DMA and message-signalled interrupts), or forbids it.
-    public func setBusMaster(_ on: Bool) throws(VFIOError) { try configuration.setCommand(.busMaster, on) }
+    /// Lets the device start transactions (DMA and message-signalled interrupts), or forbids it: for a PCI function by
+    /// its COMMAND register, for a device on the CDX bus by `VFIO_DEVICE_FEATURE_BUS_MASTER`.
+    /// - Throws: ``VFIOError/Code/notSupported`` for a device of another bus, which always may.
+    public func setBusMaster(_ on: Bool) throws(VFIOError) {
+        guard isPCI else { return try setBusMasterFeature(on) }
+        try configuration.setCommand(.busMaster, on)
+    }
 
     /// Lets the device answer at its memory BARs, or forbids it.
     ///
@@ -189,16 +205,20 @@ public final class Device: Sendable {
         } catch {
             throw VFIOError(operation: operation, object: name, errno: error)
         }
-        var atomics: PCIAtomicFlags = []
-        var numbers: [UInt16] = []
         guard let head = bytes.get(DeviceInfo.self) else { throw Diagnosis.malformed(operation, name, nil) }
+        var atomics: PCIAtomicFlags = []
+        var zpci = ZPCI.Parts()
+        var numbers: [UInt16] = []
         do throws(CapabilityChainError) {
             // SAFETY: the array holds plain bytes, all of them initialised.
             var chain = CapabilityChain(of: head, in: unsafe bytes.span.bytes)
             while let capability = try chain.next() {
                 numbers.append(capability.id)
-                if DeviceCapabilityID(rawValue: capability.id) == .pciAtomicCompletion {
+                let id = DeviceCapabilityID(rawValue: capability.id)
+                if id == .pciAtomicCompletion {
                     atomics = try capability.pciAtomicCompletion().flags
+                } else {
+                    try zpci.take(id, capability)
                 }
             }
         } catch {
@@ -206,7 +226,7 @@ public final class Device: Sendable {
         }
         return Info(
             flags: head.flags, regionCount: Int(head.regionCount), interruptKindCount: Int(head.irqCount),
-            atomics: atomics, capabilities: numbers)
+            atomics: atomics, zpci: ZPCI(zpci), capabilities: numbers)
     }
 }
 

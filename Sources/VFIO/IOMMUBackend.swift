@@ -65,6 +65,12 @@ protocol IOMMUBackend: AnyObject {
     /// Maps memory, at exactly this range.
     func map(_ memory: HostAddress, to range: IOVARange, _ permissions: DMAPermissions) throws(Errno)
 
+    /// Maps memory of a file, at exactly this range.
+    /// - Throws: `ENOTTY` where this way in maps memory by its address only.
+    func map(
+        file: Int32, at offset: UInt64, to range: IOVARange, _ permissions: DMAPermissions
+    ) throws(Errno)
+
     /// Unmaps exactly this range.
     /// - Returns: how many bytes the host says that it unmapped.
     func unmap(_ range: IOVARange) throws(Errno) -> UInt64
@@ -85,6 +91,9 @@ protocol IOMMUBackend: AnyObject {
 
     /// Takes the dirty bits of a range, one for each page; bit 0 of the first word is the range's first page.
     func dirtyBits(of range: IOVARange, pageSize: UInt64, into words: inout [UInt64]) throws(Errno)
+
+    /// Whether dirty bits end, without an error, at the first address that isn't mapped.
+    var readsDirtyBitsUpToHoles: Bool { get }
 }
 
 /// A descriptor that stays open as long as `keeper` is there.
@@ -96,6 +105,13 @@ struct KeptDescriptor {
 extension IOMMUBackend {
     var tce: TCEBackend? { nil }
     func descriptor(ofGroup number: Int) -> KeptDescriptor? { nil }
+    var readsDirtyBitsUpToHoles: Bool { false }
+
+    func map(
+        file: Int32, at offset: UInt64, to range: IOVARange, _ permissions: DMAPermissions
+    ) throws(Errno) {
+        throw .noSuchRequest
+    }
 
     /// Nobody else knows of windows.
     func setKernelTable(_ table: Int32) throws(VFIOError) {}

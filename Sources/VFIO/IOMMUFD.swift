@@ -65,13 +65,42 @@ public struct IOMMUFD: ~Copyable, Sendable {
     public func map(
         _ memory: HostAddress, to range: IOVARange, _ access: DMAPermissions, in space: IOAS
     ) throws(Errno) {
-        var flags: IOASMapFlags = .fixedIOVA
-        if access.contains(.read) { flags.insert(.readable) }
-        if access.contains(.write) { flags.insert(.writeable) }
         var request = IOASMap(
-            flags: flags, ioasID: space.id, userVA: UInt64(memory.rawValue), length: range.byteCount,
+            flags: access.mapFlags.union(.fixedIOVA), ioasID: space.id, userVA: UInt64(memory.rawValue),
+            length: range.byteCount,
             iova: range.first.rawValue)
         try handle.borrowed.send(.ioasMap, &request)
+    }
+
+    /// Maps memory of a file for DMA at a given place: `IOMMU_IOAS_MAP_FILE` (Linux 6.14 and later).
+    ///
+    /// The mapping is the file's, not the process's: it stays what it is in another process that the iommufd is
+    /// handed to, and when the file is unmapped here.
+    /// - Parameters:
+    ///   - file: a memory file, or one in a tmpfs or hugetlbfs.
+    ///   - offset: where the memory begins in the file, in bytes: whole pages once a device is attached.
+    public func map(
+        file: Int32, at offset: UInt64, to range: IOVARange, _ access: DMAPermissions, in space: IOAS
+    ) throws(Errno) {
+        var request = IOASMapFile(
+            flags: access.mapFlags.union(.fixedIOVA), ioasID: space.id, fd: file, start: offset,
+            length: range.byteCount, iova: range.first.rawValue)
+        try handle.borrowed.send(.ioasMapFile, &request)
+    }
+
+    /// Maps memory that another space (or this one) maps, without looking it up and locking it once more:
+    /// `IOMMU_IOAS_COPY`.
+    /// - Parameters:
+    ///   - source: all of it is mapped in `origin`.
+    ///   - access: no writing where the memory was mapped for reading only.
+    public func map(
+        copyOf source: IOVARange, in origin: IOAS, to iova: IOVA, _ access: DMAPermissions, in space: IOAS
+    ) throws(Errno) {
+        var request = IOASCopy(
+            flags: access.mapFlags.union(.fixedIOVA), destinationIOASID: space.id,
+            sourceIOASID: origin.id, length: source.byteCount, destinationIOVA: iova.rawValue,
+            sourceIOVA: source.first.rawValue)
+        try handle.borrowed.send(.ioasCopy, &request)
     }
 
     /// Ends the mappings in a range: `IOMMU_IOAS_UNMAP`.
@@ -99,13 +128,40 @@ public struct IOMMUFD: ~Copyable, Sendable {
         return request.deviceID
     }
 
-    /// Attaches a bound device to a space: `VFIO_DEVICE_ATTACH_IOMMUFD_PT`.
+    /// Attaches a bound device to a space: `VFIO_DEVICE_ATTACH_IOMMUFD_PT`. What it was attached to before is
+    /// replaced in one step.
     /// - Returns: the object number of the page table that is used.
     @discardableResult
     public func attach(_ device: borrowing Handle, to space: IOAS) throws(Errno) -> UInt32 {
-        var request = DeviceAttachIOMMUFDPageTable(pageTableID: space.id)
+        try attach(device, toObject: space.id)
+    }
+
+    /// Attaches a bound device to a page table: `VFIO_DEVICE_ATTACH_IOMMUFD_PT`.
+    public func attach(_ device: borrowing Handle, to table: IOPageTable) throws(Errno) {
+        _ = try attach(device, toObject: table.id)
+    }
+
+    private func attach(_ device: borrowing Handle, toObject id: UInt32) throws(Errno) -> UInt32 {
+        var request = DeviceAttachIOMMUFDPageTable(pageTableID: id)
         try device.borrowed.send(.deviceAttachIOMMUFD, &request)
         return request.pageTableID
+    }
+
+    /// Detaches a device from what it is attached to, if anything: its DMA is blocked.
+    /// `VFIO_DEVICE_DETACH_IOMMUFD_PT`
+    public func detach(_ device: borrowing Handle) throws(Errno) {
+        var request = DeviceDetachIOMMUFDPageTable()
+        try device.borrowed.send(.deviceDetachIOMMUFD, &request)
+    }
+}
+
+extension DMAPermissions {
+    /// As the mapping requests of an iommufd have it.
+    fileprivate var mapFlags: IOASMapFlags {
+        var flags: IOASMapFlags = []
+        if contains(.read) { flags.insert(.readable) }
+        if contains(.write) { flags.insert(.writeable) }
+        return flags
     }
 }
 

@@ -21,7 +21,7 @@ public struct Interrupts: ~Copyable, Sendable {
     /// - Parameter milliseconds: how long to wait; nil waits for ever, 0 only looks.
     /// - Returns: how often it was signalled; nil if the time ran out.
     public func wait(_ vector: Int, milliseconds: Int? = nil) throws(VFIOError) -> UInt64? {
-        let operation = "wait for vector \(vector) of \(index)"
+        let operation = "wait for vector \(vector) of \(owned.title)"
         let box = try owned.box(vector, operation)
         do throws(Errno) {
             return try box.event.wait(milliseconds: milliseconds)
@@ -33,7 +33,7 @@ public struct Interrupts: ~Copyable, Sendable {
     /// Takes what a vector has been signalled, without waiting.
     /// - Returns: how often it was signalled since it was last taken; 0 if it wasn't.
     public func take(_ vector: Int) throws(VFIOError) -> UInt64 {
-        let operation = "look at vector \(vector) of \(index)"
+        let operation = "look at vector \(vector) of \(owned.title)"
         let box = try owned.box(vector, operation)
         do throws(Errno) {
             return try box.event.take()
@@ -44,20 +44,21 @@ public struct Interrupts: ~Copyable, Sendable {
 
     /// Has the host signal a vector as if the device had: a test of the way from the host to here.
     public func trigger(_ vector: Int) throws(VFIOError) {
-        let operation = "trigger vector \(vector) of \(index)"
+        let operation = "trigger vector \(vector) of \(owned.title)"
         _ = try owned.box(vector, operation)
         try owned.send([.dataNone, .actionTrigger], start: vector, operation)
     }
 
-    /// Keeps the line from being signalled until ``unmask()``. INTx only.
+    /// Keeps the line from being signalled until ``unmask()``. INTx, and level-triggered lines of other devices than PCI
+    /// functions.
     public func mask() throws(VFIOError) {
-        try owned.send([.dataNone, .actionMask], start: 0, "mask \(index)")
+        try owned.send([.dataNone, .actionMask], start: 0, "mask \(owned.title)")
     }
 
     /// Lets the line be signalled again: after each interrupt, once its cause has been dealt with, because the host
-    /// masks the line whenever it signals it. A line that is still asserted signals at once. INTx only.
+    /// masks the line whenever it signals it. A line that is still asserted signals at once. As ``mask()``.
     public func unmask() throws(VFIOError) {
-        try owned.send([.dataNone, .actionUnmask], start: 0, "unmask \(index)")
+        try owned.send([.dataNone, .actionUnmask], start: 0, "unmask \(owned.title)")
     }
 
     /// The descriptor that becomes readable when a vector is signalled, for poll(2) and epoll(7); -1, which those
@@ -72,7 +73,7 @@ public struct Interrupts: ~Copyable, Sendable {
     ///
     /// One thread of the process serves all such sequences.
     public func events(_ vector: Int) throws(VFIOError) -> InterruptEvents {
-        let operation = "follow vector \(vector) of \(index)"
+        let operation = "follow vector \(vector) of \(owned.title)"
         return try owned.events(try owned.box(vector, operation), operation)
     }
 
@@ -94,10 +95,11 @@ final class InterruptState: @unchecked Sendable {
     private var enabled: Set<InterruptIndex> = []
 
     /// Notes a kind as enabled, unless one is enabled that excludes it.
+    /// - Parameter isPCI: whether it is a PCI function's, of which some exclude others.
     /// - Returns: the one that excludes it.
-    func claim(_ index: InterruptIndex) -> InterruptIndex? {
+    func claim(_ index: InterruptIndex, isPCI: Bool) -> InterruptIndex? {
         lock.withLock {
-            for other in enabled where other == index || (other.isExclusive && index.isExclusive) {
+            for other in enabled where other == index || (isPCI && other.isExclusive && index.isExclusive) {
                 return other
             }
             enabled.insert(index)
@@ -118,6 +120,9 @@ final class InterruptSet: @unchecked Sendable {
     private var isDisabled = false
     private var queues: [InterruptQueue] = []
 
+    /// What messages call the kind.
+    var title: String { device.title(of: index) }
+
     init(_ device: Device, _ index: InterruptIndex, _ vectors: [EventBox]) {
         self.device = device
         self.index = index
@@ -137,11 +142,12 @@ final class InterruptSet: @unchecked Sendable {
         do throws(Errno) {
             _ = try device.setInterrupts(flags, index, start: start, count: 1)
         } catch {
+            let isLine = index == .intx && device.isPCI
             let isMask = flags.contains(.actionMask) || flags.contains(.actionUnmask)
             throw VFIOError(
                 operation: operation, object: device.name, errno: error,
-                code: isMask && index != .intx ? .notSupported : .refused,
-                cause: isMask && index != .intx ? "\(index) can't be masked through the host" : nil)
+                code: isMask && !isLine ? .notSupported : .refused,
+                cause: isMask && !isLine ? "\(title) can't be masked through the host" : nil)
         }
     }
 
@@ -172,7 +178,7 @@ final class InterruptSet: @unchecked Sendable {
             // No data and no vectors is how a kind is disabled; with vectors it would signal them.
             _ = try device.setInterrupts([.dataNone, .actionTrigger], index, start: 0, count: 0)
         } catch {
-            throw VFIOError(operation: "disable \(index)", object: device.name, errno: error)
+            throw VFIOError(operation: "disable \(title)", object: device.name, errno: error)
         }
     }
 

@@ -57,8 +57,9 @@ public final class Region: Sendable {
     }
 
     init(_ index: RegionIndex, of device: Device, mapped isMapped: Bool) throws(VFIOError) {
-        let object = "\(index) of \(device.name)"
-        let description = try RegionDescription(device.handle, index, of: device.name)
+        let title = device.title(of: index)
+        let object = "\(title) of \(device.name)"
+        let description = try RegionDescription(device.handle, index, of: device.name, called: title)
         guard description.area.byteCount > 0 else {
             throw VFIOError(
                 operation: "use the region", object: object, code: .notSupported,
@@ -120,7 +121,7 @@ public final class Region: Sendable {
     }
 
     /// The name by which messages call it.
-    package var object: String { "\(index) of \(device.name)" }
+    package var object: String { "\(device.title(of: index)) of \(device.name)" }
 
     /// The handle's offset of one of the region's bytes.
     func place(_ offset: Int) -> UInt64 { self.offset + UInt64(offset) }

@@ -22,9 +22,12 @@ struct RegionDescription {
     /// What a device-specific region is.
     var kind: Region.Kind?
 
-    init(_ handle: OpenHandle, _ index: RegionIndex, of device: String) throws(VFIOError) {
+    /// - Parameter title: what messages call the region, where that isn't a PCI function's.
+    init(
+        _ handle: OpenHandle, _ index: RegionIndex, of device: String, called title: String? = nil
+    ) throws(VFIOError) {
         let operation = "ask about the region"
-        let object = "\(index) of \(device)"
+        let object = (title ?? "\(index)") + " of \(device)"
         let bytes: [UInt8]
         do throws(Errno) {
             bytes = try handle.ask(.deviceGetRegionInfo, RegionInfo(index: index.rawValue))

@@ -120,10 +120,10 @@ enum MachineFile {
     }
 
     private static let iommuKeys = [
-        "type", "pageSizes", "apertures", "reserved", "isolatedMSI",
+        "type", "pageSizes", "apertures", "reserved", "isolatedMSI", "tracksDirtyPages",
     ]
     /// What only an IOMMU of type 1 has.
-    static let type1Keys = ["apertures", "reserved", "isolatedMSI"]
+    static let type1Keys = ["apertures", "reserved", "isolatedMSI", "tracksDirtyPages"]
 
     private static func parameters(_ object: StrictObject) throws(StrictObject.Problem) -> ModuleParameters {
         var parameters = ModuleParameters()
@@ -171,6 +171,7 @@ enum MachineFile {
                 [IOMMU.x86MessageWindow] + (try ranges(object, "reserved")).map { ReservedRange($0) }
         }
         iommu.hasIsolatedMSI = try object.bool("isolatedMSI") ?? true
+        iommu.tracksDirtyPages = try object.bool("tracksDirtyPages") ?? false
         return iommu
     }
 

@@ -1,3 +1,4 @@
+import DeviceModel
 import LinuxSystem
 import SoftwareHost
 import VFIOConformance
@@ -76,6 +77,11 @@ final class SoftwareMachineControl: MachineControl {
 
     func setVirtualFunctionCount(_ count: Int, of device: PCIAddress) throws(Errno) {
         try host.setVirtualFunctionCount(count, of: device)
+    }
+
+    func failNextMove(of device: PCIAddress, entering state: UInt32, isFatal: Bool) throws(Errno) {
+        guard let phase = MigrationPhase(rawValue: state) else { throw .invalid }
+        try host.failNextMove(of: device, entering: phase, isFatal: isFatal)
     }
 
     /// The machine's own emulated group, if it has one.

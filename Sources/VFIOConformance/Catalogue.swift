@@ -2,8 +2,8 @@
 public enum Catalogue {
     /// In the order of the specification's sections.
     public static let cases: [Case] = [
-        coreCases, compatCases, type1Cases, windowCases, regionCases, interruptCases, topologyCases,
-        mediatedCases,
+        coreCases, compatCases, type1Cases, windowCases, regionCases, interruptCases, topologyCases, busCases,
+        migrationCases, mediatedCases,
     ].flatMap { $0 }.enumerated().sorted { left, right in
         let (a, b) = (sectionKey(left.element.section), sectionKey(right.element.section))
         return a == b ? left.offset < right.offset : a < b

@@ -6,7 +6,7 @@ import VFIOHost
 final class File {
     /// Its number, e.g. for a uAPI structure.
     let number: Int32
-    private let host: any Host
+    let host: any Host
     private var isOpen = true
 
     init(_ number: Int32, on host: any Host) {

@@ -90,8 +90,13 @@ public final class LinuxMachineControl: MachineControl {
         try FileSystem.write("\(count)", to: "\(sysfs)/bus/pci/devices/\(device)/sriov_numvfs")
     }
 
+    /// Hardware fails when it likes.
+    public func failNextMove(of device: PCIAddress, entering state: UInt32, isFatal: Bool) throws(Errno) {
+        throw .notSupported
+    }
+
     /// The name of the mediated device.
-    private static let mediated = "5f0c3b1e-8a3d-4c53-9d1e-7b9f7f7e1a01"
+    static let mediated = "5f0c3b1e-8a3d-4c53-9d1e-7b9f7f7e1a01"
 
     /// Writes to the `create` of `mtty`'s first type.
     public func addEmulatedGroup() throws(Errno) -> Int {

@@ -50,6 +50,13 @@ public protocol MachineControl: AnyObject, Sendable {
     /// Makes virtual functions of a device: sysfs's `sriov_numvfs`.
     func setVirtualFunctionCount(_ count: Int, of device: PCIAddress) throws(Errno)
 
+    /// Lets a device fail, once, on its way to another host.
+    /// - Parameters:
+    ///   - state: the arc that leads to this state fails.
+    ///   - isFatal: whether the device is in the state of error afterwards; else it stays where the arc begins.
+    /// - Throws: `EOPNOTSUPP` where devices can't be made to fail.
+    func failNextMove(of device: PCIAddress, entering state: UInt32, isFatal: Bool) throws(Errno)
+
     /// Makes a group with one device whose DMA the kernel carries out without an IOMMU: on Linux a mediated
     /// device of the kernel's sample driver `mtty`. There is at most one at a time.
     /// - Returns: the group's number.

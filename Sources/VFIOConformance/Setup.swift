@@ -41,8 +41,13 @@ extension Trial {
     /// Opens a group, puts it into a new container (or an iommufd) and chooses the IOMMU.
     /// - Parameter iommu: the kind; nil for the usual one of the way in.
     func attach(_ record: DeviceRecord, iommu: IOMMUType? = nil) throws -> Attached {
+        try attach(toGroup: record.groupNode, iommu: iommu)
+    }
+
+    /// The same for a group's node.
+    func attach(toGroup node: Node, iommu: IOMMUType? = nil) throws -> Attached {
         let container = try open(route == .compat ? .iommu : .container)
-        let group = try open(record.groupNode)
+        let group = try open(node)
         let answer = group.request(.groupSetContainer, container.number)
         if route == .compat && answer == .errno(.notSupported) {
             throw Halt.skipped("an iommufd can't take a container's place here")
@@ -54,17 +59,25 @@ extension Trial {
     }
 
     private func setUpNode(_ record: DeviceRecord) throws -> Setup {
+        guard let node = record.deviceNode else {
+            throw Halt.skipped("\(record.name) has no node below /dev/vfio/devices")
+        }
+        let (iommufd, ioas, device) = try setUpNode(at: node)
+        return Setup(
+            record: record, container: nil, group: nil, iommufd: iommufd, ioas: ioas, device: device)
+    }
+
+    /// Opens a device's own node, ready for DMA.
+    func setUpNode(at node: Int) throws -> (iommufd: File, ioas: UInt32, device: File) {
         let iommufd = try open(.iommu)
-        let device = try openNode(of: record)
+        let device = try open(.device(node))
         var bind = DeviceBindIOMMUFD(iommufd: iommufd.number)
         try require(device.request(.deviceBindIOMMUFD, &bind), "BIND_IOMMUFD")
         var ioas = IOASAlloc()
         try require(iommufd.request(.ioasAlloc, &ioas), "IOAS_ALLOC")
         var attach = DeviceAttachIOMMUFDPageTable(pageTableID: ioas.ioasID)
         try require(device.request(.deviceAttachIOMMUFD, &attach), "ATTACH_IOMMUFD_PT")
-        return Setup(
-            record: record, container: nil, group: nil, iommufd: iommufd, ioas: ioas.ioasID,
-            device: device)
+        return (iommufd, ioas.ioasID, device)
     }
 
     /// Opens a device's own node, which is of no use until it is bound.

@@ -12,7 +12,7 @@ final class Trial {
     let route: Route
     /// Whose answers these are.
     let kernel: Kernel
-    private let run: Run
+    let run: Run
     private(set) var observations: [Observation] = []
     private var files: [File] = []
     private var errands: [Errand] = []
@@ -183,6 +183,20 @@ final class Trial {
                 // A device whose group others use is of no use here.
                 return record.isUnprotected == (route == .noIOMMU)
                     && run.devices?.contains(record.address) ?? true
+                    && inventory.blockers(ofGroup: group).isEmpty
+            }
+        }
+    }
+
+    /// The devices that the run may use and whose driver may be able to move them to another host.
+    var movableDevices: [DeviceRecord] {
+        get throws {
+            let inventory = try inventory
+            return inventory.devices.filter { record in
+                guard let driver = record.driver, driver.isVFIO, driver.name != "vfio-pci",
+                    let group = record.group
+                else { return false }
+                return !record.isUnprotected && run.devices?.contains(record.address) ?? true
                     && inventory.blockers(ofGroup: group).isEmpty
             }
         }

@@ -155,6 +155,16 @@ extension DeviceID: Hashable, Comparable {
     }
 }
 
+extension DeviceID {
+    /// The text that ``init(_:)`` reads: the name, with the bus before it where the name doesn't tell it.
+    public var qualifiedName: String {
+        switch bus {
+        case .pci, .mdev: name
+        default: "\(bus.name)/\(name)"
+        }
+    }
+}
+
 extension DeviceID: CustomStringConvertible {
     /// The name: what VFIO is asked with.
     public var description: String { name }

@@ -14,6 +14,8 @@ public struct DeviceSummary: Sendable {
     public var isMediated: Bool
     /// The number of its node `/dev/vfio/devices/vfio<number>`, where it has one.
     public var deviceNode: Int?
+    /// What the machine's firmware says about it: for devices on the platform and the AMBA bus that a VFIO driver has.
+    public var firmware: FirmwareRecord?
 
     /// Describes a device.
     public init(

@@ -88,10 +88,28 @@ extension LinuxHost {
         // Whatever drives a mediated device is a VFIO driver.
         let driver = driver(path + "/driver", hasVFIODevice: node != nil || id.bus == .mdev)
         guard group != nil || driver?.isVFIO == true else { return nil }
-        return DeviceSummary(
+        var summary = DeviceSummary(
             id, driver: driver, group: group,
             isUnprotected: groups.first { $0.number == group }?.isUnprotected ?? false,
             isMediated: id.bus == .mdev, deviceNode: node?.number)
+        if driver?.isVFIO == true && (id.bus == .platform || id.bus == .amba) {
+            summary.firmware = firmware(path)
+        }
+        return summary
+    }
+
+    /// What firmware says about a device; nil where it doesn't say anything.
+    private func firmware(_ path: String) -> FirmwareRecord? {
+        if let names = try? FileSystem.names(in: path + "/of_node", limit: 1024) {
+            var properties: [FirmwareRecord.Property] = []
+            for name in names {
+                // What can't be read is a node below this one.
+                guard let value = try? FileSystem.bytes(of: path + "/of_node/" + name) else { continue }
+                properties.append(FirmwareRecord.Property(name, value))
+            }
+            return FirmwareRecord(properties: properties)
+        }
+        return text(path + "/firmware_node/hid").map { FirmwareRecord(acpiID: $0) }
     }
 
     private func deviceRecord(

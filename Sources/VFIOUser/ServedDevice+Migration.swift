@@ -18,6 +18,7 @@ extension ServedDevice {
         switch error {
         case .notMigratable: .noSuchRequest
         case .tooLong: .noMemory
+        case .deviceFailed: .inputOutput
         case .noWay, .wrongPhase, .truncated, .malformed, .version, .differentDevice: .invalid
         }
     }

@@ -30,11 +30,11 @@ import VFIOABI
 
     /// An eventfd and who waits for it; the watcher ends first.
     final class UnmaskSource {
-        private let watcher: PCIUnmaskWatcher
+        private let watcher: EventWatcher
         private let descriptor: Descriptor
 
         init(_ descriptor: consuming Descriptor, _ interrupts: PCIInterrupts) throws(Errno) {
-            watcher = try PCIUnmaskWatcher(descriptor.number, interrupts)
+            watcher = try EventWatcher(descriptor.number) { interrupts.unmaskLine() }
             self.descriptor = descriptor
         }
     }

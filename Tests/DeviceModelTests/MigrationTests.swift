@@ -66,8 +66,10 @@ struct MigrationTests {
         let function: PCIFunction
         var number: UInt32 = 0
         var calls: [String] = []
+        let stateVersion: UInt16
 
-        init(vectors: Int = 70) {
+        init(vectors: Int = 70, version: UInt16 = 7) {
+            stateVersion = version
             function = PCIFunction(
                 PCIIdentity(vendor: 1, device: 2, classCode: 0xff_0000),
                 bars: [0: BAR(.memory32, byteCount: 0x4000)])
@@ -77,7 +79,6 @@ struct MigrationTests {
 
         var migratable: (any MigratableDevice)? { self }
         var migrationCapabilities: MigrationCapabilities { [.stopCopy, .peerToPeer, .preCopy] }
-        var stateVersion: UInt16 { 7 }
         var stateByteLimit: Int { 4 }
         func freeze() { calls.append("freeze") }
         func thaw() { calls.append("thaw") }
@@ -202,6 +203,47 @@ struct MigrationTests {
         try give(bytes, &to)
         try to.move(to: .running)
         #expect(target.number == 99)
+    }
+
+    @Test("A state of another version is told from one of another device, older or newer")
+    func versions() throws {
+        for version: UInt16 in [6, 8, .max] {
+            var from = DeviceMigration(Mover(version: version))
+            try from.move(to: .preCopy)
+            // The description is enough, so it is known before the device is stopped.
+            let bytes = try state(&from)
+            var to = DeviceMigration(Mover())
+            try to.move(to: .resuming)
+            #expect(throws: MigrationError.version) { try give(bytes, &to) }
+            #expect(to.phase == .resuming)
+        }
+    }
+
+    @Test("A device that fails on its way stays where the arc begins, or is of no use until it is reset")
+    func failures() throws {
+        let model = Mover()
+        var migration = DeviceMigration(model)
+        migration.nextFailure = MigrationFailure(enteringNext: .stop, isFatal: false)
+        #expect(throws: MigrationError.deviceFailed) { try migration.move(to: .stopCopy) }
+        #expect(migration.phase == .runningP2P && model.calls == ["spare true"])
+        try migration.move(to: .stopCopy)
+        #expect(model.calls == ["spare true", "freeze", "spare false"], "once only")
+        migration.reset()
+        for phase: MigrationPhase in [.preCopy, .preCopyP2P, .stop, .stopCopy, .resuming] {
+            model.calls = []
+            migration.nextFailure = MigrationFailure(enteringNext: phase, isFatal: true)
+            #expect(throws: MigrationError.deviceFailed) { try migration.move(to: phase) }
+            #expect(migration.phase == .error && migration.readableCount == 0)
+            for next in MigrationPhase.allCases where next != .error {
+                #expect(throws: MigrationError.noWay) { try migration.move(to: next) }
+            }
+            #expect(throws: MigrationError.wrongPhase) { try give([1], &migration) }
+            migration.reset()
+            #expect(migration.phase == .running)
+            #expect(model.calls.count { $0 == "freeze" } == model.calls.count { $0 == "thaw" })
+            #expect(
+                model.calls.count { $0 == "spare true" } == model.calls.count { $0 == "spare false" })
+        }
     }
 
     @Test("A state that the model refuses changes neither the model nor the function")

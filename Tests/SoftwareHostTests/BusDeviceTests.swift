@@ -91,6 +91,23 @@ struct BusDeviceTests {
         #expect(throws: Errno.noDevice) { try rig.host.bind(DeviceID(.cdx, "cdx-00:01")!, to: nil) }
     }
 
+    @Test("fail on demand, by name")
+    func faults() throws {
+        let (rig, bus) = try rig()
+        bus.deviceFlags = [.platform]
+        let rule = rig.host.inject(
+            FaultRule(.request(.deviceGetInfo, .inputOutput), on: .device(Self.name)))
+        let error = #expect(throws: VFIOError.self) { _ = try Device(opening: Self.name, on: rig.host) }
+        #expect(error?.errno == .inputOutput)
+        rig.host.withdraw(rule)
+        let device = try Device(opening: Self.name, on: rig.host)
+        defer { withExtendedLifetime(device) {} }
+        rig.host.inject(FaultRule(.device(.vanished), on: .device(DeviceID(.platform, "elsewhere")!)))
+        #expect(bus.presence == [])
+        rig.host.inject(FaultRule(.device(.vanished), on: .device(Self.name)))
+        #expect(bus.presence == [false])
+    }
+
     @Test("come and go while the machine runs")
     func plugged() throws {
         let rig = try Rig()

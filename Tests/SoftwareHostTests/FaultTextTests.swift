@@ -33,6 +33,17 @@ struct FaultTextTests {
             ("open:node=/dev/vfio/26=EACCES", FaultRule(.open(.group(26), .accessDenied))),
             ("read=EIO", FaultRule(.read(.inputOutput))),
             ("write:0000:01:00.0=EIO", FaultRule(.write(.inputOutput), on: .device(Self.first))),
+            (
+                "read:platform/fff51000.ethernet=EIO@2",
+                FaultRule(
+                    .read(.inputOutput), on: .device(DeviceID(.platform, "fff51000.ethernet")!), .nth(2))
+            ),
+            (
+                "device:83b8f4f2-509f-382f-3c1e-e6bfe0fa1001=vanish@1000",
+                FaultRule(
+                    .device(.vanished), on: .device(DeviceID("83b8f4f2-509f-382f-3c1e-e6bfe0fa1001")!),
+                    .nth(1000))
+            ),
             ("map=ENOMEM", FaultRule(.map(.noMemory))),
             ("pin:after=16=EFAULT", FaultRule(.pin(afterPages: 16, .badAddress))),
             ("dma-read=refuse", FaultRule(.dmaRead)),

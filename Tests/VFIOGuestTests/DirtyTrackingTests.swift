@@ -45,7 +45,7 @@ private final class ProberLog: DeviceDirtyLog, @unchecked Sendable {
 
 @Suite("Dirty pages of a guest that changes while its devices write")
 struct DirtyTrackingTests {
-    enum Source: CaseIterable { case devices, container, nothing, removed }
+    enum Source: CaseIterable { case devices, container, table, nothing, removed }
     private static let pagesOfBlock = 24
     private static let slots = 12
 
@@ -89,14 +89,14 @@ struct DirtyTrackingTests {
         "no written page is ever lost, whatever moves, comes and goes meanwhile", arguments: Source.allCases)
     func nothingLost(source: Source) throws {
         var random = randomSeed("dirty pages by \(source)")
-        let machine = try GuestMachine()
+        let machine = try GuestMachine { $0.iommu.tracksDirtyPages = source == .table }
         let regions = try (0..<6).map { try machine.ram("ram\($0)", pages: Self.pagesOfBlock) }
         let copies = try Copies(regions.compactMap(\.block))
         let slot = UInt64(Self.slots) * 4096 * 4
         for (index, region) in regions.enumerated() {
             try machine.system.add(region, at: UInt64(index) * slot)
         }
-        let devices = machine.devices(source == .nothing ? .cdev : .group)
+        let devices = machine.devices(source == .nothing || source == .table ? .cdev : .group)
         var attached = [try machine.attach(0, to: devices), try machine.attach(2, to: devices)]
         let logs = [ProberLog(machine.probers[0]), ProberLog(machine.probers[2])]
         let container = try #require(devices.containers.first)
@@ -169,14 +169,14 @@ struct DirtyTrackingTests {
         }
         let many = [range(0x9000, 0x9fff), range(0, 0xfff), range(0x1000, 0x1fff), range(0x4000, 0x4fff)]
         #expect(
-            DirtyTracker.merged(many, to: 8) == [
+            IOVARange.merged(many, to: 8) == [
                 range(0, 0x1fff), range(0x4000, 0x4fff), range(0x9000, 0x9fff),
             ])
-        #expect(DirtyTracker.merged(many, to: 2) == [range(0, 0x4fff), range(0x9000, 0x9fff)])
-        #expect(DirtyTracker.merged(many, to: 1) == [range(0, 0x9fff)])
-        #expect(DirtyTracker.merged(many, to: 0) == [range(0, 0x9fff)])
-        #expect(DirtyTracker.merged([], to: 3) == [])
+        #expect(IOVARange.merged(many, to: 2) == [range(0, 0x4fff), range(0x9000, 0x9fff)])
+        #expect(IOVARange.merged(many, to: 1) == [range(0, 0x9fff)])
+        #expect(IOVARange.merged(many, to: 0) == [range(0, 0x9fff)])
+        #expect(IOVARange.merged([], to: 3) == [])
         #expect(
-            DirtyTracker.merged([range(0, .max), range(.max, .max)], to: 1) == [.all])
+            IOVARange.merged([range(0, .max), range(.max, .max)], to: 1) == [.all])
     }
 }

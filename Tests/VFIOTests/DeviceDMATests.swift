@@ -25,6 +25,53 @@ struct DeviceDMATests {
             Int(Register.interruptAcknowledge), try region.load32(Int(Register.interruptStatus)))
     }
 
+    @Test("through its own node, an IOMMU that notes writes tells which pages it wrote")
+    func writtenPages() throws {
+        let addresses = [
+            PCIAddress(bus: 2, device: 0, function: 0), PCIAddress(bus: 3, device: 0, function: 0),
+        ]
+        let host = try SoftwareHost {
+            IOMMU(.type1, tracksDirtyPages: true)
+            IOMMUGroup(7) { PCIDevice(Educational(), at: addresses[0]) }
+            IOMMUGroup(8) { PCIDevice(Educational(), at: addresses[1]) }
+        }
+        let first = try Device(opening: addresses[0], on: host, .cdev)
+        let space = first.addressSpace
+        var second: Device? = try Device(opening: addresses[1], in: space)
+        let memory = try space.allocate(byteCount: 8 * pageSize, at: IOVA(0x10000))
+        let behind = try space.allocate(byteCount: 4 * pageSize, at: IOVA(0x20000))
+        let range = try #require(IOVARange(first: IOVA(0x10000), last: IOVA(0x23fff)))
+        let unasked = failure { () throws(VFIOError) in try space.dirtyPages(in: range) }
+        #expect(unasked?.says("tracking isn't on") == true)
+        func write(_ device: Device, _ iova: UInt64, _ byteCount: Int) throws {
+            try device.setBusMaster(true)
+            let region = try device.region(.bar0)
+            let interrupts = try device.enableInterrupts(.msi, count: 1)
+            try transfer(
+                region, interrupts, from: Educational.bufferAddress, to: iova, byteCount: byteCount,
+                toMemory: true)
+        }
+        try write(first, 0x10000, 8)
+        try space.startDirtyTracking()
+        #expect(try space.dirtyPages(in: range).count == 0, "what was written before doesn't count")
+        try write(first, 0x12ffc, 8)
+        try write(try #require(second), 0x23000, 8)
+        // Starting again loses nothing.
+        try space.startDirtyTracking()
+        // A range with a hole in the middle.
+        let pages = try space.dirtyPages(in: range)
+        #expect(pages.count == 3)
+        for iova in [0x12000, 0x13000, 0x23000] as [UInt64] { #expect(pages.contains(IOVA(iova))) }
+        #expect(try space.dirtyPages(in: range).count == 0, "each is told once")
+        try write(try #require(second), 0x21000, 8)
+        second = nil
+        #expect(try space.dirtyPages(in: range).contains(IOVA(0x21000)), "of a device that has gone")
+        try space.stopDirtyTracking()
+        #expect(failure { () throws(VFIOError) in try space.dirtyPages(in: range) } != nil)
+        #expect(memory.byteCount == 8 * pageSize)
+        #expect(behind.byteCount == 4 * pageSize)
+    }
+
     @Test(
         "reads and writes memory through the IOMMU, and reaches nothing else",
         arguments: [

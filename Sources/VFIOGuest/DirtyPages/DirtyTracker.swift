@@ -17,23 +17,7 @@ public protocol DeviceDirtyLog: AnyObject, Sendable {
 }
 
 /// Where the knowledge comes from which pages devices wrote.
-public enum DirtySource: Sendable, Hashable, CustomStringConvertible {
-    /// The IOMMU, or the host's book of pages that it pinned.
-    case iommu
-    /// The devices' own logs.
-    case devices
-    /// Nobody knows: all that devices can write counts as written, each time.
-    case everything
-
-    /// In words.
-    public var description: String {
-        switch self {
-        case .iommu: "the IOMMU's dirty bitmap"
-        case .devices: "the devices' own logs"
-        case .everything: "nobody knows; every page counts as written"
-        }
-    }
-}
+public typealias DirtySource = VFIO.DirtySource
 
 /// What is known about the writes to a range.
 enum DirtyKnowledge {
@@ -65,12 +49,7 @@ final class DirtyTracker {
     /// Where the knowledge would come from.
     var bestSource: DirtySource {
         if !devices.isEmpty && devices.allSatisfy({ $0.log != nil }) { return .devices }
-        if let info = space.information, info.dirtyPageSizes & UInt64(pageSize) != 0,
-            info.smallestPage == UInt64(pageSize)
-        {
-            return .iommu
-        }
-        return .everything
+        return space.tellsDirtyPages ? .iommu : .everything
     }
 
     /// Starts to track. Starting twice changes nothing.
@@ -81,7 +60,7 @@ final class DirtyTracker {
         case .iommu: try space.startDirtyTracking()
         case .devices:
             let limit = devices.compactMap(\.log?.rangeLimit).min() ?? 1
-            watched = Self.merged(self.ranges(), to: limit)
+            watched = IOVARange.merged(self.ranges(), to: limit)
             do throws(VFIOError) {
                 for log in devices.compactMap(\.log) {
                     try log.start(watched)
@@ -202,34 +181,5 @@ final class DirtyTracker {
         words.clear(count)
         for device in started { try device.report(range, into: &words) }
         return .bits
-    }
-
-    /// Joins ranges until there are at most `limit`, the ones with the least between them first.
-    static func merged(_ ranges: [IOVARange], to limit: Int) -> [IOVARange] {
-        var merged: [IOVARange] = []
-        for range in ranges.sorted(by: { $0.first < $1.first }) {
-            if let last = merged.last,
-                range.first <= last.last || range.first.rawValue == last.last.rawValue + 1
-            {
-                merged[merged.count - 1] = joined(last, range)
-            } else {
-                merged.append(range)
-            }
-        }
-        while merged.count > max(limit, 1) {
-            var best = 1
-            for index in 1..<merged.count where gap(merged, index) < gap(merged, best) { best = index }
-            merged[best - 1] = joined(merged[best - 1], merged[best])
-            merged.remove(at: best)
-        }
-        return merged
-    }
-
-    private static func gap(_ ranges: [IOVARange], _ index: Int) -> UInt64 {
-        ranges[index].first.rawValue - ranges[index - 1].last.rawValue
-    }
-
-    private static func joined(_ a: IOVARange, _ b: IOVARange) -> IOVARange {
-        IOVARange(first: min(a.first, b.first), last: max(a.last, b.last)) ?? a
     }
 }

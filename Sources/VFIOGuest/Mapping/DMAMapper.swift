@@ -181,10 +181,23 @@ public final class DMAMapper: MemoryListener, @unchecked Sendable {
     private func map(_ section: MemorySection, _ range: IOVARange) throws(VFIOGuestError) {
         guard let memory = memory(section, at: range.first) else { return }
         do throws(VFIOError) {
-            try space.map(memory, to: range, section.isReadOnly ? .read : [.read, .write])
+            try space.map(
+                memory, to: range, section.isReadOnly ? .read : [.read, .write],
+                file: filePlace(of: range, in: section))
         } catch {
             throw Self.told(error, section)
         }
+    }
+
+    /// Where a range of a section lies in a file; nil if it doesn't, or not wholly in one.
+    private func filePlace(of range: IOVARange, in section: MemorySection) -> FilePlace? {
+        guard let block = section.region.block, let file = block.file else { return nil }
+        let offset = section.offset + (range.first.rawValue - section.range.first.rawValue)
+        // A joined mapping goes on in another block.
+        guard range.lastOffset < block.byteCount, offset <= block.byteCount - 1 - range.lastOffset else {
+            return nil
+        }
+        return FilePlace(descriptor: file.descriptor, offset: file.offset + offset)
     }
 
     /// An error that names the section too.

@@ -2,4 +2,5 @@
 let compatCases: [Case] =
     unboundNodeCases + unprotectedCases + iommufdCases + bindCases + attachCases + addressSpaceCases
     + spaceMapCases + spaceUnmapCases + copyCases + optionCases + pageTableCases + chosenSpaceCases
-    + compatContainerCases + compatMapCases + compatUnmapCases
+    + compatContainerCases + compatMapCases + compatUnmapCases + ownTableCases + hardwareInfoCases
+    + fileMapCases + virtualObjectCases + trackingCases

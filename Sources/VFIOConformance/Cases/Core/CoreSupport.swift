@@ -93,14 +93,20 @@ extension Setup {
     /// Whether DMA of an edu device reaches memory: it reads four bytes at an address and writes them to the
     /// address 256 bytes on.
     func eduCopies(_ memory: UserPages, at iova: UInt32, by trial: Trial) throws -> Bool {
+        let value = UInt32(truncatingIfNeeded: Clock.now) | 1
+        memory.window.store32(0, value)
+        memory.window.store32(256, 0)
+        try eduCopy(from: iova, to: iova + 256, by: trial)
+        return memory.window.load32(256) == value
+    }
+
+    /// Lets an edu device read four bytes of memory and write them elsewhere.
+    func eduCopy(from first: UInt32, to second: UInt32, by trial: Trial) throws {
         let configuration = try trial.region(.config, of: device).offset
         let registers = try trial.region(.bar0, of: device).offset
         let command = try device.load(UInt16.self, at: configuration + 4)
         device.store(command | 6, at: configuration + 4)
-        let value = UInt32(truncatingIfNeeded: Clock.now) | 1
-        memory.window.store32(0, value)
-        memory.window.store32(256, 0)
-        for (source, target, order) in [(iova, 0x40000, 1), (0x40000, iova + 256, 3)]
+        for (source, target, order) in [(first, 0x40000, 1), (0x40000, second, 3)]
             as [(UInt32, UInt32, UInt32)]
         {
             device.store(source, at: registers + 0x80)
@@ -113,6 +119,5 @@ extension Setup {
                 Clock.sleep(nanoseconds: 1_000_000)
             }
         }
-        return memory.window.load32(256) == value
     }
 }

@@ -93,7 +93,7 @@ let virtualMachineCases: [Case] = [
 
 extension Trial {
     /// A virtual machine's set of files.
-    fileprivate var virtualMachineFiles: any VirtualMachineFiles {
+    var virtualMachineFiles: any VirtualMachineFiles {
         get throws {
             let machine = try machine
             do throws(Errno) {

@@ -1,21 +1,21 @@
 import LinuxSystem
 
-/// Waits for an eventfd in the background and unmasks the interrupt line whenever it is signalled: the
-/// resample eventfd of INTx (`UNMASK` with `DATA_EVENTFD`).
+/// Waits for an eventfd in the background and does something whenever it is signalled: masks or unmasks an
+/// interrupt line (`MASK` and `UNMASK` with `DATA_EVENTFD`).
 ///
 /// A kernel sees the signalling itself; a process has to wait for it, hence the thread. Dropping the watcher
-/// ends the thread and waits for it, which never takes long: all it does is take one innermost lock.
+/// ends the thread and waits for it, which never takes long: all it does is what it was told to do.
 ///
 /// As in Linux the watcher holds no descriptor of the eventfd: when the user closes it for good, the watcher is
 /// detached from it, and another one may take its place (``isAttached``).
-package final class PCIUnmaskWatcher: Sendable {
+package final class EventWatcher: Sendable {
     private final class Channel: Sendable {
         let number: Int32
         /// Tells the eventfd from others that the same number may stand for later.
         let identity: [UInt8]?
         let stop: EventDescriptor
         let poller: Poller
-        /// Whether the eventfd had been signalled before: that unmasks at once, and stays in the counter.
+        /// Whether the eventfd had been signalled before: that counts at once, and stays in the counter.
         let isEarly: Bool
 
         init(_ number: Int32) throws(Errno) {
@@ -63,8 +63,10 @@ package final class PCIUnmaskWatcher: Sendable {
     private let channel: Channel
     private let thread: WorkerThread
 
+    /// Begins to wait.
+    /// - Parameter action: called in the background; takes nothing but innermost locks.
     /// - Throws: `EBADF`, `EINVAL` for what isn't an eventfd; `EMFILE`, `EAGAIN` where resources are lacking.
-    package init(_ number: Int32, _ interrupts: PCIInterrupts) throws(Errno) {
+    package init(_ number: Int32, _ action: @escaping @Sendable () -> Void) throws(Errno) {
         let channel = try Channel(number)
         self.channel = channel
         thread = try WorkerThread {
@@ -73,7 +75,7 @@ package final class PCIUnmaskWatcher: Sendable {
             while channel.next(&events) {
                 if !isEarly { channel.take() }
                 isEarly = false
-                interrupts.unmaskLine()
+                action()
             }
         }
     }
