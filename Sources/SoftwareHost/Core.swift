@@ -108,6 +108,7 @@ final class Core: @unchecked Sendable {
         let state = MachineDevice(
             place, group, DeviceFaults(injector, DeviceID(address), group?.endpoint),
             dmaClient: device.dmaClient)
+        place.surroundings = device.surroundings
         markMultifunction(place)
         devices.append(state)
         group?.members.append(state)
@@ -192,6 +193,7 @@ final class Core: @unchecked Sendable {
         let bus = try makeBusDriver(model, place.address, device.faults)
         bus.pci?.resetPolicy = place.resetPolicy
         bus.pci?.pciBus = place.bus
+        bus.pci?.surroundings = place.surroundings
         bus.pci?.parameters = parameters
         bus.pci?.ignoresInterruptDisable = parameters.value.noINTxMask
         if driver.isVariant { bus.pci?.becomeVariant(isHistoric: driver.isHistoric) }

@@ -181,6 +181,8 @@ public struct PCIDevice {
     public var identity: PCIIdentity
     /// The driver that it is bound to; nil for none.
     public var driver: String?
+    /// What the machine around it adds to what is told of it.
+    public var surroundings = PCISurroundings()
     /// Who uses the kernel's services for devices that pin and copy memory themselves, often the model; nil for
     /// a device that doesn't. Called only while the device is open in a container.
     public var dmaClient: (any EmulatedDMAClient)?
