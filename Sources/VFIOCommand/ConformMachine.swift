@@ -12,6 +12,12 @@ import VFIOHost
 enum ConformMachine {
     /// The machine for a way in.
     static func make(for route: Route) throws(CommandFailure) -> MachineDescription {
+        var machine = try makeUnmediated(for: route)
+        machine.mediatedParents = MediatedParents.make()
+        return machine
+    }
+
+    private static func makeUnmediated(for route: Route) throws(CommandFailure) -> MachineDescription {
         let disk: NVMeController
         do throws(BlockStoreError) {
             disk = NVMeController([try NVMeNamespace(try MemoryStore(byteCount: 32 << 20))])
