@@ -105,6 +105,8 @@ let package = Package(
             name: "HostTestSupport", dependencies: ["VFIOHost", "VFIOABI", "LinuxSystem"],
             path: "Tests/HostTestSupport", swiftSettings: common),
         tests("VFIOABITests", on: ["VFIOABI"], resources: [.copy("Resources")]),
+        // Reads the sources as text and makes docs/coverage.md.
+        tests("CoverageTests", on: []),
         tests("NVMeTests", on: ["NVMe"]),
         tests("LinuxSystemTests", on: ["LinuxSystem"]),
         tests("IOVASpaceTests", on: ["IOVASpace"]),

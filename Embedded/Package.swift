@@ -35,7 +35,7 @@ let package = Package(
             "SoftwareHost",
             on: ["VFIOHost", "DeviceModel", "VFIOABI", "LinuxSystem", "IOVASpace"]),
         target("NVMeController", on: ["DeviceModel", "NVMe", "LinuxSystem", "IOVASpace"]),
-        target("SoftwareDevices", on: ["DeviceModel", "LinuxSystem", "IOVASpace"]),
+        target("SoftwareDevices", on: ["DeviceModel", "VFIOABI", "LinuxSystem", "IOVASpace"]),
         .executableTarget(
             name: "EmbeddedCheck",
             dependencies: [

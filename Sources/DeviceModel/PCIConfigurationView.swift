@@ -136,6 +136,16 @@ package struct PCIConfigurationView {
         set(value(at: Register.command, width: 2) | memory, at: Register.command, width: 2)
     }
 
+    /// The register that tells where the operation region is (0xfc) is kept here, as the user writes it.
+    package mutating func becomeIntelGraphics() {
+        for at in 0xfc..<0x100 {
+            // Apart from its neighbours: an access doesn't reach across.
+            owners[at] = 0xfc
+            virtual[at] = 0xff
+            writable[at] = 0xff
+        }
+    }
+
     private mutating func layOutStandardCapabilities<Registers: PCIRegisters>(
         _ hardware: Registers
     ) throws(Registers.Failure) {

@@ -115,6 +115,8 @@ public final class PCIFunction {
     public internal(set) var msi: MSI?
     /// Parts of BARs that are plain memory and may be mapped.
     public private(set) var memories: [BARMemory] = []
+    /// The regions that it has beyond those of PCI.
+    public private(set) var typedRegions: [TypedRegion] = []
     /// The contents of the expansion ROM; empty for none.
     public private(set) var rom: [UInt8]
 
@@ -225,6 +227,9 @@ public final class PCIFunction {
             "neither whole pages nor up to the BAR's end")
         memories.append(memory)
     }
+
+    /// Adds a region beyond those of PCI. Its number is the next one from 9 on.
+    public func addRegion(_ region: TypedRegion) { typedRegions.append(region) }
 
     /// Whether the function may access memory: COMMAND's Bus Master Enable, in D0.
     public var isBusMasterEnabled: Bool { configuration.mayInitiate }

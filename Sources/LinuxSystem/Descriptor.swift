@@ -32,6 +32,8 @@ import CLinux
         public static let nonBlocking = OpenOptions(rawValue: O_NONBLOCK)
         /// `O_DIRECTORY`
         public static let directory = OpenOptions(rawValue: O_DIRECTORY)
+        /// `O_CLOEXEC`
+        public static let closedOnExec = OpenOptions(rawValue: O_CLOEXEC)
     }
 
     /// Opens a file; `O_CLOEXEC` is always set.

@@ -40,6 +40,8 @@ final class Core: @unchecked Sendable {
     private let makeBusDriver: BusDriverMaker
     /// In the order of the description.
     var devices: [MachineDevice] = []
+    /// What makes mediated devices.
+    let mediatedParents: [MediatedParentState]
     /// Those with functions on them.
     var buses: [PCIBus] = []
     var iommuGroups: [MachineGroup] = []
@@ -67,6 +69,7 @@ final class Core: @unchecked Sendable {
         parameters = Shared(machine.parameters)
         requestInterval = max(1, machine.releaseRequestMilliseconds)
         self.makeBusDriver = makeBusDriver
+        mediatedParents = machine.mediatedParents.map { MediatedParentState($0) }
         var drivers: [(MachineDevice, String)] = []
         for group in machine.groups {
             let state = MachineGroup(
@@ -82,6 +85,13 @@ final class Core: @unchecked Sendable {
         // Drivers that keep the DMA for themselves first, as a kernel that boots: no user owns anything yet.
         for (device, driver) in drivers {
             try bindFirst(device, to: driver)
+        }
+        for device in machine.mediatedDevices {
+            do throws(Errno) {
+                try createMediatedDevice(device.uuid, type: device.type, of: device.parent)
+            } catch {
+                throw .mediated(device.uuid, type: device.type, error)
+            }
         }
     }
 
@@ -108,6 +118,7 @@ final class Core: @unchecked Sendable {
         let state = MachineDevice(
             place, group, DeviceFaults(injector, DeviceID(address), group?.endpoint),
             dmaClient: device.dmaClient)
+        place.surroundings = device.surroundings
         markMultifunction(place)
         devices.append(state)
         group?.members.append(state)
@@ -166,7 +177,9 @@ final class Core: @unchecked Sendable {
         let group = groups.first { $0.home === home } ?? newGroup(home)
         group.devices.append(device)
         device.group = group
-        if hasDeviceNodes && !home.isUnprotected && !home.isEmulated { device.node = unusedNode() }
+        if hasDeviceNodes && !home.isUnprotected && (!home.isEmulated || device.isMediated) {
+            device.node = unusedNode()
+        }
         bus.attach(to: group.space)
         home.endpoint?.join(bus)
     }
@@ -192,6 +205,7 @@ final class Core: @unchecked Sendable {
         let bus = try makeBusDriver(model, place.address, device.faults)
         bus.pci?.resetPolicy = place.resetPolicy
         bus.pci?.pciBus = place.bus
+        bus.pci?.surroundings = place.surroundings
         bus.pci?.parameters = parameters
         bus.pci?.ignoresInterruptDisable = parameters.value.noINTxMask
         if driver.isVariant { bus.pci?.becomeVariant(isHistoric: driver.isHistoric) }

@@ -114,6 +114,10 @@ final class DeviceFile: FileObject {
             return try migrationState(
                 mover, operation, isProbe: isProbe, payload: address + 8, room: header.argsz - 8)
         }
+        if header.flags.feature == .dmaBuf, let pci = bus.pci {
+            return try exportMemory(
+                pci, operation, isProbe: isProbe, payload: address + 8, room: header.argsz - 8)
+        }
         return try bus.feature(
             UInt32(header.flags.feature.rawValue), operation, isProbe: isProbe, payload: address + 8,
             room: header.argsz - 8)

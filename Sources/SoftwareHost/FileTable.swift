@@ -32,6 +32,7 @@ enum OpenFile {
     case iommufd(IOMMUFD)
     case migration(MigrationFile)
     case plane(PlaneFile)
+    case dmaBuf(DMABuf)
 
     /// The file, whatever its kind.
     var object: FileObject {
@@ -42,6 +43,7 @@ enum OpenFile {
         case .iommufd(let file): file
         case .migration(let file): file
         case .plane(let file): file
+        case .dmaBuf(let file): file
         }
     }
 }

@@ -102,6 +102,8 @@ final class PCIPlace {
     let identity: PCIIdentity
     /// What an administrator decided about its resets.
     let resetPolicy = PCIResetPolicy()
+    /// What the machine around it adds to what is told of it.
+    var surroundings = PCISurroundings()
     /// Where the function sits that it is a virtual function of.
     let physicalFunction: PCIAddress?
     /// How many virtual functions are enabled (`sriov_numvfs`).

@@ -34,7 +34,7 @@ extension IOMMUFD {
 extension HWInfoVTD {
     /// The registers of a VT-d IOMMU that is as described: those bits of them that say something of the description.
     init(_ iommu: IOMMU, _ tracksDirtyPages: Bool) {
-        let width = 64 - (iommu.apertures.map(\.last.rawValue).max() ?? 0).leadingZeroBitCount
+        let width = 64 - (iommu.apertures.map { $0.last.rawValue }.max() ?? 0).leadingZeroBitCount
         let bits = UInt64(max(1, min(width, 64)))
         // ND: 16 bits for the number of an address space.
         var capability: UInt64 = 6

@@ -8,8 +8,6 @@ import VFIOABI
 /// The device's state goes through the window packet by packet. What was read of `pending_bytes` commits to nothing; reading `data_offset`
 /// puts the next packet into the window, and the next reading of `pending_bytes` says that it was taken.
 struct HistoricMigration {
-    /// The region: the first behind those that every PCI device has.
-    static let region = PCIRegion(rawValue: PCIRegion.count)
     /// Where the window begins in the region.
     static let dataOffset: UInt64 = 0x1000
     /// The bytes of the window: the longest packet.
@@ -60,8 +58,7 @@ extension MigrationPhase {
 
 /// The region of version 1. With the device's lock held.
 extension PCIBusDriver {
-    func describeHistoricMigration(_ offset: UInt64) throws(Errno) -> RegionDescription {
-        guard lock.withLock({ historicMigration != nil }) else { throw .invalid }
+    func describeHistoricMigration(_ offset: UInt64) -> RegionDescription {
         let flags: RegionFlags = [.read, .write]
         var region = RegionDescription(
             flags: flags.rawValue, size: HistoricMigration.byteCount, offset: offset)

@@ -60,7 +60,7 @@ extension Core {
     }
 
     /// Adds a device of another bus. With `lock` held.
-    fileprivate func plug(_ device: BusDevice, _ number: Int, _ isEmulated: Bool) throws(MachineError) {
+    func plug(_ device: BusDevice, _ number: Int, _ isEmulated: Bool) throws(MachineError) {
         var names = devices.map { $0.id }
         try device.id.validate(&names)
         let home = try self.home(number, isEmulated: isEmulated)
@@ -99,6 +99,7 @@ extension Core {
     func discard(_ device: MachineDevice) {
         devices.removeAll { $0 === device }
         leaveBus(device)
+        forgetMediated(device.id)
         guard let home = device.machineGroup else { return }
         device.machineGroup = nil
         home.members.removeAll { $0 === device }

@@ -14,6 +14,8 @@ final class IOAS: @unchecked Sendable {
     let space: DMASpace
     /// The page table that the attached devices share; `Core.lock`.
     var table: PageTable?
+    /// How many mediated devices are attached to it, without a page table; `Core.lock`.
+    var accessCount = 0
     private let core: Core
     /// The groups that are attached.
     private(set) var groups: [MachineGroup] = []

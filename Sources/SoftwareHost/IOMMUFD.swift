@@ -134,7 +134,7 @@ final class IOMMUFD: FileObject {
                 remove(request.id)
                 table.ioas.remove(table)
             case .ioas(let ioas):
-                guard ioas.tableCount == 0 else { throw .busy }
+                guard ioas.tableCount == 0, ioas.accessCount == 0 else { throw .busy }
                 if compat.ioas === ioas { compat.ioas = nil }
                 remove(request.id)
                 ioas.destroy()

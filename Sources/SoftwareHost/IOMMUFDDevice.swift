@@ -8,18 +8,22 @@ final class IOMMUFDDevice {
     let group: MachineGroup
     private(set) var id: UInt32 = 0
     private var table: PageTable?
+    /// What a mediated device is attached to: it needs no page table, its driver looks up what it needs.
+    private var access: IOAS?
 
-    /// Binds a device: it gets an id, and its DMA belongs to the iommufd.
+    /// Binds a device: it gets an id, and its DMA belongs to the iommufd. A mediated device has no DMA of its own.
     /// - Throws: `EINVAL` for an IOMMU that doesn't make DMA coherent, `EPERM` if interrupts can be forged or the
     ///   DMA is somebody else's.
     init(
         _ device: MachineDevice, _ group: MachineGroup, to iommufd: IOMMUFD, _ core: Core
     ) throws(Errno) {
-        guard core.iommu.enforcesCoherency else { throw .invalid }
-        guard core.iommu.hasIsolatedMSI || core.parameters.value.iommufdAllowUnsafeInterrupts else {
-            throw .notPermitted
+        if !device.isMediated {
+            guard core.iommu.enforcesCoherency else { throw .invalid }
+            guard core.iommu.hasIsolatedMSI || core.parameters.value.iommufdAllowUnsafeInterrupts else {
+                throw .notPermitted
+            }
+            try group.claim(for: iommufd, shared: true)
         }
-        try group.claim(for: iommufd, shared: true)
         self.iommufd = iommufd
         self.device = device
         self.group = group
@@ -35,12 +39,13 @@ final class IOMMUFDDevice {
     func unbind() {
         detach()
         iommufd.remove(id)
-        group.giveBack()
+        if !device.isMediated { group.giveBack() }
     }
 
     /// VFIO_DEVICE_ATTACH_IOMMUFD_PT: replaces what the device was attached to before.
     /// - Returns: the id of the page table.
     func attach(to id: UInt32) throws(Errno) -> UInt32 {
+        if device.isMediated { return try attachAccess(to: id) }
         let new: PageTable
         switch try iommufd.object(id) {
         case .ioas(let ioas): new = ioas.table ?? PageTable(automaticFor: ioas)
@@ -82,8 +87,21 @@ final class IOMMUFDDevice {
         return new.id
     }
 
+    /// The same for a mediated device, which takes address spaces only.
+    private func attachAccess(to id: UInt32) throws(Errno) -> UInt32 {
+        guard case .ioas(let ioas) = try iommufd.object(id) else { throw .noSuchEntry }
+        ioas.accessCount += 1
+        access?.accessCount -= 1
+        access = ioas
+        return id
+    }
+
     /// VFIO_DEVICE_DETACH_IOMMUFD_PT: the device's DMA is blocked.
     func detach() {
+        if let access {
+            access.accessCount -= 1
+            self.access = nil
+        }
         guard let table else { return }
         device.bus?.attach(to: nil)
         self.table = nil

@@ -24,6 +24,10 @@ public struct MachineDescription {
     /// Whether devices have nodes of their own, `/dev/vfio/devices/vfio<number>` (`CONFIG_VFIO_DEVICE_CDEV`);
     /// never on a machine with ``IOMMU/Kind/spapr(_:)``.
     public var hasDeviceNodes = true
+    /// What mediated devices can be made of while the machine runs; the names are different.
+    public var mediatedParents: [any MediatedParent] = []
+    /// The mediated devices that there are from the start.
+    public var mediatedDevices: [MediatedDeviceName] = []
     /// The parameters of the kernel's modules.
     public var parameters = ModuleParameters()
     /// What is to go wrong.
@@ -181,6 +185,8 @@ public struct PCIDevice {
     public var identity: PCIIdentity
     /// The driver that it is bound to; nil for none.
     public var driver: String?
+    /// What the machine around it adds to what is told of it.
+    public var surroundings = PCISurroundings()
     /// Who uses the kernel's services for devices that pin and copy memory themselves, often the model; nil for
     /// a device that doesn't. Called only while the device is open in a container.
     public var dmaClient: (any EmulatedDMAClient)?

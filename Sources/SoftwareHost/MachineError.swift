@@ -24,6 +24,8 @@ public enum MachineError: Error, Sendable {
     case noAperture
     /// The IOMMU of a POWER machine can't be as it is described.
     case impossibleWindows
+    /// A mediated device can't be made: see ``SoftwareHost/createMediatedDevice(_:type:of:)``.
+    case mediated(String, type: String, Errno)
     /// A device's driver refused it.
     case refused(DeviceID, driver: String, Errno)
 }
@@ -50,6 +52,8 @@ extension MachineError: CustomStringConvertible {
             "the sPAPR IOMMU can't be: its default window must be a power of two of 4 KiB or more below 4 GiB"
                 + " with pages of 4 KiB, with at most \(SPAPRIOMMU.mostWindows) windows and 1 to"
                 + " \(SPAPRIOMMU.mostLevels) levels"
+        case .mediated(let uuid, let type, let errno):
+            "a mediated device of type \(type) can't be made with the name \(uuid): \(errno)"
         case .refused(let address, let driver, let errno): "\(driver) refused \(address): \(errno)"
         }
     }

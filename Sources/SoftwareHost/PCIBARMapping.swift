@@ -48,8 +48,9 @@ extension PCIBusDriver {
         return nil
     }
 
-    /// Shows all mappings or takes them away.
+    /// Shows all mappings or takes them away, and what was exported of BARs with them.
     func showMappings(_ visible: Bool) {
+        exports.setRevoked(!visible)
         for mapping in mappings { mapping.show(visible, nothing: nothing) }
     }
 }

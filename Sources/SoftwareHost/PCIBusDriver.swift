@@ -15,7 +15,7 @@ import VFIOHost
 /// **Where it differs from Linux.** A BAR can be mapped only where the model declares plain memory: a
 /// register whose accesses have effects can't be mapped into the process that carries them out. So a BAR
 /// that is memory in parts is described with `VFIO_REGION_INFO_CAP_SPARSE_MMAP`, which Linux's own vfio-pci
-/// doesn't use. Device-specific regions and DMA-BUFs don't exist here.
+/// doesn't use. The same memory, and no other, can be exported as a DMA-BUF.
 final class PCIBusDriver: BusDriver, @unchecked Sendable {
     // SAFETY: everything that changes is guarded by `lock`, or guards itself.
 
@@ -72,6 +72,8 @@ final class PCIBusDriver: BusDriver, @unchecked Sendable {
     var historicMigration: HistoricMigration?
     /// The mappings of BARs that users hold.
     var mappings: [PCIMapping] = []
+    /// The memory of BARs that was exported.
+    let exports = DMABufs()
     /// The empty file that stands in for memory that is off; made when first needed.
     var nothing: Int32 = -1
     /// Whether the function sits in this driver's slot.
@@ -104,6 +106,8 @@ final class PCIBusDriver: BusDriver, @unchecked Sendable {
     var virtualFunctionCount = 0
     /// How many requests are being answered.
     var useCount = 0
+    /// What the machine around the device adds to what is told of it.
+    var surroundings = PCISurroundings()
     /// How many interrupt vectors the platform grants; nil for all that a device has.
     var vectorLimit: Int?
 
@@ -193,6 +197,7 @@ final class PCIBusDriver: BusDriver, @unchecked Sendable {
         interrupts.clear()
         view = PCIConfigurationView(configuration)
         if function.isVirtual { view.becomeVirtualFunction() }
+        showOperationRegion()
         if function.identity.hasBrokenLine && !ignoresInterruptDisable {
             // As if it had no line: it is never let through.
             setHardwareCommand(set: Command.interruptDisable, clear: 0)
@@ -236,6 +241,7 @@ final class PCIBusDriver: BusDriver, @unchecked Sendable {
         baseline = nil
         isMemoryOn = false
         showMappings(false)
+        exports.removeAll()
     }
 
     /// COMMAND's bits for the kinds of BARs that the function has.
@@ -294,12 +300,11 @@ final class PCIBusDriver: BusDriver, @unchecked Sendable {
         guard info.argsz >= UInt32(DeviceInfo.minimumSize) else { throw .invalid }
         lock.lock()
         info.flags = canReset ? [.pci, .reset] : .pci
-        info.regionCount = PCIRegion.count + (historicMigration == nil ? 0 : 1)
+        info.regionCount = regionCount
         lock.unlock()
         info.irqCount = PCIInterrupt.count
         info.capabilityOffset = 0
-        let size = UInt32(MemoryLayout<DeviceInfo>.size)
-        try UserMemory.store(info, to: argument, count: Int(min(info.argsz, size)))
+        try describeSurroundings().copyOut(info, to: argument)
         return 0
     }
 }

@@ -19,8 +19,7 @@ extension PCIBusDriver {
             return RegionDescription(
                 flags: readWrite, size: UInt64(configuration.byteCount), offset: offset)
         case .vga: return try describeLegacyVGA(offset)
-        case HistoricMigration.region: return try describeHistoricMigration(offset)
-        default: throw .invalid
+        default: return try describeTypedRegion(index, offset)
         }
     }
 
@@ -60,8 +59,7 @@ extension PCIBusDriver {
         case UInt64(PCIRegion.rom.rawValue): return try readROM(position, &bytes)
         case UInt64(PCIRegion.config.rawValue): return try readConfiguration(position, &bytes)
         case UInt64(PCIRegion.vga.rawValue): return try readLegacyVGA(position, &bytes)
-        case UInt64(HistoricMigration.region.rawValue): return try readHistoricMigration(position, &bytes)
-        default: throw .invalid
+        default: return try readTypedRegion(index, position, &bytes)
         }
     }
 
@@ -79,8 +77,7 @@ extension PCIBusDriver {
         case 0...5: return try writeBAR(Int(index), position, bytes)
         case UInt64(PCIRegion.config.rawValue): return try writeConfiguration(position, bytes)
         case UInt64(PCIRegion.vga.rawValue): return try writeLegacyVGA(position, bytes)
-        case UInt64(HistoricMigration.region.rawValue): return try writeHistoricMigration(position, bytes)
-        default: throw .invalid
+        default: return try writeTypedRegion(index, position, bytes)
         }
     }
 

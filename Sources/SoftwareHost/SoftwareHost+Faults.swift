@@ -178,7 +178,7 @@ extension OpenFile {
         switch self {
         case .container: .containers
         case .group: .groups
-        case .device, .migration, .plane: .devices
+        case .device, .migration, .plane, .dmaBuf: .devices
         case .iommufd: .iommufds
         }
     }

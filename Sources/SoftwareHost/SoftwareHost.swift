@@ -74,7 +74,7 @@ public final class SoftwareHost: Host, @unchecked Sendable {
         case .iommufd(let iommufd): return try iommufd.control(request, argument)
         case .migration(let session): return try session.control(request, argument)
         // A dma-buf's own requests aren't those of VFIO.
-        case .plane: throw .noSuchRequest
+        case .plane, .dmaBuf: throw .noSuchRequest
         }
     }
 
@@ -138,7 +138,7 @@ public final class SoftwareHost: Host, @unchecked Sendable {
 
     /// Maps a part of a device; see ``Host/map(_:at:byteCount:protection:)``.
     /// - Throws: `EBADF`; `EINVAL` for a length or an offset that isn't possible; `ENODEV` for a container or a
-    ///   group, `ENXIO` for an iommufd; what the device's driver answers (kernel.md D.5).
+    ///   group, `ENXIO` for an iommufd, `EINVAL` for a DMA-BUF; what the device's driver answers (kernel.md D.5).
     public func map(
         _ handle: Int32, at offset: UInt64, byteCount: Int, protection: Mapping.Protection
     ) throws(Errno) -> MemoryWindow {
@@ -155,6 +155,7 @@ public final class SoftwareHost: Host, @unchecked Sendable {
                 return window
             case .container, .group, .migration: throw .noDevice
             case .iommufd: throw .noSuchAddress
+            case .dmaBuf: throw .invalid
             }
             if core.injector.isWatching([.map, .device]) { try failMapping(device) }
             guard let rounded = byteCount.roundedUp(toMultipleOf: pageSize) else { throw .noMemory }

@@ -38,6 +38,8 @@ public final class Device: Sendable {
         public let interruptKindCount: Int
         /// The atomic operations that the path to memory completes.
         public let atomics: PCIAtomicFlags
+        /// What an IBM Z tells of it; nil on any other machine.
+        public let zpci: ZPCI?
         /// The numbers of all capabilities that the host tells of, in their order.
         public let capabilities: [UInt16]
     }
@@ -203,16 +205,20 @@ public final class Device: Sendable {
         } catch {
             throw VFIOError(operation: operation, object: name, errno: error)
         }
-        var atomics: PCIAtomicFlags = []
-        var numbers: [UInt16] = []
         guard let head = bytes.get(DeviceInfo.self) else { throw Diagnosis.malformed(operation, name, nil) }
+        var atomics: PCIAtomicFlags = []
+        var zpci = ZPCI.Parts()
+        var numbers: [UInt16] = []
         do throws(CapabilityChainError) {
             // SAFETY: the array holds plain bytes, all of them initialised.
             var chain = CapabilityChain(of: head, in: unsafe bytes.span.bytes)
             while let capability = try chain.next() {
                 numbers.append(capability.id)
-                if DeviceCapabilityID(rawValue: capability.id) == .pciAtomicCompletion {
+                let id = DeviceCapabilityID(rawValue: capability.id)
+                if id == .pciAtomicCompletion {
                     atomics = try capability.pciAtomicCompletion().flags
+                } else {
+                    try zpci.take(id, capability)
                 }
             }
         } catch {
@@ -220,7 +226,7 @@ public final class Device: Sendable {
         }
         return Info(
             flags: head.flags, regionCount: Int(head.regionCount), interruptKindCount: Int(head.irqCount),
-            atomics: atomics, capabilities: numbers)
+            atomics: atomics, zpci: ZPCI(zpci), capabilities: numbers)
     }
 }
 

@@ -1,3 +1,5 @@
+import VFIOABI
+
 /// The number of a device's region.
 public struct RegionIndex: RawRepresentable, Hashable, Sendable, ExpressibleByIntegerLiteral,
     CustomStringConvertible
@@ -9,25 +11,27 @@ public struct RegionIndex: RawRepresentable, Hashable, Sendable, ExpressibleByIn
     public init(rawValue: UInt32) { self.rawValue = rawValue }
     /// A region by its number.
     public init(integerLiteral value: UInt32) { rawValue = value }
+    /// A region of a PCI device.
+    init(_ region: PCIRegion) { rawValue = region.rawValue }
 
     /// The region of BAR 0.
-    public static let bar0 = RegionIndex(rawValue: 0)
+    public static let bar0 = RegionIndex(PCIRegion.bar0)
     /// The region of BAR 1.
-    public static let bar1 = RegionIndex(rawValue: 1)
+    public static let bar1 = RegionIndex(PCIRegion.bar1)
     /// The region of BAR 2.
-    public static let bar2 = RegionIndex(rawValue: 2)
+    public static let bar2 = RegionIndex(PCIRegion.bar2)
     /// The region of BAR 3.
-    public static let bar3 = RegionIndex(rawValue: 3)
+    public static let bar3 = RegionIndex(PCIRegion.bar3)
     /// The region of BAR 4.
-    public static let bar4 = RegionIndex(rawValue: 4)
+    public static let bar4 = RegionIndex(PCIRegion.bar4)
     /// The region of BAR 5.
-    public static let bar5 = RegionIndex(rawValue: 5)
+    public static let bar5 = RegionIndex(PCIRegion.bar5)
     /// The expansion ROM.
-    public static let rom = RegionIndex(rawValue: 6)
+    public static let rom = RegionIndex(PCIRegion.rom)
     /// The configuration space.
-    public static let configuration = RegionIndex(rawValue: 7)
+    public static let configuration = RegionIndex(PCIRegion.config)
     /// The legacy VGA windows.
-    public static let vga = RegionIndex(rawValue: 8)
+    public static let vga = RegionIndex(PCIRegion.vga)
 
     /// "BAR 0", "the configuration space", "region 9", …
     public var description: String {
@@ -52,17 +56,19 @@ public struct InterruptIndex: RawRepresentable, Hashable, Sendable, ExpressibleB
     public init(rawValue: UInt32) { self.rawValue = rawValue }
     /// A kind by its number.
     public init(integerLiteral value: UInt32) { rawValue = value }
+    /// A kind of interrupts of a PCI device.
+    init(_ interrupt: PCIInterrupt) { rawValue = interrupt.rawValue }
 
     /// The line: masked automatically when it arrives.
-    public static let intx = InterruptIndex(rawValue: 0)
+    public static let intx = InterruptIndex(PCIInterrupt.intx)
     /// Messages, up to 32.
-    public static let msi = InterruptIndex(rawValue: 1)
+    public static let msi = InterruptIndex(PCIInterrupt.msi)
     /// Messages from a table, up to 2048.
-    public static let msix = InterruptIndex(rawValue: 2)
+    public static let msix = InterruptIndex(PCIInterrupt.msix)
     /// An uncorrected PCI Express error.
-    public static let error = InterruptIndex(rawValue: 3)
+    public static let error = InterruptIndex(PCIInterrupt.err)
     /// The host asks for the device back: finish, and close it.
-    public static let request = InterruptIndex(rawValue: 4)
+    public static let request = InterruptIndex(PCIInterrupt.req)
 
     /// "INTx", "MSI", "MSI-X", …
     public var description: String {

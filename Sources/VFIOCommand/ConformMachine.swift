@@ -3,6 +3,7 @@ import LinuxSystem
 import NVMeController
 import SoftwareDevices
 import SoftwareHost
+import VFIOABI
 import VFIOConformance
 import VFIOHost
 
@@ -11,6 +12,12 @@ import VFIOHost
 enum ConformMachine {
     /// The machine for a way in.
     static func make(for route: Route) throws(CommandFailure) -> MachineDescription {
+        var machine = try makeUnmediated(for: route)
+        machine.mediatedParents = MediatedParents.make()
+        return machine
+    }
+
+    private static func makeUnmediated(for route: Route) throws(CommandFailure) -> MachineDescription {
         let disk: NVMeController
         do throws(BlockStoreError) {
             disk = NVMeController([try NVMeNamespace(try MemoryStore(byteCount: 32 << 20))])
@@ -25,7 +32,7 @@ enum ConformMachine {
                 IOMMUGroup(90, isEmulated: true) { PCIDevice(Educational(), at: "00fe:00:00.0") }
             }
         }
-        let (sampler, display) = try samplers()
+        let (sampler, display, graphics) = try samplers()
         guard route == .noIOMMU else {
             var machine = MachineDescription {
                 IOMMUGroup(3) { PCIDevice(disk, at: "0000:00:03.0") }
@@ -39,7 +46,7 @@ enum ConformMachine {
                 // One that can have virtual functions.
                 IOMMUGroup(6) { PCIDevice(Educational(virtualFunctions: 4), at: "0000:03:00.0") }
                 // Regions of every kind.
-                IOMMUGroup(7) { PCIDevice(sampler, at: "0000:00:05.0") }
+                IOMMUGroup(7) { PCIDevice(sampler, at: "0000:00:05.0").within(completing) }
                 IOMMUGroup(8) { PCIDevice(display, at: "0000:00:06.0") }
                 // Behind an IOMMU that notes writes, as those are that Linux makes up for its self-tests.
                 IOMMUGroup(14, tracksDirtyPages: true) { PCIDevice(Educational(), at: "0000:09:00.0") }
@@ -51,6 +58,9 @@ enum ConformMachine {
                 IOMMUGroup(13) {
                     movable([.peerToPeer, .preCopy], at: "0000:08:00.0", driver: "historic-vfio-pci")
                 }
+                // Regions and capabilities that few have.
+                IOMMUGroup(15) { PCIDevice(graphics, at: "0000:00:1d.0") }
+                IOMMUGroup(16) { PCIDevice(Educational(), at: "0000:00:1e.0").within(mainframe) }
                 // In the place of a mediated device, which has no address on any bus.
                 IOMMUGroup(90, isEmulated: true) { PCIDevice(Educational(), at: "00fe:00:00.0") }
             }
@@ -63,7 +73,9 @@ enum ConformMachine {
         machine.ungroupedDevices = [
             PCIDevice(disk, at: "0000:00:03.0"), PCIDevice(Educational(), at: "0000:00:04.0"),
             PCIDevice(Educational(virtualFunctions: 4), at: "0000:03:00.0"),
-            PCIDevice(sampler, at: "0000:00:05.0"), PCIDevice(display, at: "0000:00:06.0"),
+            PCIDevice(sampler, at: "0000:00:05.0").within(completing),
+            PCIDevice(display, at: "0000:00:06.0"), PCIDevice(graphics, at: "0000:00:1d.0"),
+            PCIDevice(Educational(), at: "0000:00:1e.0").within(mainframe),
         ]
         return machine
     }
@@ -74,9 +86,25 @@ enum ConformMachine {
         PCIDevice(Educational.express(moves: moves), at: address, driver: driver)
     }
 
-    private static func samplers() throws(CommandFailure) -> (RegionSampler, RegionSampler) {
+    /// A root port that completes atomic operations of 32 and 64 bits.
+    private static let completing = PCISurroundings(atomicCompletions: [.completes32, .completes64])
+
+    /// A function of an IBM Z, as its firmware would tell of it.
+    private static let mainframe = PCISurroundings(
+        zpci: ZPCIFunction(
+            base: ZPCIBaseCapability(
+                startDMA: 1 << 32, endDMA: (1 << 42) - 1, pchid: 0x11c, virtualFunction: 1, fmbLength: 128,
+                functionType: 5, groupID: 4, functionHandle: 0x8001_0000),
+            group: ZPCIGroupCapability(
+                dasm: 1, msiAddress: 0xffff_f000, flags: .refresh, measurementInterval: 4000,
+                interruptCount: 64, maxStoreBlock: 128, version: 2, maxInterpretedStoreBlock: 128),
+            utilityString: [UInt8](repeating: 0x40, count: 64), functionPath: [1, 0, 0, 0]))
+
+    private static func samplers() throws(CommandFailure) -> (
+        RegionSampler, RegionSampler, IntegratedGraphics
+    ) {
         do throws(Errno) {
-            return (try RegionSampler(), try RegionSampler(isVGA: true))
+            return (try RegionSampler(), try RegionSampler(isVGA: true), try IntegratedGraphics())
         } catch {
             throw .refused("a device can't be made: \(error)")
         }

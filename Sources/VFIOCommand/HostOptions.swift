@@ -1,4 +1,5 @@
 import ArgumentParser
+import DeviceModel
 import LinuxSystem
 import NVMeController
 import NVMeDriver
@@ -104,17 +105,50 @@ struct HostOptions: ParsableArguments {
         }
     }
 
-    /// What `--host soft` means where no machine is described: an empty NVMe disk and an educational device.
+    /// What `--host soft` means where no machine is described: an empty NVMe disk, an educational device, and a display
+    /// and a serial card that are mediated.
     private static func sampleMachine() throws(CommandFailure) -> MachineDescription {
         do throws(BlockStoreError) {
             let namespace = try NVMeNamespace(try MemoryStore(byteCount: 64 << 20))
-            return MachineDescription {
+            var machine = MachineDescription {
                 IOMMUGroup(26) { PCIDevice(NVMeController([namespace]), at: "0000:01:00.0") }
                 IOMMUGroup(27) { PCIDevice(Educational(), at: "0000:02:00.0") }
             }
+            machine.mediatedParents = MediatedParents.make()
+            machine.mediatedDevices = [
+                MediatedDeviceName("5f0c3b1e-8a3d-4c53-9d1e-7b9f7f7e1a01", type: "mdpy-vga", of: "mdpy"),
+                MediatedDeviceName("5f0c3b1e-8a3d-4c53-9d1e-7b9f7f7e1a02", type: "mtty-2", of: "mtty"),
+            ]
+            return machine
         } catch {
             throw .refused("\(error)")
         }
+    }
+}
+
+/// What mediated devices are made of on software machines: all that there is.
+enum MediatedParents {
+    static func make() -> [any MediatedParent] {
+        [SerialCardParent(), FrameBufferParent(), BochsDisplayParent()]
+    }
+}
+
+/// A device of any bus as it is named on a command line.
+struct NamedDeviceArgument: ParsableArguments {
+    @Argument(
+        help: ArgumentHelp(
+            "The device: its PCI address, the UUID of a mediated device, or bus/name for other buses.",
+            valueName: "device"))
+    var device: String
+
+    /// What it is called.
+    func id() throws(CommandFailure) -> DeviceID {
+        guard let id = DeviceID(device) else {
+            throw .wrongUsage(
+                "\"\(device)\" is neither a PCI address nor another name; they look like 0000:01:00.0, "
+                    + "5f0c3b1e-8a3d-4c53-9d1e-7b9f7f7e1a01 or platform/fff51000.ethernet")
+        }
+        return id
     }
 }
 

@@ -5,15 +5,19 @@ import VFIO
 import VFIOABI
 import VFIOHost
 
-/// `vfio inspect BDF`: what a device tells of itself once it is open.
+/// `vfio inspect DEVICE`: what a device tells of itself once it is open, and what it shows.
 struct InspectCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "inspect",
         abstract: "Open a device and show its regions, interrupts, capabilities and usable addresses.")
 
     @OptionGroup var options: HostOptions
-    @OptionGroup var device: DeviceArgument
+    @OptionGroup var device: NamedDeviceArgument
     @Flag(help: "Print JSON.") var json = false
+    @Option(
+        help: ArgumentHelp(
+            "Save what the device shows, if it is a display, as a PNG file.", valueName: "file"))
+    var screenshot: String?
 
     struct RegionEntry: Encodable {
         let index: Int
@@ -65,14 +69,35 @@ struct InspectCommand: ParsableCommand {
     }
 
     func run() throws {
-        let address = try device.address()
+        let id = try device.id()
         let host = try options.makeHost()
         let choice = options.routeChoice
-        let report = try speaking { () throws(VFIOError) in
-            try Self.report(try Device(opening: address, on: host, choice))
+        let (report, picture) = try speaking { () throws(VFIOError) -> (Report, Picture?) in
+            let device = try Device(opening: id, on: host, choice)
+            return (try Self.report(device), screenshot == nil ? nil : try device.picture())
         }
-        if json { return try JSONOutput.print(report) }
-        Self.show(report)
+        if json { try JSONOutput.print(report) } else { Self.show(report) }
+        guard let screenshot else { return }
+        guard let picture else { throw CommandFailure.refused("\(id) shows nothing now") }
+        try Self.save(picture, to: screenshot)
+        // Standard output is a document of its own with --json.
+        if !json { print("\n\(screenshot): what it shows, \(picture.width) by \(picture.height) pixels") }
+    }
+
+    /// Writes a picture to a file, which is made or replaced.
+    static func save(_ picture: Picture, to path: String) throws(CommandFailure) {
+        let bytes = picture.png()
+        do throws(Errno) {
+            let file = try Descriptor(opening: path, [.writeOnly, .create, .truncate])
+            var done = 0
+            while done < bytes.count {
+                // SAFETY: a UInt8 has no padding.
+                let rest = unsafe bytes.span.bytes.extracting(done..<bytes.count)
+                done += try Descriptor.write(file.number, rest)
+            }
+        } catch {
+            throw .refused("\(path) can't be written: \(error)")
+        }
     }
 
     private static let regionNames = [

@@ -14,6 +14,7 @@ import VFIOHost
 ///       { "address": "0000:01:00.0", "model": "nvme", "image": "disk.img" },
 ///       { "address": "0000:01:00.1", "model": "edu", "driver": "" } ] } ],
 ///   "process": { "lockedMemory": "64M" },
+///   "mediated": [ { "uuid": "5f0c3b1e-8a3d-4c53-9d1e-7b9f7f7e1a01", "type": "mdpy-vga" } ],
 ///   "nodes": { "missing": ["/dev/iommu"], "denied": ["/dev/vfio/26"] },
 ///   "faults": ["map-dma=ENOMEM@3", "irq:0000:01:00.0=drop@10%"], "seed": 7 }
 /// ```
@@ -21,7 +22,8 @@ import VFIOHost
 /// What "faults" may say is told by `FaultRule.init(_:)` and `vfio list --help`; "seed" is what chance is drawn from
 /// there. An "edu" with "virtualFunctions" (1 to 256) is one on PCI Express that can have so many; a "sampler" has a
 /// region of every kind, the legacy ones too with "vga"; a "bridge" can be a member of a group, and a "bystander" is
-/// only there. All keys but "address" and "model" of a device and "number" of a group may be left out.
+/// only there. A mediated device's "type" is that of a serial card ("mtty-1", "mtty-2"), a frame buffer ("mdpy-vga",
+/// "mdpy-xga", "mdpy-hd") or a Bochs display ("mbochs-small", "mbochs-medium", "mbochs-large"). All keys but "address" and "model" of a device and "number" of a group may be left out.
 enum MachineFile {
     /// Reads a file and makes the devices in it. Paths in it count from the file's own folder.
     static func read(_ path: String) throws(CommandFailure) -> MachineDescription {
@@ -51,8 +53,18 @@ enum MachineFile {
         }
         let root = try StrictObject(
             document, at: "",
-            keys: ["iommu", "groups", "devices", "process", "nodes", "parameters", "faults", "seed"])
+            keys: [
+                "iommu", "groups", "devices", "mediated", "process", "nodes", "parameters", "faults", "seed",
+            ])
         var machine = MachineDescription()
+        machine.mediatedParents = MediatedParents.make()
+        for item in try root.list("mediated") {
+            let object = try StrictObject(item.value, at: item.place, keys: ["uuid", "type"])
+            let type = try object.requiredText("type")
+            machine.mediatedDevices.append(
+                MediatedDeviceName(
+                    try object.requiredText("uuid"), type: type, of: String(type.prefix { $0 != "-" })))
+        }
         if let object = try root.object("iommu", keys: iommuKeys + spaprKeys) {
             machine.iommu = try iommu(object)
         }

@@ -91,4 +91,6 @@ final class SoftwareMachineControl: MachineControl {
     }
 
     func removeEmulatedGroup() {}
+
+    func mediatedDevices() throws(Errno) -> any MediatedDeviceMaker { host }
 }

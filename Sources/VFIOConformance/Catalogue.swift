@@ -3,7 +3,7 @@ public enum Catalogue {
     /// In the order of the specification's sections.
     public static let cases: [Case] = [
         coreCases, compatCases, type1Cases, windowCases, regionCases, interruptCases, topologyCases, busCases,
-        migrationCases,
+        migrationCases, mediatedCases,
     ].flatMap { $0 }.enumerated().sorted { left, right in
         let (a, b) = (sectionKey(left.element.section), sectionKey(right.element.section))
         return a == b ? left.offset < right.offset : a < b

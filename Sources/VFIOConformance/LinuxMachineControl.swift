@@ -111,4 +111,7 @@ public final class LinuxMachineControl: MachineControl {
     public func removeEmulatedGroup() {
         try? FileSystem.write("1", to: "\(sysfs)/bus/mdev/devices/\(Self.mediated)/remove")
     }
+
+    /// sysfs's `mdev_bus`.
+    public func mediatedDevices() throws(Errno) -> any MediatedDeviceMaker { LinuxHost() }
 }

@@ -65,6 +65,10 @@ public protocol MachineControl: AnyObject, Sendable {
 
     /// Removes what ``addEmulatedGroup()`` made.
     func removeEmulatedGroup()
+
+    /// Who makes mediated devices on the machine.
+    /// - Throws: `EOPNOTSUPP` where nobody does.
+    func mediatedDevices() throws(Errno) -> any MediatedDeviceMaker
 }
 
 /// A right that VFIO asks for.

@@ -59,10 +59,12 @@ extension LinuxHost {
             // A group that disappears while it is looked at has no members.
             let folder = path + "/devices"
             let members = (try? FileSystem.names(in: folder, limit: Self.limit)) ?? []
+            let others = members.compactMap { otherMember(folder, $0) }.sorted()
+            // The kernel gives this name to the groups of mediated devices too, which need no IOMMU.
+            let hasNone = text(path + "/name")?.utf8.elementsEqual("vfio-noiommu".utf8) ?? false
             var group = GroupRecord(
-                number: number, devices: members.compactMap { PCIAddress($0) }.sorted(),
-                otherDevices: members.compactMap { otherMember(folder, $0) }.sorted(),
-                isUnprotected: text(path + "/name")?.utf8.elementsEqual("vfio-noiommu".utf8) ?? false)
+                number: number, devices: members.compactMap { PCIAddress($0) }.sorted(), otherDevices: others,
+                isUnprotected: hasNone && !others.contains { $0.bus == .mdev })
             group.reservedRegions = reservedRegions(path + "/reserved_regions")
             group.domainType = text(path + "/type")
             groups.append(group)

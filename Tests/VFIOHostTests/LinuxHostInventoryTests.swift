@@ -73,6 +73,8 @@ struct LinuxHostInventoryTests {
         tree.link("\(mediated)/iommu_group", to: "../../../../kernel/iommu_groups/27")
         let group = "sys/kernel/iommu_groups/27/devices"
         tree.link("\(group)/\(uuid)", to: "../../../../bus/mdev/devices/\(uuid)")
+        // The kernel gives this name to groups without an IOMMU, also where none is needed.
+        try tree.file("sys/kernel/iommu_groups/27/name", "vfio-noiommu\n")
         tree.link("\(mediated)/subsystem", to: "../../../../bus/mdev")
         // Without a group and a driver of VFIO's: nothing to do with it.
         try tree.file("sys/bus/platform/devices/alarmtimer/modalias", "platform:alarmtimer\n")
@@ -88,6 +90,7 @@ struct LinuxHostInventoryTests {
         #expect(summary.isMediated && summary.deviceNode == 8 && summary.group == 27)
         #expect(summary.driver?.isVFIO == true)
         #expect(inventory.group(27)?.otherDevices == [id])
+        #expect(inventory.group(27)?.isUnprotected == false && !summary.isUnprotected)
     }
 
     @Test("a group is described with its reserved ranges; lines that make no sense are left out")

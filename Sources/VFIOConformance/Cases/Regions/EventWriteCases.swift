@@ -145,6 +145,29 @@ let eventWriteEffectCases: [Case] = [
         event.signal(5)
         t.expect(device.liveness(becomes: 0xabcd_0123), "the register, a second time")
     },
+    Case("D.10", "a signal writes one, two or four bytes, anywhere, and none beside them", on: .all) { t in
+        let bar = try t.openBAR(.memory, "a device with memory")
+        let blank = [UInt8](repeating: 0xee, count: 16)
+        for (flags, width, place) in [
+            (.bits8, 1, 3), (.bits16, 2, 4), (.bits16, 2, 7), (.bits32, 4, 8), (.bits32, 4, 5),
+        ] as [(DeviceIOEventFDFlags, Int, Int)] {
+            let event = try t.event()
+            t.expect(bar.device.write(at: bar.start + 0x40, blank), .value(16), "16 bytes before")
+            let there = bar.start + 0x40 + UInt64(place)
+            // What is beyond the width isn't written.
+            let data: UInt64 = 0x8877_6655_4433_2211
+            try t.require(bar.device.eventWrite(event.number, at: there, data, flags), "IOEVENTFD")
+            event.signal()
+            var wanted = blank
+            for index in 0..<width {
+                wanted[place + index] = UInt8(truncatingIfNeeded: data >> UInt64(8 * index))
+            }
+            t.expect(
+                bar.device.eventually { bar.device.read(at: bar.start + 0x40, count: 16).bytes == wanted },
+                "\(width) bytes at \(place)")
+            try t.require(bar.device.eventWrite(-1, at: there, data, flags), "taking it away")
+        }
+    },
     Case("D.10", "a signal from before writes at once, and stays in the counter", on: .all) { t in
         let device = try t.openEdu().device
         let event = try t.event(signalled: 3)

@@ -2,5 +2,5 @@
 let regionCases: [Case] = [
     regionInfoCases, regionAccessCases, barEdgeCases, regionMapCases, mappingTouchCases, headerCases,
     capabilityCases, spaceCases, reportingCases, eventWriteCases,
-    eventWriteEffectCases, portCases, expansionROMCases, displayCases,
+    eventWriteEffectCases, portCases, expansionROMCases, displayCases, wordCases,
 ].flatMap { $0 }
