@@ -117,7 +117,9 @@ public final class Device: Sendable {
     package func title(of index: RegionIndex) -> String { isPCI ? "\(index)" : "region \(index.rawValue)" }
 
     /// What messages call a kind of interrupts.
-    package func title(of index: InterruptIndex) -> String { isPCI ? "\(index)" : "interrupt \(index.rawValue)" }
+    package func title(of index: InterruptIndex) -> String {
+        isPCI ? "\(index)" : "interrupt \(index.rawValue)"
+    }
 
     /// Whether ``reset()`` works.
     public var canReset: Bool { info.flags.contains(.reset) }
