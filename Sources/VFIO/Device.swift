@@ -114,10 +114,12 @@ public final class Device: Sendable {
     var isPCI: Bool { info.flags.contains(.pci) }
 
     /// What messages call a region.
-    func title(of index: RegionIndex) -> String { isPCI ? "\(index)" : "region \(index.rawValue)" }
+    package func title(of index: RegionIndex) -> String { isPCI ? "\(index)" : "region \(index.rawValue)" }
 
     /// What messages call a kind of interrupts.
-    func title(of index: InterruptIndex) -> String { isPCI ? "\(index)" : "interrupt \(index.rawValue)" }
+    package func title(of index: InterruptIndex) -> String {
+        isPCI ? "\(index)" : "interrupt \(index.rawValue)"
+    }
 
     /// Whether ``reset()`` works.
     public var canReset: Bool { info.flags.contains(.reset) }

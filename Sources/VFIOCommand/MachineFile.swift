@@ -198,13 +198,21 @@ enum MachineFile {
     private static func group(
         _ value: JSONValue, _ place: String, _ folder: String
     ) throws(StrictObject.Problem) -> IOMMUGroup {
-        let object = try StrictObject(value, at: place, keys: ["number", "devices"])
+        let object = try StrictObject(value, at: place, keys: ["number", "devices", "emulated"])
         guard let number = Int(exactly: try object.requiredSize("number")) else {
             throw object.problem("number", "is too large")
         }
         var devices: [PCIDevice] = []
-        for item in try object.list("devices") { devices.append(try device(item.value, item.place, folder)) }
-        return IOMMUGroup(number, devices: devices)
+        var others: [BusDevice] = []
+        for item in try object.list("devices") {
+            if let other = try otherDevice(item.value, item.place) {
+                others.append(other)
+            } else {
+                devices.append(try device(item.value, item.place, folder))
+            }
+        }
+        return IOMMUGroup(
+            number, devices: devices, otherDevices: others, isEmulated: try object.bool("emulated") ?? false)
     }
 
     /// Makes one device.

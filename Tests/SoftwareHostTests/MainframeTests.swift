@@ -255,6 +255,40 @@ private final class Channel {
         #expect(regions.map { $0.type?.subtype } == [nil, 1, 2, 3])
         #expect(errno { _ = try driver.regionInfo(index: 4) } == .invalid)
     }
+
+    @Test func randomProgramsNeverTrap() throws {
+        let seed = UInt64.random(in: 0 ... .max)
+        print("channel program fuzz seed: \(seed)")
+        var random = SplitMix(state: seed)
+        let channel = try Channel()
+        let codes: [UInt8] = [1, 2, 3, 4, 7, 8, 0x29, 0xe4, 0x11, 0x08, 0x18, 0]
+        for _ in 0..<400 {
+            var program: [UInt8] = []
+            for _ in 0..<(1 + random.next() % 12) {
+                let address: UInt32 =
+                    random.next() % 4 == 0
+                    ? UInt32(truncatingIfNeeded: random.next()) : UInt32(random.next() % 64) * 8
+                program += Channel.ccw(
+                    codes[Int(random.next() % UInt64(codes.count))], address, UInt16(random.next() % 600),
+                    flags: UInt8(truncatingIfNeeded: random.next()) & 0xf4)
+            }
+            channel.memory[0..<program.count] = program
+            for _ in 0..<4 {
+                let place = Int(random.next() % 65536)
+                channel.memory[place..<place + 1] = [UInt8(truncatingIfNeeded: random.next())]
+            }
+            let isWild = random.next() % 8 == 0
+            let start = isWild ? UInt32(truncatingIfNeeded: random.next()) : UInt32(random.next() % 12) * 8
+            _ = errno { try channel.start(start, flags: UInt8(truncatingIfNeeded: random.next()) & 0xfb) }
+            let region = random.next() % 5
+            _ = errno { _ = try channel.write(region, random.next() % 128, [UInt8](repeating: 1, count: 4)) }
+            _ = errno { _ = try channel.read(region, random.next() % 128, Int(random.next() % 130)) }
+        }
+        _ = try channel.driver.control(UInt32(truncatingIfNeeded: Request.deviceReset.rawValue), 0)
+        channel.memory[0..<8] = Channel.ccw(ChannelDrum.Command.senseID, 0x1200, 7)
+        try channel.start(0)
+        #expect(channel.memory[0x1200..<0x1201] == [0xff], "it works as before")
+    }
 }
 
 @Suite struct CryptoMatrixTests {

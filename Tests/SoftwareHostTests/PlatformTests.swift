@@ -210,6 +210,55 @@ private func bench(
             errno { try bench.setIRQs(0, [.dataNone, .actionMask], count: 1, argsz: 19) } == .invalid)
     }
 
+    @Test func randomInterruptRequestsNeverTrap() throws {
+        let seed = UInt64.random(in: 0 ... .max)
+        print("platform SET_IRQS fuzz seed: \(seed)")
+        var random = SplitMix(state: seed)
+        let event = try EventDescriptor()
+        let drivers = [
+            try bench(TestBusDevice(BusResources(node(), regions: [], lines: [.level, .edge, .level]))),
+            BusBench(
+                driver: CDXBusDriver(
+                    TestBusDevice(
+                        BusResources(
+                            .cdx(CDXIdentity(vendor: 1, device: 1)), regions: [], messageCount: 3)),
+                    DeviceFaults())),
+            BusBench(driver: FSLMCBusDriver(ManagementContainer(), DeviceFaults())),
+        ]
+        let words = [0, 1, 2, 3, 0xffff_fffe, UInt32.max]
+        for bench in drivers {
+            for _ in 0..<3000 {
+                let numbers = (0..<Int(random.next() % 4)).map { _ in
+                    [event.number, -1, -2, 9999][Int(random.next() % 4)]
+                }
+                let isWild = random.next() % 4 == 0
+                let flags = IRQSetFlags(
+                    rawValue: isWild
+                        ? UInt32(random.next() % 128)
+                        : UInt32(1) << UInt32(random.next() % 3) | UInt32(8) << UInt32(random.next() % 3))
+                _ = errno {
+                    try bench.setIRQs(
+                        UInt32(random.next() % 4), flags,
+                        start: isWild ? words[Int(random.next() % 6)] : UInt32(random.next() % 3),
+                        count: isWild ? words[Int(random.next() % 6)] : UInt32(numbers.count),
+                        data: Bench.bytes(numbers))
+                }
+                bench.driver.resources.setLine(Int(random.next() % 5) - 1, random.next() % 2 == 0)
+                bench.driver.resources.pulseLine(Int(random.next() % 5) - 1)
+                bench.driver.resources.signal(message: Int(random.next() % 5) - 1)
+            }
+            bench.driver.closeDevice()
+            _ = try event.take()
+            for index in 0..<3 {
+                bench.driver.resources.setLine(index, false)
+                bench.driver.resources.setLine(index, true)
+                bench.driver.resources.pulseLine(index)
+                bench.driver.resources.signal(message: index)
+            }
+            #expect(try event.take() == 0, "all is off")
+        }
+    }
+
     @Test func openingAndClosingResetTheDevice() throws {
         let counter = Counter()
         let device = TestBusDevice(BusResources(node(), regions: [], lines: [.level]))

@@ -38,7 +38,7 @@ struct ChannelProgram {
     /// The most commands in one chain: `CCWCHAIN_LEN_MAX`.
     private static let longestChain = 256
     /// The most chains in a program. Linux knows no limit but its stack.
-    private static let mostChains = 64
+    private static let mostChains = 32
 
     private var chains: [Chain] = []
     /// Whether the words of indirect addresses have 64 bits.
@@ -190,7 +190,7 @@ struct ChannelProgram {
     /// Where it goes on, while it waits for the device.
     private var next: (chain: Int, index: Int) = (0, 0)
     /// How many commands may still be carried out: a program that transfers back for ever is ended.
-    private var budget = 65536
+    private var budget = 16384
 
     /// Goes on until the end, or until the device isn't ready.
     /// - Returns: nil if it waits for the device.

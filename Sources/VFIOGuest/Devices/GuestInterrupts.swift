@@ -87,7 +87,7 @@ extension Device {
         _ verb: String, _ what: String, _ index: InterruptIndex, _ vector: Int?, _ errno: Errno
     ) -> VFIOGuestError {
         VFIOGuestError(
-            operation: "\(verb) \(what) of \(index)" + (vector.map { ", vector \($0)" } ?? ""),
+            operation: "\(verb) \(what) of \(title(of: index))" + (vector.map { ", vector \($0)" } ?? ""),
             object: "\(id)", errno: errno, cause: "VFIO_DEVICE_SET_IRQS failed")
     }
 }

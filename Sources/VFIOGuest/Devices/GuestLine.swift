@@ -2,12 +2,15 @@ import LinuxSystem
 import VFIO
 import VFIOABI
 
-/// A device's interrupt line (INTx) as a guest has it.
+/// A device's interrupt line as a guest has it: INTx of a PCI function, or a level-triggered one of a device on the
+/// platform or AMBA bus.
 ///
 /// The host masks the line when it signals it. It is let through again when the guest acknowledges: by an eventfd
 /// that the hypervisor signals (resampling), or by an access to the device's registers.
 public final class GuestLine: @unchecked Sendable {
     private let device: Device
+    /// Which of the device's interrupts it is.
+    public let index: InterruptIndex
     private let regions: [GuestRegion]
     private let trigger: Int32
     private let resample: Int32?
@@ -23,10 +26,13 @@ public final class GuestLine: @unchecked Sendable {
     ///   - resample: the eventfd by which the hypervisor tells that the guest has acknowledged. Without one, whoever
     ///     takes the trigger calls ``raised()``, and the guest's next access to one of the regions acknowledges.
     ///   - regions: the device's regions.
+    ///   - index: which of the device's interrupts; a PCI function has only one line.
     public init(
-        _ device: Device, trigger: Int32, resample: Int32? = nil, regions: [GuestRegion] = []
+        _ device: Device, trigger: Int32, resample: Int32? = nil, regions: [GuestRegion] = [],
+        index: InterruptIndex = .intx
     ) throws(VFIOGuestError) {
         self.device = device
+        self.index = index
         self.regions = regions
         self.trigger = trigger
         self.resample = resample
@@ -38,7 +44,7 @@ public final class GuestLine: @unchecked Sendable {
 
     /// Enables the line once more, with the same eventfds, after ``disable()``.
     public func enable() throws(VFIOGuestError) {
-        try device.setSignalling(.trigger, .intx, 0, trigger)
+        try device.setSignalling(.trigger, index, 0, trigger)
         lock.withLock { isOn = true }
         guard let resample else {
             for region in regions {
@@ -47,9 +53,9 @@ public final class GuestLine: @unchecked Sendable {
             return
         }
         do throws(VFIOGuestError) {
-            try device.setSignalling(.unmask, .intx, 0, resample)
+            try device.setSignalling(.unmask, index, 0, resample)
         } catch {
-            try? device.disableInterrupts(.intx)
+            try? device.disableInterrupts(index)
             lock.withLock { isOn = false }
             throw error
         }
@@ -72,7 +78,7 @@ public final class GuestLine: @unchecked Sendable {
             return isPending
         }
         // A host that refuses has lost the device; the guest then waits, as for a broken one.
-        if wasPending { try? device.setMasked(false, .intx) }
+        if wasPending { try? device.setMasked(false, index) }
     }
 
     /// Lets the guest reach the mapped parts of the regions directly again, unless the line is raised. Call it when the
@@ -100,7 +106,7 @@ public final class GuestLine: @unchecked Sendable {
             isPending = false
             isOn = false
         }
-        try device.disableInterrupts(.intx)
+        try device.disableInterrupts(index)
     }
 }
 
