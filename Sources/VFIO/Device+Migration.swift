@@ -40,7 +40,7 @@ extension Device {
     /// Brings it to another state, by way of those in between: `VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE`.
     ///
     /// Where that fails midway the device may be in any state on the way, or in ``VFIOABI/MigrationState/error``, out
-    /// of which only ``reset()`` leads: ask for ``migrationState()``.
+    /// of which only ``resetOutOfMigration()`` leads: ask for ``migrationState()``.
     /// - Returns: the data of a transfer that has begun with this: to be read on the way to the states pre-copy and
     ///   stop-copy, to be written in resuming. From pre-copy to stop-copy it goes on by the one that is there already,
     ///   and nil is returned.
@@ -55,6 +55,22 @@ extension Device {
         }
         guard request.dataFD >= 0 else { return nil }
         return MigrationData(Handle(owning: request.dataFD, on: handle.host), name)
+    }
+
+    /// Resets it to end a move that failed: whatever state it was in, it is running, and every transfer is over.
+    ///
+    /// Unlike ``reset()`` this is tried on devices that offer no reset too. Who can be moved has one, and the kernel's
+    /// sample serial port doesn't say so; closing that one wouldn't help.
+    /// - Throws: what ``reset()`` throws; ``VFIOError/Code/refused`` if it isn't running even then.
+    public func resetOutOfMigration() throws(VFIOError) {
+        let operation = "reset it out of its move"
+        try sendReset(operation)
+        let state = try migrationState()
+        guard state == .running else {
+            throw VFIOError(
+                operation: operation, object: name,
+                cause: "it is in migration state \(state.rawValue) even then")
+        }
     }
 
     private func migrationError(_ operation: String, _ errno: Errno) -> VFIOError {

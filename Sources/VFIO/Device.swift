@@ -134,6 +134,11 @@ public final class Device: Sendable {
                 operation: operation, object: name, code: .notSupported,
                 cause: "it has no way of being reset alone")
         }
+        try sendReset(operation)
+    }
+
+    /// Resets it whether or not it offers that.
+    func sendReset(_ operation: String) throws(VFIOError) {
         do throws(Errno) {
             try handle.send(.deviceReset)
         } catch {

@@ -26,7 +26,7 @@ public final class HistoricMigration: Sendable {
         static let pendingBytes = 8
         static let dataOffset = 16
         static let dataSize = 24
-        static let end = 32
+        static let end = LegacyMigrationInfo.byteCount
     }
 
     init(_ region: Region) { self.region = region }

@@ -96,7 +96,7 @@ public final class LinuxMachineControl: MachineControl {
     }
 
     /// The name of the mediated device.
-    static let mediated = "5f0c3b1e-8a3d-4c53-9d1e-7b9f7f7e1a01"
+    private static let mediated = "5f0c3b1e-8a3d-4c53-9d1e-7b9f7f7e1a01"
 
     /// Writes to the `create` of `mtty`'s first type.
     public func addEmulatedGroup() throws(Errno) -> Int {

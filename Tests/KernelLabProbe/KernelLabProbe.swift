@@ -11,8 +11,8 @@ import VFIOHost
 @main
 struct KernelLabProbe {
     static let usage =
-        "Usage: KernelLabProbe BDF [--disk BDF] [--route group|cdev|auto] [--no-peer-to-peer] "
-        + "[--memlock | --guest-memlock | --shared-bus]"
+        "Usage: KernelLabProbe BDF|UUID [--disk BDF] [--route group|cdev|auto] [--no-peer-to-peer] "
+        + "[--memlock | --guest-memlock | --shared-bus | --moving]"
 
     static func main() async {
         guard let options = Options(CommandLine.arguments.dropFirst()) else {
@@ -21,7 +21,7 @@ struct KernelLabProbe {
         }
         var run = Run(
             lab: Lab(
-                host: LinuxHost(), address: options.address, disk: options.disk, choice: options.choice,
+                host: LinuxHost(), id: options.id, disk: options.disk, choice: options.choice,
                 hasPeerToPeer: options.hasPeerToPeer))
         switch options.task {
         case .memlock:
@@ -30,6 +30,8 @@ struct KernelLabProbe {
             await run.run(.guestLockedMemoryLimit(65536, restrict: { try limitLockedMemory(65536) }))
         case .sharedBus:
             for scenario in run.sharedBus { await run.run(scenario) }
+        case .moving:
+            for scenario in Scenario.moving { await run.run(scenario) }
         case .all:
             for scenario in Scenario.educational + Scenario.onRealKernels { await run.run(scenario) }
             await run.checkDescriptors()
@@ -39,16 +41,16 @@ struct KernelLabProbe {
     }
 
     struct Options {
-        var address = PCIAddress(bus: 0, device: 0, function: 0)
+        var id = DeviceID(PCIAddress(bus: 0, device: 0, function: 0))
         var disk: PCIAddress?
         var choice = RouteChoice.automatic
         var hasPeerToPeer = true
         var task = Task.all
 
-        enum Task { case all, memlock, guestMemlock, sharedBus }
+        enum Task { case all, memlock, guestMemlock, sharedBus, moving }
 
         init?(_ arguments: some Sequence<String>) {
-            var address: PCIAddress?
+            var id: DeviceID?
             var rest = arguments.makeIterator()
             while let argument = rest.next() {
                 switch argument {
@@ -66,13 +68,14 @@ struct KernelLabProbe {
                 case "--memlock": task = .memlock
                 case "--guest-memlock": task = .guestMemlock
                 case "--shared-bus": task = .sharedBus
+                case "--moving": task = .moving
                 default:
-                    guard address == nil, let read = PCIAddress(argument) else { return nil }
-                    address = read
+                    guard id == nil, let read = DeviceID(argument) else { return nil }
+                    id = read
                 }
             }
-            guard let address else { return nil }
-            self.address = address
+            guard let id else { return nil }
+            self.id = id
         }
     }
 
@@ -101,7 +104,7 @@ struct Run {
     }
 
     mutating func run(_ scenario: Scenario) async {
-        let name = "edu by \(lab.choice): \(scenario.name)"
+        let name = "\(lab.id.address == nil ? lab.id.bus.name : "edu") by \(lab.choice): \(scenario.name)"
         do {
             try await scenario.run(lab)
             print("ok \(name)")

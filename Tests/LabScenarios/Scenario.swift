@@ -7,7 +7,9 @@ public struct Lab: Sendable {
     /// Who answers.
     public let host: any Host
     /// The device.
-    public let address: PCIAddress
+    public let id: DeviceID
+    /// Where it sits, for a PCI function; a place where there is nothing for all others.
+    public var address: PCIAddress { id.address ?? PCIAddress(bus: 255, device: 31, function: 7) }
     /// The way in.
     public let choice: RouteChoice
     /// An NVMe disk, for what takes two devices; nil where there is none.
@@ -18,13 +20,23 @@ public struct Lab: Sendable {
     /// How long anything may take, in milliseconds. Emulated machines are slow at times.
     public let patience: Int
 
-    /// A place to run scenarios in.
+    /// A place to run scenarios of a PCI function in.
     public init(
         host: any Host, address: PCIAddress, disk: PCIAddress? = nil, choice: RouteChoice = .automatic,
         hasPeerToPeer: Bool = true, patience: Int = 60_000
     ) {
+        self.init(
+            host: host, id: DeviceID(address), disk: disk, choice: choice, hasPeerToPeer: hasPeerToPeer,
+            patience: patience)
+    }
+
+    /// A place to run scenarios in.
+    public init(
+        host: any Host, id: DeviceID, disk: PCIAddress? = nil, choice: RouteChoice = .automatic,
+        hasPeerToPeer: Bool = true, patience: Int = 60_000
+    ) {
         self.host = host
-        self.address = address
+        self.id = id
         self.disk = disk
         self.hasPeerToPeer = hasPeerToPeer
         self.choice = choice
@@ -32,7 +44,7 @@ public struct Lab: Sendable {
     }
 
     /// Opens the device in an address space of its own.
-    func open() throws(VFIOError) -> Device { try Device(opening: address, on: host, choice) }
+    func open() throws(VFIOError) -> Device { try Device(opening: id, on: host, choice) }
 }
 
 /// Something that a user of a device relies on, written once and run on every host.

@@ -25,6 +25,26 @@ struct ConformTests {
         print("by \(route.rawValue): \(report.results.count) cases, \(report.count(.skipped)) skipped")
     }
 
+    @Test(
+        "A serial card is moved to another host as Linux's sample is, on a machine that has nothing else to move",
+        arguments: [Route.group, .compat, .cdev])
+    func serialCard(route: Route) throws {
+        var machine = MachineDescription()
+        machine.mediatedParents = MediatedParents.make()
+        let host = try SoftwareHost(machine)
+        var run = Run(on: host, by: route)
+        run.machine = SoftwareMachineControl(host, isAlone: false)
+        run.filter = "E."
+        let report = run.run { result in
+            guard result.status == .different else { return }
+            let wrong = result.observations.filter { !$0.isAsWanted }
+            Issue.record(
+                "\(result.id): \(result.note ?? "") \(wrong.map { "\($0.label): \($0.got), not \($0.wanted ?? "")" })"
+            )
+        }
+        #expect(report.results.count > report.count(.skipped))
+    }
+
     @Test("Every case has a name of its own")
     func names() {
         var seen: Set<String> = []

@@ -98,4 +98,43 @@ struct HistoricMigrationTests {
         }
         #expect(try way.state() == .resuming)
     }
+
+    @Test("E.7 whatever is done to the registers, a reset brings the device back and it can be moved")
+    func anything() throws {
+        let seed = UInt64.random(in: 0 ... .max)
+        print("historic migration seed: \(seed)")
+        var random = seed
+        func below(_ limit: UInt64) -> UInt64 {
+            random = random &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+            return (random >> 33) % limit
+        }
+        let (_, device) = try open()
+        let kind = Region.Kind(type: .migrationDeprecated, subtype: .migrationDeprecated)
+        let region = try device.region(of: kind)
+        var answered = 0
+        for _ in 0..<3000 {
+            let width = 1 << Int(below(4))
+            let places: [UInt64] = [0, 0, 8, 16, 24, 0x1000, 0x1000 + below(0x10000), below(0x1100)]
+            let offset = Int(places[Int(below(8))]) & ~(width - 1)
+            do throws(VFIOError) {
+                if below(2) == 0 {
+                    _ = try region.loadThroughHost(offset, width: width)
+                } else {
+                    try region.storeThroughHost(offset, below(3) == 0 ? below(70000) : below(8), width: width)
+                }
+                answered += 1
+            } catch {
+                #expect(error.errno != nil || error.code == .outOfBounds, "\(error), seed \(seed)")
+            }
+        }
+        #expect(answered > 100)
+        try device.reset()
+        let way = try #require(try device.historicMigration())
+        #expect(try way.state() == .running, "seed \(seed)")
+        try way.setState(.saving)
+        let state = try way.takeAll()
+        try way.setState(.resuming)
+        try way.give(state)
+        try way.setState(.running)
+    }
 }

@@ -1,3 +1,4 @@
+import DeviceModel
 import IOVASpace
 import LinuxSystem
 import SoftwareDevices
@@ -104,6 +105,32 @@ struct MigrationTests {
                 errno { () throws(VFIOError) in
                     try bench.device.setMigrationState(MigrationState(rawValue: state))
                 } == .invalid)
+        }
+    }
+
+    @Test(
+        "E.6 a device that failed is brought back to running from everywhere, also where it offers no reset")
+    func comesBack() throws {
+        for phase: MigrationPhase in [.stopCopy, .preCopy, .resuming, .runningP2P] {
+            let bench = try Bench()
+            try bench.host.failNextMove(of: Self.address, entering: phase)
+            let state = MigrationState(rawValue: phase.rawValue)
+            #expect(
+                errno { () throws(VFIOError) in try bench.device.setMigrationState(state) } == .inputOutput)
+            #expect(try bench.device.migrationState() == .error)
+            try bench.device.resetOutOfMigration()
+            #expect(try bench.device.migrationState() == .running)
+            try bench.device.region(.bar0).store32(0x04, 1)
+            #expect(try bench.device.region(.bar0).load32(0x04) == ~UInt32(1), "it works")
+        }
+        let plain = try Bench(driver: "vfio-pci")
+        #expect(errno { () throws(VFIOError) in try plain.device.resetOutOfMigration() } == .noSuchRequest)
+        #expect(throws: Errno.noSuchRequest) {
+            try plain.host.failNextMove(of: Self.address, entering: .stop)
+        }
+        #expect(throws: Errno.noDevice) {
+            try plain.host.failNextMove(
+                of: PCIAddress(bus: 9, device: 0, function: 0), entering: .stop)
         }
     }
 

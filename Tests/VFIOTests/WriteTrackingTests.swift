@@ -1,3 +1,4 @@
+import HostTestSupport
 import IOVASpace
 import LinuxSystem
 import SoftwareDevices
@@ -10,24 +11,23 @@ import VFIOHost
 @Suite("Who tells which pages were written")
 struct WriteTrackingTests {
     private final class Bench {
-        let host: SoftwareHost
+        let host: FaultyHost
         var devices: [Device] = []
         let space: AddressSpace
         let memory: DMAMemory
         var range: IOVARange { IOVARange(memory.iova, byteCount: UInt64(8 * pageSize)) ?? .all }
 
         /// Devices with these drivers, in one address space.
-        init(_ drivers: [String], _ iommu: IOMMU = IOMMU(.type1), _ route: RouteChoice = .group) throws {
+        init(_ drivers: [String]) throws {
             var machine = MachineDescription()
-            machine.iommu = iommu
             for (index, driver) in drivers.enumerated() {
                 let address = PCIAddress(bus: UInt8(index + 1), device: 0, function: 0)
                 machine.groups.append(
                     IOMMUGroup(
                         index + 1, devices: [PCIDevice(Educational.express(), at: address, driver: driver)]))
             }
-            host = try SoftwareHost(machine)
-            space = try AddressSpace(on: host, route)
+            host = FaultyHost(try SoftwareHost(machine))
+            space = try AddressSpace(on: host, .group)
             for index in drivers.indices {
                 let address = PCIAddress(bus: UInt8(index + 1), device: 0, function: 0)
                 let device = try Device(opening: address, in: space)
@@ -81,7 +81,8 @@ struct WriteTrackingTests {
 
     @Test("where nobody knows, everything was written")
     func everything() throws {
-        let bench = try Bench(["vfio-pci"], IOMMU(.type1), .cdev)
+        let bench = try Bench(["vfio-pci"])
+        bench.host.fail(.control(UInt32(Request.iommuDirtyPages.rawValue)), with: .noSuchRequest)
         let tracking = try bench.space.trackWrites(by: bench.devices, in: [bench.range])
         #expect(tracking.source == .everything)
         for _ in 0..<2 { #expect(try tracking.takeWrittenPages(in: bench.range).words == [0xff]) }

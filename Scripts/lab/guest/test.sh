@@ -29,6 +29,16 @@ shared_bus() {
     done
 }
 
+# moving ROUTE: the kernel's sample serial port, which can be moved.
+moving() {
+    mtty=/sys/class/mdev_bus/mtty/mdev_supported_types/mtty-1/create
+    [ -e "$mtty" ] || return 0
+    uuid=5f0c3b1e-8a3d-4c53-9d1e-7b9f7f7e1a02
+    echo "$uuid" >"$mtty"
+    report "the probe of a device that can be moved by $1" KernelLabProbe "$uuid" --route "$1" --moving
+    echo 1 >"/sys/bus/mdev/devices/$uuid/remove"
+}
+
 if [ "$*" = noiommu ]; then
     conform noiommu
     finish
@@ -66,6 +76,7 @@ for mode in "$@"; do
     for limit in memlock guest-memlock; do
         report "the probe of locked memory by $mode" KernelLabProbe "$edu" --route "$mode" "--$limit"
     done
+    moving "$mode"
     command_cases "$mode"
     conform "$mode"
     routes="$routes $mode"

@@ -112,7 +112,7 @@ public final class MovableDevice: @unchecked Sendable {
     /// Resets the device: it runs, and has forgotten everything.
     func resetToRunning() {
         do throws(VFIOGuestError) {
-            try device.reset()
+            try device.resetOutOfMigration()
             lock.withLock { reset = true }
             note(.running)
         } catch {

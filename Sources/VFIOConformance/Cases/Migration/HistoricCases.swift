@@ -20,8 +20,10 @@ let historicCases: [Case] = [
         t.expect(device.request(.deviceGetRegionInfo, chain), .success, "GET_REGION_INFO with room")
         let at = Int(chain.load(RegionInfo()).capabilityOffset)
         t.expect(
-            chain.load(UInt16(0), at: at) == 2 && chain.load(UInt32(0), at: at + 8) == 3
-                && chain.load(UInt32(0), at: at + 12) == 1, "its type is 3, its subtype 1")
+            chain.load(UInt16(0), at: at) == RegionCapabilityID.type.rawValue
+                && chain.load(UInt32(0), at: at + 8) == RegionType.migrationDeprecated.rawValue
+                && chain.load(UInt32(0), at: at + 12) == RegionSubtype.migrationDeprecated.rawValue,
+            "its type is 3, its subtype 1")
         t.expect(device.feature(.migration, [.probe, .get]), .errno(.noSuchRequest), "version 2")
         t.expect(device.regionInfo(10).answer, .errno(.invalid), "GET_REGION_INFO 10")
     },
@@ -45,12 +47,15 @@ let historicCases: [Case] = [
         let registers = try t.openHistoric()
         t.expect(try registers.state(), equals: 1, "the first state")
         for state: UInt32 in [5, 6, 7] {
-            t.expect(registers.set(state), .errno(.invalid), "state \(state)")
+            t.expect(registers.set(raw: state), .errno(.invalid), "state \(state)")
             t.expect(try registers.state(), equals: 1, "it is where it was")
         }
-        t.expect(registers.set(0x8000_0001), .value(4), "a bit that means nothing")
+        t.expect(registers.set(raw: 0x8000_0001), .value(4), "a bit that means nothing")
         t.expect(try registers.state(), equals: 0x8000_0001, "it is kept")
-        t.expect(registers.set(1), .value(4), "without it")
+        t.expect(
+            LegacyMigrationState(rawValue: try registers.state()).intersection(LegacyMigrationState.mask)
+                == LegacyMigrationState.running, "the bits of the state")
+        t.expect(registers.set(LegacyMigrationState.running), .value(4), "without it")
     },
     Case("E.7", "a device goes from each state to each other, but not back to a copy", on: .translated) { t in
         let registers = try t.openHistoric()
@@ -58,11 +63,12 @@ let historicCases: [Case] = [
         for from: UInt32 in [0, 1, 2, 3, 4] {
             for target: UInt32 in [0, 1, 2, 3, 4] {
                 try t.require(registers.device.request(.deviceReset), "RESET")
-                try t.require(registers.set(from), "state \(from)")
+                try t.require(registers.set(raw: from), "state \(from)")
                 if from == 4 { try registers.give(saved) }
                 let isPossible = !(from == 2 && target == 3)
                 t.expect(
-                    registers.set(target), isPossible ? .value(4) : .errno(.invalid), "\(from) to \(target)")
+                    registers.set(raw: target), isPossible ? .value(4) : .errno(.invalid),
+                    "\(from) to \(target)")
                 t.expect(
                     try registers.state(), equals: isPossible ? target : from, "\(from) to \(target): state")
             }
@@ -72,24 +78,24 @@ let historicCases: [Case] = [
         let registers = try t.openHistoric()
         let saved = try registers.saved()
         t.expect(saved.count > 0, "it has a state")
-        try t.require(registers.set(3), "pre-copy")
+        try t.require(registers.set([.running, .saving]), "pre-copy")
         t.expect(try registers.pending() > 0, "something is pending while it works")
         var stream = try registers.takeAll()
         t.expect(try registers.pending(), equals: 0, "nothing is, for now")
-        try t.require(registers.set(2), "stop-and-copy")
+        try t.require(registers.set(LegacyMigrationState.saving), "stop-and-copy")
         t.expect(try registers.pending() > 0, "more is when it stops")
         stream += try registers.takeAll()
         t.expect(try registers.pending(), equals: 0, "that was all")
         t.expect(stream == saved, "it is the same state")
-        try t.require(registers.set(4), "resuming")
+        try t.require(registers.set(LegacyMigrationState.resuming), "resuming")
         try registers.give(stream)
-        t.expect(registers.set(1), .value(4), "running")
+        t.expect(registers.set(LegacyMigrationState.running), .value(4), "running")
         t.expect(try registers.saved() == saved, "its state is the same again")
     },
     Case("E.7", "a packet is there until what is pending is asked for again", on: .translated) { t in
         let registers = try t.openHistoric()
         let device = registers.device
-        try t.require(registers.set(2), "stop-and-copy")
+        try t.require(registers.set(LegacyMigrationState.saving), "stop-and-copy")
         let pending = try registers.pending()
         let offset = try device.load(UInt64.self, at: registers.place + 16)
         let size = try device.load(UInt64.self, at: registers.place + 24)
@@ -105,16 +111,16 @@ let historicCases: [Case] = [
     Case("E.7", "what isn't a state is refused, and the device still takes one", on: .translated) { t in
         let registers = try t.openHistoric()
         let saved = try registers.saved()
-        try t.require(registers.set(4), "resuming")
-        t.expect(registers.set(1), .errno(.invalid), "nothing")
+        try t.require(registers.set(LegacyMigrationState.resuming), "resuming")
+        t.expect(registers.set(LegacyMigrationState.running), .errno(.invalid), "nothing")
         t.expect(try registers.state(), equals: 4, "state")
         try registers.give(Array(saved.dropLast()))
-        t.expect(registers.set(1), .errno(.invalid), "all but a byte")
+        t.expect(registers.set(LegacyMigrationState.running), .errno(.invalid), "all but a byte")
         t.expect(
             registers.device.store(UInt64(1), at: registers.place + 24), .errno(.invalid),
             "a packet that wasn't written")
         try registers.give(saved)
-        t.expect(registers.set(1), .value(4), "all of it")
+        t.expect(registers.set(LegacyMigrationState.running), .value(4), "all of it")
     },
     Case("E.7", "a device that failed says so, and a reset brings it back", on: .translated) { t in
         let registers = try t.openHistoric()
@@ -125,9 +131,9 @@ let historicCases: [Case] = [
         } catch {
             throw t.skip("the device can't be made to fail: \(error.name)")
         }
-        t.expect(registers.set(2), .errno(.inputOutput), "stop-and-copy")
+        t.expect(registers.set(LegacyMigrationState.saving), .errno(.inputOutput), "stop-and-copy")
         t.expect(try registers.state(), equals: 6, "state")
-        t.expect(registers.set(1), .errno(.invalid), "running")
+        t.expect(registers.set(LegacyMigrationState.running), .errno(.invalid), "running")
         t.expect(registers.device.request(.deviceReset), .success, "RESET")
         t.expect(try registers.state(), equals: 1, "state")
     },
@@ -141,7 +147,8 @@ private struct HistoricRegisters {
     let place: UInt64
 
     func state() throws -> UInt32 { try device.load(UInt32.self, at: place) }
-    func set(_ state: UInt32) -> Answer { device.store(state, at: place) }
+    func set(_ state: LegacyMigrationState) -> Answer { set(raw: state.rawValue) }
+    func set(raw state: UInt32) -> Answer { device.store(state, at: place) }
     func pending() throws -> UInt64 { try device.load(UInt64.self, at: place + 8) }
 
     /// Takes packets until nothing is pending.
@@ -172,9 +179,11 @@ private struct HistoricRegisters {
 
     /// Its state as it is; it is running before and afterwards.
     func saved() throws -> [UInt8] {
-        guard set(2) == .value(4) else { throw Halt.broken("stop-and-copy") }
+        guard set(LegacyMigrationState.saving) == .value(4) else { throw Halt.broken("stop-and-copy") }
         let state = try takeAll()
-        guard set(0) == .value(4), set(1) == .value(4) else { throw Halt.broken("running") }
+        guard set(LegacyMigrationState.stop) == .value(4),
+            set(LegacyMigrationState.running) == .value(4)
+        else { throw Halt.broken("running") }
         return state
     }
 }

@@ -169,10 +169,10 @@ extension Trial {
             if let movable = movable(setup.device, flags, setup) { return movable }
             for file in [setup.device, setup.group, setup.container, setup.iommufd] { file?.close() }
         }
-        guard kernel.kind == .linux, flags == .all else {
+        guard kernel.kind != .vfioUser, flags == .all else {
             throw skip("it needs a device that can be moved, by flags \(flags.rawValue)")
         }
-        guard let movable = movable(try openSample(), flags, nil) else {
+        guard let movable = movable(try mediated("mtty-1").device, flags, nil) else {
             throw skip("the kernel's sample device can't be moved")
         }
         return movable
@@ -184,28 +184,5 @@ extension Trial {
             return nil
         }
         return Movable(trial: self, device: device, flags: flags, setup: setup)
-    }
-
-    /// Makes the kernel's sample serial port, which can be moved, and opens it by the way in of the run.
-    private func openSample() throws -> File {
-        let machine = try machine
-        let number: Int
-        do throws(Errno) {
-            number = try machine.addEmulatedGroup()
-        } catch {
-            throw skip("no device can be emulated here: \(error.name)")
-        }
-        atEnd { machine.removeEmulatedGroup() }
-        let name = LinuxMachineControl.mediated
-        if route == .cdev {
-            let names = try? FileSystem.names(in: "/sys/bus/mdev/devices/\(name)/vfio-dev")
-            guard let node = names?.first(where: { $0.hasPrefix("vfio") }), let index = Int(node.dropFirst(4))
-            else { throw skip("the sample has no node of its own") }
-            return try setUpNode(at: index).device
-        }
-        let attached = try attach(toGroup: .group(number))
-        let (answer, device) = getDevice(name, from: attached.group)
-        guard let device else { throw Halt.broken("GET_DEVICE_FD: \(answer)") }
-        return device
     }
 }
