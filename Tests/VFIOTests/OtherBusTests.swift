@@ -1,3 +1,4 @@
+import DeviceModel
 import IOVASpace
 import LinuxSystem
 import SoftwareDevices
@@ -6,6 +7,15 @@ import Testing
 import VFIO
 import VFIOABI
 import VFIOHost
+
+/// A virtual machine that knows groups of a software host.
+private final class VirtualMachine: VirtualMachineFiles {
+    private let files: VFIODeviceFiles
+    init(of host: SoftwareHost) { files = VFIODeviceFiles(of: host) }
+    func add(_ handle: Int32) throws(Errno) { try files.add(handle) }
+    func remove(_ handle: Int32) throws(Errno) { try files.remove(handle) }
+    func close() {}
+}
 
 @Suite("Devices of other buses than PCI")
 struct OtherBusTests {
@@ -152,22 +162,57 @@ struct OtherBusTests {
         }
         let device = try Device(opening: id, on: host, .group)
         #expect(device.info.flags == [.ccw, .reset])
-        let io = try device.region(0)
-        let schib = try device.region(of: Region.Kind(type: .ccw, subtype: .ccwSCHIB))
-        #expect(schib.byteCount == 52)
-        let interrupt = try device.enableInterrupts(0, count: 1)
+        let channel = try Channel(device)
+        #expect(try channel.information()[4..<8] == [0, 0x81, 0x4f, 0xb2])
+        let interrupt = try device.enableInterrupts(.channelProgram, count: 1)
         let memory = try device.addressSpace.allocate(byteCount: 2 * pageSize, below: IOVA(1 << 31))
         let place = UInt32(truncatingIfNeeded: memory.iova.rawValue)
         memory.window.store32(0, UInt32(0xe420_0010).bigEndian)
         memory.window.store32(4, (place + 0x800).bigEndian)
-        // The request block is written first: the status word starts the program.
-        for (offset, word) in [(0, 1), (4, 0x00c0_ff00), (8, place)] as [(Int, UInt32)] {
-            try io.store32(offset, word.bigEndian)
-        }
-        try io.store32(12, UInt32(0x4000).bigEndian)
+        try channel.start(Channel.Request(program: place))
         #expect(try interrupt.take(0) == 1)
         #expect(memory.window.load8(0x800) == 0xff)
-        #expect(try io.load8(24 + 8) == 0x0c)
+        let status = try channel.status()
+        #expect(status.isStart && !status.isAlert && status.device == 0x0c && status.residual == 9)
+        #expect(status.program == place + 8)
+        drum.setHeldUp(true)
+        try channel.start(Channel.Request(program: place))
+        let busy = #expect(throws: VFIOError.self) { try channel.start(Channel.Request(program: place)) }
+        #expect(busy?.code == .busy)
+        try channel.halt()
+        #expect(try channel.status().isHalt)
+        try channel.clear()
+        #expect(try channel.status().isClear)
+        drum.setHeldUp(false)
+        let reports = try device.enableInterrupts(.channelReport, count: 1)
+        drum.subchannel.report(0x0404_0000)
+        #expect(try reports.take(0) == 1)
+        #expect(try channel.nextReport() == 0x0404_0000)
+        #expect(try channel.nextReport() == nil)
+        let wrong = #expect(throws: VFIOError.self) { try channel.start(Channel.Request(program: 0)) }
+        #expect(wrong?.errno == .invalid && wrong?.operation == "start a channel program")
+    }
+
+    @Test("cryptographic queues tell of changes, once a virtual machine has them")
+    func crypto() throws {
+        let id = try id(.mdev, Self.uuid)
+        let matrix = CryptoMatrix()
+        let host = try SoftwareHost {
+            IOMMU(.type1)
+            IOMMUGroup(90, isEmulated: true) { BusDevice(matrix, id) }
+        }
+        #expect(throws: VFIOError.self) { _ = try Device(opening: id, on: host, .group) }
+        let machine = VirtualMachine(of: host)
+        let device = try Device(opening: id, in: AddressSpace(on: host, .group, for: machine))
+        #expect(device.info.flags == [.ap, .reset] && device.info.regionCount == 0)
+        let changes = try device.enableInterrupts(.cryptoChange, count: 1)
+        try matrix.assign(.adapter, 4)
+        try matrix.assign(.domain, 9)
+        try matrix.assign(.domain, 9)
+        #expect(try changes.take(0) == 2)
+        let resets = matrix.resetCount
+        try device.reset()
+        #expect(matrix.resetCount == resets + 1)
     }
 
     @Test("the name of a device of another bus takes no options")

@@ -1,5 +1,6 @@
 import DeviceModel
 import LinuxSystem
+import VFIOABI
 import VFIOHost
 
 extension BusDevice {
@@ -18,8 +19,8 @@ extension BusDevice {
     ) {
         let driver: String
         switch id.bus {
-        case .platform: driver = "vfio-platform"
-        case .amba: driver = "vfio-amba"
+        case .platform: driver = DeviceAPI.platform
+        case .amba: driver = DeviceAPI.amba
         case .cdx: driver = "vfio-cdx"
         default: driver = "vfio-fsl-mc"
         }

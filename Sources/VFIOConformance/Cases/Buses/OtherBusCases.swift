@@ -2,6 +2,15 @@ import LinuxSystem
 import VFIOABI
 import VFIOHost
 
+extension File {
+    /// BUS_MASTER
+    fileprivate func setMaster(_ operation: BusMasterOperation) -> Answer {
+        let payload = BusMasterFeature(operation: operation)
+        // SAFETY: a structure of plain integers without padding.
+        return feature(.busMaster, .set, payload: unsafe withUnsafeBytes(of: payload) { unsafe Array($0) })
+    }
+}
+
 /// G.2: vfio-cdx.
 let cdxCases: [Case] = [
     Case("G.2", "a CDX device can be reset, and its regions only mapped", on: protectedRoutes) { t in
@@ -62,14 +71,14 @@ let cdxCases: [Case] = [
         }
         order(1)
         t.expect(failed.arrives(), equals: 1, "an order that fails")
-        t.expect(device.feature(.busMaster, .set, payload: [1, 0, 0, 0]), .success, "SET_MASTER")
+        t.expect(device.setMaster(.set), .success, "SET_MASTER")
         order(2)
         t.expect(done.arrives(), equals: 1, "an order that is carried out")
         t.expect(memory.window.load8(63), equals: 2, "what it wrote")
-        t.expect(device.feature(.busMaster, .set, payload: [0, 0, 0, 0]), .success, "CLEAR_MASTER")
+        t.expect(device.setMaster(.clear), .success, "CLEAR_MASTER")
         order(3)
         t.expect(failed.arrives(), equals: 1, "another one that fails")
-        t.expect(device.feature(.busMaster, .set, payload: [2, 0, 0, 0]), .errno(.invalid), "operation 2")
+        t.expect(device.setMaster(BusMasterOperation(rawValue: 2)), .errno(.invalid), "operation 2")
         t.expect(device.feature(.busMaster, .set, payload: [1, 0, 0]), .errno(.invalid), "argsz one short")
         t.expect(device.feature(.busMaster, [.set, .probe]), .success, "probe")
         t.expect(device.feature(.busMaster, [.get, .probe]), .errno(.invalid), "probe for GET")
