@@ -9,11 +9,12 @@ final class PlaneFile: FileObject {
 
     init(_ memory: PlaneMemory) { self.memory = memory }
 
-    /// Maps the picture, or its beginning.
-    /// - Throws: `EINVAL` for more than there is, or not from the beginning.
+    /// Maps the picture, or a part of it, for reading only.
+    /// - Throws: `EACCES` for writing; `EINVAL` for more than there is.
     func map(
         at offset: UInt64, byteCount: Int, protection: Mapping.Protection
     ) throws(Errno) -> MemoryWindow {
+        if protection.contains(.write) { throw .accessDenied }
         let whole = (memory.byteCount + UInt64(pageSize) - 1) & ~UInt64(pageSize - 1)
         guard offset < whole, UInt64(byteCount) <= whole - offset else { throw .invalid }
         let mapping = try Mapping(

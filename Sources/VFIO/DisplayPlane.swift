@@ -133,7 +133,10 @@ extension Device {
                 defer { buffer.host.unmap(window) }
                 return Picture(window.window(at: 0, byteCount: byteCount), plane, order)
             } catch {
-                throw VFIOError(operation: operation, object: name, errno: error)
+                var failure = VFIOError(operation: operation, object: name, errno: error)
+                // Linux's sample display is such a one.
+                if error == .invalid { failure.cause = "its driver lets no program map the picture's memory" }
+                throw failure
             }
         }
     }
