@@ -30,6 +30,14 @@ public struct Poller: ~Copyable, Sendable {
         public static let edge = Interest(rawValue: clinux_epollet())
     }
 
+    /// What is possible with one descriptor now, without waiting: poll(2).
+    /// - Returns: the descriptor's readiness among what is asked about, and errors; empty for what can't be asked.
+    public static func readiness(of number: Int32, _ interest: Interest) -> Interest {
+        // The bits of poll(2) are those of epoll(7).
+        let events = clinux_poll_one(number, Int16(truncatingIfNeeded: interest.rawValue), 0)
+        return events > 0 ? Interest(rawValue: UInt32(truncatingIfNeeded: events)) : []
+    }
+
     /// A new, empty set.
     public init() throws(Errno) {
         descriptor = Descriptor(owning: Int32(try checked { clinux_epoll_create() }))

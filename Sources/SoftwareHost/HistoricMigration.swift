@@ -5,8 +5,9 @@ import VFIOABI
 /// The registers of migration by version 1, which Linux had from 5.8 to 5.17: a region of the device that begins with
 /// `struct vfio_device_migration_info`, with a window for data behind it (kernel.md E.7).
 ///
-/// The device's state goes through the window packet by packet. What was read of `pending_bytes` commits to nothing; reading `data_offset`
-/// puts the next packet into the window, and the next reading of `pending_bytes` says that it was taken.
+/// The device's state goes through the window packet by packet. What was read of `pending_bytes` commits to nothing;
+/// reading `data_offset` puts the next packet into the window, and the next reading of `pending_bytes` says that it was
+/// taken.
 struct HistoricMigration {
     /// Where the window begins in the region.
     static let dataOffset: UInt64 = 0x1000
@@ -74,6 +75,8 @@ extension PCIBusDriver {
             return try readPacket(position - HistoricMigration.dataOffset, &bytes)
         }
         let width = bytes.byteCount
+        // Between the registers and the window is nothing.
+        guard position + UInt64(width) <= UInt64(LegacyMigrationInfo.byteCount) else { throw .invalid }
         let phase = migration?.progress.phase ?? .running
         switch (position, width) {
         case (HistoricMigration.Register.deviceState, 4):

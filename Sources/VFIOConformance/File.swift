@@ -20,6 +20,11 @@ final class File {
         isOpen = false
     }
 
+    /// Whether poll(2) says that something could be done without waiting.
+    func isReady(_ interest: Poller.Interest) -> Bool {
+        Poller.readiness(of: number, interest).contains(interest)
+    }
+
     /// Sends a request with an integer, an address, or nothing.
     func request(_ request: Request, _ argument: UInt = 0) -> Answer {
         let number = number

@@ -35,7 +35,10 @@ let historicCases: [Case] = [
                 device.read(at: registers.place + offset, count: width).answer, .value(Int32(width)),
                 "\(width) bytes at \(offset)")
         }
-        for (offset, width) in [(0, 8), (0, 1), (1, 4), (4, 4), (8, 4), (32, 8), (64, 4)] as [(UInt64, Int)] {
+        for (offset, width) in [
+            (0, 8), (0, 1), (1, 4), (4, 4), (8, 4), (32, 8), (64, 4),
+            (0, LegacyMigrationInfo.byteCount),
+        ] as [(UInt64, Int)] {
             t.expect(
                 device.read(at: registers.place + offset, count: width).answer, .errno(.invalid),
                 "\(width) bytes at \(offset)")

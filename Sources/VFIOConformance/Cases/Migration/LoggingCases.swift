@@ -90,6 +90,11 @@ let loggingCases: [Case] = [
         for size: UInt64 in [8192, 1 << 20] {
             t.expect(movable.report(0, 1 << 20, size), .success, "pages of \(size)")
         }
+        var nowhere = FeatureRequest(
+            .dmaLoggingReport, .get, DMALoggingReport(iova: 0, length: 1 << 20, pageSize: page, bitmap: 0))
+        t.expect(
+            movable.device.request(.deviceFeature, &nowhere), .success,
+            "bits that nobody could set, where none is to be set")
         t.expect(movable.report(0 &- page, page, page), .errno(.overflow), "the last page of all")
         t.expect(movable.report(.max, .max, page), .errno(.overflow), "around the end")
     },

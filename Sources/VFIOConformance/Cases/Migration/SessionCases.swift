@@ -35,6 +35,18 @@ let sessionCases: [Case] = [
         t.expect(into.write(at: 0, [1]), .errno(.illegalSeek), "pwrite")
         t.expect(into.precopyInfo().answer, .errno(.noSuchRequest), "PRECOPY_INFO of what comes in")
     },
+    Case("E.3", "a session never lets wait whoever polls it", on: .translated) { t in
+        let movable = try t.openMovable()
+        let out = try movable.begin(.stopCopy)
+        t.expect(out.isReady(.readable), "something is there")
+        _ = try out.readAll()
+        t.expect(out.isReady(.readable), "the end")
+        t.expect(movable.set(.stop).answer, .success, "STOP")
+        t.expect(out.isReady(.readable), "after it, where reading is an error")
+        let into = try movable.begin(.resuming)
+        t.expect(into.isReady(.writable), "there is room")
+        try movable.reset()
+    },
     Case("E.3", "a session that is closed early changes nothing, and another can begin", on: .translated) {
         t in
         let movable = try t.openMovable()
