@@ -52,7 +52,7 @@ final class CCWBusDriver: BusDriver, @unchecked Sendable {
             var info = try UserMemory.load(DeviceInfo(), from: argument, count: DeviceInfo.minimumSize)
             guard info.argsz >= UInt32(DeviceInfo.minimumSize) else { throw .invalid }
             info.flags = [.ccw, .reset]
-            info.regionCount = UInt32(CCWRegionKind.allCases.count)
+            info.regionCount = CCWRegion.count + UInt32(CCWRegionKind.allCases.count - 1)
             info.irqCount = CCWInterrupt.count
             try UserMemory.store(info, to: argument, count: DeviceInfo.minimumSize)
         case .deviceGetIRQInfo: try interrupts.describe(argument)

@@ -55,6 +55,8 @@ final class SubchannelState: SubchannelHost, @unchecked Sendable {
     private var reports: [UInt32] = []
 
     private static let mostReports = 64
+    /// Where `ret_code` is in the I/O region.
+    private static let codePlace = CCWAreaSize.orb + CCWAreaSize.scsw + CCWAreaSize.irb
 
     init(_ slot: PCIDriverSlot, _ interrupts: NoticeInterrupts, deviceNumber: UInt16) {
         self.slot = slot
@@ -132,10 +134,10 @@ final class SubchannelState: SubchannelHost, @unchecked Sendable {
 
     /// `ret_code` of the I/O region.
     private var returnCode: Int32 {
-        get { Int32(bitPattern: Self.number(io[120..<124])) }
+        get { Int32(bitPattern: Self.number(io[Self.codePlace..<Self.codePlace + 4])) }
         set {
             for (index, byte) in Self.bytes(UInt32(bitPattern: newValue)).enumerated() {
-                io[120 + index] = byte
+                io[Self.codePlace + index] = byte
             }
         }
     }
@@ -163,7 +165,7 @@ final class SubchannelState: SubchannelHost, @unchecked Sendable {
         case .pending: throw .busy
         case .idle: break
         }
-        let functions = io[12 + 2]
+        let functions = io[CCWAreaSize.orb + 2]
         guard functions & Status.start != 0 else {
             // Those go through the region of commands.
             guard functions & (Status.halt | Status.clear) == 0 else { throw .notSupported }
@@ -172,7 +174,7 @@ final class SubchannelState: SubchannelHost, @unchecked Sendable {
             if code < 0 && code > -4096 { throw Errno(rawValue: -code) }
             return
         }
-        let program = try ChannelProgram(Array(io[0..<12]), ChannelProgram.Memory(slot: slot))
+        let program = try ChannelProgram(Array(io[0..<CCWAreaSize.orb]), ChannelProgram.Memory(slot: slot))
         returnCode = 0
         run(program, device)
     }
@@ -186,7 +188,7 @@ final class SubchannelState: SubchannelHost, @unchecked Sendable {
         state = .idle
         var isAlert = end.subchannel != 0
         if !end.device.isSubset(of: [.done, .modifier]) { isAlert = true }
-        var word = [UInt8](repeating: 0, count: 12)
+        var word = [UInt8](repeating: 0, count: CCWAreaSize.scsw)
         word[0] = io[4] & 0xf0
         word[1] = io[5] & 0xf8
         word[2] = Status.start
@@ -203,8 +205,9 @@ final class SubchannelState: SubchannelHost, @unchecked Sendable {
 
     /// Puts a status word into the interruption response block, and signals.
     private func interrupt(_ word: [UInt8]) {
-        for index in 24..<120 { io[index] = 0 }
-        for (index, byte) in word.enumerated() { io[24 + index] = byte }
+        let start = CCWAreaSize.orb + CCWAreaSize.scsw
+        for index in start..<start + CCWAreaSize.irb { io[index] = 0 }
+        for (index, byte) in word.enumerated() { io[start + index] = byte }
         interrupts.signal(Int(CCWInterrupt.io.rawValue))
     }
 
@@ -218,7 +221,7 @@ final class SubchannelState: SubchannelHost, @unchecked Sendable {
         }
         if case .pending = state { device.reset() }
         state = .idle
-        var word = [UInt8](repeating: 0, count: 12)
+        var word = [UInt8](repeating: 0, count: CCWAreaSize.scsw)
         word[2] = function
         word[3] = Status.pending
         interrupt(word)
@@ -235,7 +238,7 @@ final class SubchannelState: SubchannelHost, @unchecked Sendable {
     func presentStatus(_ status: ChannelStatus) {
         lock.withLock {
             guard case .idle = state else { return }
-            var word = [UInt8](repeating: 0, count: 12)
+            var word = [UInt8](repeating: 0, count: CCWAreaSize.scsw)
             word[3] = Status.alert | Status.pending
             word[8] = status.rawValue
             interrupt(word)

@@ -18,7 +18,7 @@ let channelCases: [Case] = [
     Case("G.4", "a channel device's regions are named by their types") { t in
         let device = try t.open(t.other(.mdev, "vfio_ccw_mdev", "a channel device"))
         let info = device.info.info
-        t.expect(info.flags == [.ccw, .reset], "a channel device that can be reset")
+        t.expect(info.flags == [DeviceFlags.ccw, .reset], "a channel device that can be reset")
         t.expect(info.regionCount, equals: CCWRegion.count + 3, "regions")
         t.expect(info.irqCount, equals: CCWInterrupt.count, "interrupts")
         let io = device.file.regionInfo(CCWRegion.config.rawValue).info
@@ -96,7 +96,7 @@ let channelCases: [Case] = [
         guard let file else { throw Halt.broken("GET_DEVICE_FD: \(answer)") }
         let device = OtherDevice(summary: summary, file: file, container: container, group: group, space: nil)
         let info = device.info.info
-        t.expect(info.flags == [.ap, .reset], "queues that can be reset")
+        t.expect(info.flags == [DeviceFlags.ap, .reset], "queues that can be reset")
         t.expect(info.regionCount, equals: 0, "regions")
         t.expect(info.irqCount, equals: APInterrupt.count, "interrupts")
         t.expect(device.file.regionInfo(0).answer, .errno(.invalid), "region 0")

@@ -17,7 +17,7 @@ let cdxCases: [Case] = [
         let device = try t.open(t.other(.cdx, "vfio-cdx", "a CDX device"))
         let (answer, info) = device.info
         t.expect(answer, .success, "GET_INFO")
-        t.expect(info.flags == [.cdx, .reset], "a CDX device that can be reset")
+        t.expect(info.flags == [DeviceFlags.cdx, .reset], "a CDX device that can be reset")
         t.expect(info.irqCount <= 1, "one index at most")
         t.expect(device.file.read(at: 0, count: 4).answer, .errno(.invalid), "read")
         t.expect(device.file.write(at: 0, [0, 0, 0, 0]), .errno(.invalid), "write")
@@ -93,7 +93,7 @@ let managementCases: [Case] = [
         let summary = try t.other(.fslMC, "vfio-fsl-mc", "a container of a management complex")
         guard summary.id.name.hasPrefix("dprc") else { throw t.skip("\(summary.id) isn't a container") }
         let device = try t.open(summary)
-        t.expect(device.info.info.flags == [.fslMC, .reset], "a container can be reset")
+        t.expect(device.info.info.flags == [DeviceFlags.fslMC, .reset], "a container can be reset")
         let region = device.file.regionInfo(0).info
         t.expect(region.flags == [.read, .write], "its portal can't be mapped")
         // DPRC's own version: a command that needs no token.
