@@ -76,6 +76,7 @@ final class Core: @unchecked Sendable {
                 group.number, reserved: group.isEmulated ? [] : iommu.reserved + group.reserved,
                 isEmulated: group.isEmulated,
                 tracksDirtyPages: iommu.tracksDirtyPages || group.tracksDirtyPages,
+                nestsPageTables: iommu.nestsPageTables || group.nestsPageTables,
                 endpoint: group.isEmulated ? nil : newEndpoint())
             iommuGroups.append(state)
             for device in group.devices { add(device, to: state, &drivers) }

@@ -33,7 +33,8 @@ final class DMASpace: DMAAddressSpace, @unchecked Sendable {
     /// The accesses that were refused here.
     var faultCount: DMAFaultCount { faultLock.withLock { faults } }
 
-    private func refuse(_ fault: DMAFault) -> DMAFault {
+    /// Keeps account of an access that was refused.
+    func refuse(_ fault: DMAFault) -> DMAFault {
         faultLock.withLock { faults.add(fault) }
         log.add(fault)
         return fault

@@ -33,6 +33,7 @@ enum OpenFile {
     case migration(MigrationFile)
     case plane(PlaneFile)
     case dmaBuf(DMABuf)
+    case faultQueue(FaultQueueFile)
 
     /// The file, whatever its kind.
     var object: FileObject {
@@ -44,6 +45,7 @@ enum OpenFile {
         case .migration(let file): file
         case .plane(let file): file
         case .dmaBuf(let file): file
+        case .faultQueue(let file): file
         }
     }
 }

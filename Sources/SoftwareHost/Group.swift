@@ -136,6 +136,8 @@ final class MachineGroup {
     let isEmulated: Bool
     /// Whether the IOMMU notes what the members write, where it is asked to.
     let tracksDirtyPages: Bool
+    /// Whether the IOMMU can put guests' page tables in front of others.
+    let nestsPageTables: Bool
     /// What is frozen when one of the members fails, on a machine that isolates errors.
     let endpoint: PartitionableEndpoint?
     var members: [MachineDevice] = []
@@ -149,12 +151,13 @@ final class MachineGroup {
 
     init(
         _ number: Int, reserved: [ReservedRange], isUnprotected: Bool = false, isEmulated: Bool = false,
-        tracksDirtyPages: Bool = false, endpoint: PartitionableEndpoint? = nil
+        tracksDirtyPages: Bool = false, nestsPageTables: Bool = false, endpoint: PartitionableEndpoint? = nil
     ) {
         self.number = number
         self.endpoint = endpoint
         self.isEmulated = isEmulated
         self.tracksDirtyPages = tracksDirtyPages
+        self.nestsPageTables = nestsPageTables
         self.reserved = reserved
         self.isUnprotected = isUnprotected
     }

@@ -78,7 +78,7 @@ final class GroupFile: FileObject {
                 try iommufd.becomeContainer(of: group)
                 iommufd.hold()
                 group.iommufd = iommufd
-            case .group, .device, .migration, .plane, .dmaBuf: throw .wrongDescriptorKind
+            case .group, .device, .migration, .plane, .dmaBuf, .faultQueue: throw .wrongDescriptorKind
             }
         }
     }

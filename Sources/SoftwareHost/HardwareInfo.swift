@@ -11,29 +11,27 @@ extension IOMMUFD {
         guard request.flags.isSubset(of: .inputType) else { throw .notSupported }
         for index in 0..<3 where request.reserved[index] != 0 { throw .notSupported }
         let wanted = request.flags.contains(.inputType) ? request.inputType : .default
-        let tracksDirtyPages = try core.lock.withLock { () throws(Errno) in
-            try device(request.deviceID).group.tracksDirtyPages
-        }
+        let group = try core.lock.withLock { () throws(Errno) in try device(request.deviceID).group }
         guard wanted == .default || wanted == .intelVTD else { throw .notSupported }
         let room = Int(request.dataLength)
         let known = MemoryLayout<HWInfoVTD>.size
         let target = HostAddress(request.dataAddress)
         if room > 0 {
-            try UserMemory.store(HWInfoVTD(core.iommu, tracksDirtyPages), to: target, count: min(room, known))
+            try UserMemory.store(HWInfoVTD(core.iommu, group), to: target, count: min(room, known))
         }
         if room > known { try UserMemory.clear(target + known, byteCount: room - known) }
         request.dataLength = UInt32(known)
         request.outputType = .intelVTD
         request.maxPASIDLog2 = 0
         request.capabilities = .pciATSNotSupported
-        if tracksDirtyPages { request.capabilities.insert(.dirtyTracking) }
+        if group.tracksDirtyPages { request.capabilities.insert(.dirtyTracking) }
         try user.store(request)
     }
 }
 
 extension HWInfoVTD {
     /// The registers of a VT-d IOMMU that is as described: those bits of them that say something of the description.
-    init(_ iommu: IOMMU, _ tracksDirtyPages: Bool) {
+    fileprivate init(_ iommu: IOMMU, _ group: MachineGroup) {
         let width = 64 - (iommu.apertures.map { $0.last.rawValue }.max() ?? 0).leadingZeroBitCount
         let bits = UInt64(max(1, min(width, 64)))
         // ND: 16 bits for the number of an address space.
@@ -52,7 +50,9 @@ extension HWInfoVTD {
         // SC: what devices do is seen by the processor even if they ask for it not to be.
         if iommu.enforcesCoherency { extended |= 1 << 7 }
         // SMTS, SLADS, SLTS: entries of the second stage can say that a page was written.
-        if tracksDirtyPages { extended |= 1 << 43 | 1 << 45 | 1 << 46 }
+        if group.tracksDirtyPages { extended |= 1 << 43 | 1 << 45 | 1 << 46 }
+        // SMTS, NEST, SLTS, FLTS: a first stage in front of a second.
+        if group.nestsPageTables { extended |= 1 << 43 | 1 << 26 | 1 << 46 | 1 << 47 }
         self.init(capabilityRegister: capability, extendedCapabilityRegister: extended)
     }
 }

@@ -79,7 +79,8 @@ extension Core {
         }
         let new = MachineGroup(
             number, reserved: isEmulated ? [] : iommu.reserved, isEmulated: isEmulated,
-            tracksDirtyPages: iommu.tracksDirtyPages, endpoint: isEmulated ? nil : newEndpoint())
+            tracksDirtyPages: iommu.tracksDirtyPages,
+            nestsPageTables: iommu.nestsPageTables, endpoint: isEmulated ? nil : newEndpoint())
         iommuGroups.append(new)
         return new
     }

@@ -10,6 +10,7 @@ final class IOMMUFD: FileObject {
     enum Object {
         case ioas(IOAS)
         case table(PageTable)
+        case faultQueue(FaultQueue)
         case device(IOMMUFDDevice)
     }
 
@@ -115,11 +116,11 @@ final class IOMMUFD: FileObject {
         case .getDirty: try getDirtyBitmap(user)
         case .ioasMapFile: try mapFile(user)
         case .invalidate: try invalidate(user)
+        case .faultQueue: try allocateFaultQueue(user)
         case .virtualIOMMU: try allocateVirtualIOMMU(user)
         case .virtualDevice: try allocateVirtualDevice(user)
         case .eventQueue: try allocateEventQueue(user)
         case .hardwareQueue: try allocateHardwareQueue(user)
-        default: throw .notSupported
         }
         return 0
     }
@@ -129,10 +130,12 @@ final class IOMMUFD: FileObject {
         try core.lock.withLock { () throws(Errno) in
             switch try object(request.id) {
             case .device: throw .busy
-            case .table(let table):
-                guard table.userCount == 0 else { throw .busy }
+            case .faultQueue(let queue):
+                guard !queue.isOpen, queue.tableCount == 0 else { throw .busy }
                 remove(request.id)
-                table.ioas.remove(table)
+            case .table(let table):
+                guard table.userCount == 0, table.childCount == 0 else { throw .busy }
+                discard(table)
             case .ioas(let ioas):
                 guard ioas.tableCount == 0, ioas.accessCount == 0 else { throw .busy }
                 if compat.ioas === ioas { compat.ioas = nil }
@@ -225,9 +228,7 @@ final class IOMMUFD: FileObject {
 enum CommandShape {
     case destroy, ioasAllocate, ioasAllow, ioasCopy, ioasRanges, ioasMap, ioasUnmap, option, compat
     case ioasMapFile, changeProcess, tableAllocate, hardwareInfo, setDirty, getDirty, invalidate
-    case virtualIOMMU, virtualDevice, eventQueue, hardwareQueue
-    /// One that isn't offered: answered with `EOPNOTSUPP` after its size was checked.
-    case other(least: UInt32, byteCount: Int)
+    case faultQueue, virtualIOMMU, virtualDevice, eventQueue, hardwareQueue
 
     init?(_ command: IOMMUFDCommand) {
         switch command.rawValue {
@@ -245,7 +246,7 @@ enum CommandShape {
         case 0x8b: self = .setDirty
         case 0x8c: self = .getDirty
         case 0x8d: self = .invalidate
-        case 0x8e: self = .other(least: 16, byteCount: 16)  // FAULT_QUEUE_ALLOC
+        case 0x8e: self = .faultQueue
         case 0x8f: self = .ioasMapFile
         case 0x90: self = .virtualIOMMU
         case 0x91: self = .virtualDevice
@@ -264,17 +265,15 @@ enum CommandShape {
         case .ioasAllow, .ioasUnmap, .option, .tableAllocate, .virtualIOMMU, .virtualDevice: 24
         case .eventQueue: 28
         case .ioasRanges, .hardwareInfo, .invalidate: 32
-        case .setDirty: 16
+        case .setDirty, .faultQueue: 16
         case .getDirty: 48
         case .ioasMap, .ioasCopy, .ioasMapFile, .hardwareQueue: 40
-        case .other(let least, _): least
         }
     }
 
     /// The size of the structure.
     var byteCount: Int {
         switch self {
-        case .other(_, let byteCount): byteCount
         case .tableAllocate: 48
         case .hardwareInfo, .virtualIOMMU: 40
         case .eventQueue: 32

@@ -50,13 +50,19 @@ final class IOMMUFDDevice {
         switch try iommufd.object(id) {
         case .ioas(let ioas): new = ioas.table ?? PageTable(automaticFor: ioas)
         case .table(let table): new = table
-        case .device: throw .invalid
+        case .device, .faultQueue: throw .invalid
         }
         if table === new { return new.id }
         // A group has one page table: all of its devices move, or this one joins the others.
         if let other = group.table, other !== new, table == nil { throw .invalid }
         // The device's IOMMU can't use such a page table.
-        guard new.tracking == nil || group.tracksDirtyPages else { throw .invalid }
+        guard new.tracking == nil || group.tracksDirtyPages, new.nested?.isUsable != false,
+            new.nested == nil || group.nestsPageTables
+        else {
+            throw .invalid
+        }
+        // The device can't ask for pages.
+        guard new.faultQueue == nil else { throw .noDevice }
         let old = group.table
         let isNew = new.id == 0
         // Another page table of the same address space: what is reserved for the group stays so.

@@ -2,8 +2,7 @@ import IOVASpace
 import LinuxSystem
 import VFIOABI
 
-// Requests about page tables of a user's own (kernel.md F.4). The IOMMU here translates in one stage: who asks for
-// tables in tables, or for faults to be told of, gets `EOPNOTSUPP`, after what they did wrong.
+// Requests about page tables of a user's own (kernel.md F.4).
 
 extension IOMMUFD {
     /// IOMMU_HWPT_ALLOC; the tests are in the kernel's order (kernel-errata.md, item 8).
@@ -22,24 +21,28 @@ extension IOMMUFD {
             do throws(Errno) { origin = try object(request.pageTableID) } catch { throw .invalid }
             switch origin {
             case .ioas(let ioas): return try makeTable(of: ioas, for: device, request)
-            case .table:
-                // A stage in front of another: it needs a description, and none here can have one in front.
-                guard request.flags.isSubset(of: [.faultIDValid, .pasid]), hasData else {
-                    throw .notSupported
-                }
-                throw .invalid
-            case .device: throw .invalid
+            case .table(let parent): return try makeTable(inFrontOf: parent, for: device, request)
+            case .device, .faultQueue: throw .invalid
             }
         }
         request.hwptID = table.id
         do throws(Errno) {
             try user.store(request)
         } catch {
-            core.lock.withLock {
-                remove(table.id)
-                table.ioas.remove(table)
-            }
+            // Somebody may have guessed its number.
+            core.lock.withLock { if table.userCount == 0 && table.childCount == 0 { discard(table) } }
             throw error
+        }
+    }
+
+    /// A page table that nobody uses goes. With `Core.lock` held.
+    func discard(_ table: PageTable) {
+        remove(table.id)
+        table.faultQueue?.tableCount -= 1
+        if let parent = table.parent {
+            parent.childCount -= 1
+        } else {
+            table.ioas.remove(table)
         }
     }
 
@@ -48,20 +51,53 @@ extension IOMMUFD {
         of ioas: IOAS, for device: IOMMUFDDevice, _ request: HWPTAlloc
     ) throws(Errno) -> PageTable {
         let known: HWPTAllocFlags = [.nestParent, .dirtyTracking, .faultIDValid, .pasid]
-        guard request.flags.isSubset(of: known), !request.flags.contains(.nestParent) else {
+        guard request.flags.isSubset(of: known), !request.flags.isSuperset(of: [.nestParent, .faultIDValid])
+        else {
             throw .notSupported
         }
+        let isNestParent = request.flags.contains(.nestParent)
+        guard device.group.nestsPageTables || !isNestParent else { throw .notSupported }
         // Nothing is known of a page table that is made of an address space; it takes no description.
         guard request.dataType == .none else { throw .notSupported }
         let isTracking = request.flags.contains(.dirtyTracking)
         guard device.group.tracksDirtyPages || !isTracking else { throw .notSupported }
-        let table = PageTable(of: ioas, isTracking: isTracking)
+        let table = PageTable(of: ioas, isTracking: isTracking, isNestParent: isNestParent)
         try ioas.attach(nil, adding: table)
-        // There are no fault queues whose number it could be.
-        if request.flags.contains(.faultIDValid) {
+        do throws(Errno) {
+            table.faultQueue = try faultQueue(for: request)
+        } catch {
             ioas.remove(table)
-            throw .noSuchEntry
+            throw error
         }
+        table.faultQueue?.tableCount += 1
+        table.id = add(.table(table))
+        return table
+    }
+
+    /// Puts a guest's table in front of another. With `Core.lock` held.
+    private func makeTable(
+        inFrontOf parent: PageTable, for device: IOMMUFDDevice, _ request: HWPTAlloc
+    ) throws(Errno) -> PageTable {
+        // Only what translates to memory can have something in front.
+        guard parent.nested == nil else { throw .invalid }
+        guard request.flags.isSubset(of: [.faultIDValid, .pasid]), request.dataLength != 0 else {
+            throw .notSupported
+        }
+        guard parent.isNestParent else { throw .invalid }
+        guard device.group.nestsPageTables, request.dataType == .vtdStage1 else { throw .notSupported }
+        let known = MemoryLayout<HWPTVTDStage1>.size
+        let address = HostAddress(request.dataAddress)
+        // Up to its last field that isn't reserved.
+        guard request.dataLength >= 20 else { throw .invalid }
+        // Nobody else gets the lock while it is read.
+        guard request.dataLength <= 1 << 20 else { throw .tooBig }
+        try UserStructure.checkTail(of: address, size: request.dataLength, known: known)
+        let description = try UserMemory.load(
+            HWPTVTDStage1(), from: address, count: min(known, Int(request.dataLength)))
+        let table = PageTable(description, inFrontOf: parent)
+        table.faultQueue = try faultQueue(for: request)
+        table.faultQueue?.tableCount += 1
+        parent.childCount += 1
         table.id = add(.table(table))
         return table
     }
@@ -86,7 +122,7 @@ extension IOMMUFD {
         let (last, overflow) = request.iova.addingReportingOverflow(request.length &- 1)
         if overflow { throw .overflow }
         let end = last &+ 1
-        let unit = table.ioas.alignment
+        let unit = try table.ioas.ranges().alignment
         guard (request.iova | end) & (unit - 1) == 0, request.pageSize != 0,
             (request.iova | end) & (request.pageSize - 1) == 0
         else {
@@ -103,13 +139,15 @@ extension IOMMUFD {
     /// The device with an id. With `Core.lock` held.
     /// - Throws: `ENOENT`, also for an object of another kind.
     func device(_ id: UInt32) throws(Errno) -> IOMMUFDDevice {
-        guard case .device(let device) = try object(id) else { throw .noSuchEntry }
+        // A mediated device is of another kind: no IOMMU is behind it.
+        guard case .device(let device) = try object(id), !device.device.isMediated else { throw .noSuchEntry }
         return device
     }
 
     private func findTable(_ id: UInt32) throws(Errno) -> PageTable {
         try core.lock.withLock { () throws(Errno) in
-            guard case .table(let table) = try object(id) else { throw .noSuchEntry }
+            // A guest's is of another kind.
+            guard case .table(let table) = try object(id), table.nested == nil else { throw .noSuchEntry }
             return table
         }
     }

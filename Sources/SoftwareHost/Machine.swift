@@ -91,6 +91,9 @@ public struct IOMMU: Sendable, Equatable {
     /// Whether the entries of its page tables can say which pages devices wrote. Only an iommufd makes use of it:
     /// with page tables of a user's own (`IOMMU_HWPT_ALLOC_DIRTY_TRACKING`).
     public var tracksDirtyPages: Bool
+    /// Whether a guest's page tables can be put in front of a user's, in the format of VT-d's first stage. Only an
+    /// iommufd makes use of it (`IOMMU_HWPT_ALLOC_NEST_PARENT`).
+    public var nestsPageTables: Bool
 
     /// The window that x86 keeps for interrupt messages.
     public static var x86MessageWindow: ReservedRange {
@@ -102,7 +105,8 @@ public struct IOMMU: Sendable, Equatable {
         _ kind: Kind = .type1, pageSizes: PageSizes = [.kib4, .mib2, .gib1],
         apertures: [ClosedRange<UInt64>] = [0...0xffff_ffff_ffff],
         reserved: [ReservedRange] = [IOMMU.x86MessageWindow], hasIsolatedMSI: Bool = true,
-        enforcesCoherency: Bool = true, tracksDirtyPages: Bool = false
+        enforcesCoherency: Bool = true, tracksDirtyPages: Bool = false,
+        nestsPageTables: Bool = false
     ) {
         self.kind = kind
         self.pageSizes = pageSizes
@@ -111,6 +115,7 @@ public struct IOMMU: Sendable, Equatable {
         self.hasIsolatedMSI = hasIsolatedMSI
         self.enforcesCoherency = enforcesCoherency
         self.tracksDirtyPages = tracksDirtyPages
+        self.nestsPageTables = nestsPageTables
     }
 }
 
@@ -157,6 +162,9 @@ public struct IOMMUGroup {
     /// Whether it is behind an IOMMU that can note writes, though the machine's others may not be:
     /// ``IOMMU/tracksDirtyPages``.
     public var tracksDirtyPages: Bool
+    /// Whether it is behind an IOMMU that can put guests' page tables in front of others, though the machine's others
+    /// may not be: ``IOMMU/nestsPageTables``.
+    public var nestsPageTables = false
 
     /// A group.
     public init(

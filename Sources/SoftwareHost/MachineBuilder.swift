@@ -75,10 +75,11 @@ extension IOMMUGroup {
     /// ```
     public init(
         _ number: Int, reserved: [ReservedRange] = [], isEmulated: Bool = false,
-        tracksDirtyPages: Bool = false,
+        tracksDirtyPages: Bool = false, nestsPageTables: Bool = false,
         @DeviceListBuilder devices: () -> [DeviceListBuilder.Member]
     ) {
         self.init(number, reserved: reserved, isEmulated: isEmulated, tracksDirtyPages: tracksDirtyPages)
+        self.nestsPageTables = nestsPageTables
         for member in devices() {
             switch member {
             case .pci(let device): self.devices.append(device)

@@ -179,7 +179,7 @@ extension OpenFile {
         case .container: .containers
         case .group: .groups
         case .device, .migration, .plane, .dmaBuf: .devices
-        case .iommufd: .iommufds
+        case .iommufd, .faultQueue: .iommufds
         }
     }
 }

@@ -73,8 +73,8 @@ public final class SoftwareHost: Host, @unchecked Sendable {
         case .device(let device): return try device.control(request, argument)
         case .iommufd(let iommufd): return try iommufd.control(request, argument)
         case .migration(let session): return try session.control(request, argument)
-        // A dma-buf's own requests aren't those of VFIO.
-        case .plane, .dmaBuf: throw .noSuchRequest
+        // A dma-buf's own requests aren't those of VFIO, and a fault queue has none.
+        case .plane, .dmaBuf, .faultQueue: throw .noSuchRequest
         }
     }
 
@@ -110,8 +110,10 @@ public final class SoftwareHost: Host, @unchecked Sendable {
 
     /// What a file says that has nothing at offsets.
     private static func withoutOffsets(_ file: OpenFile) -> Errno {
-        if case .migration = file { return .illegalSeek }
-        return .invalid
+        switch file {
+        case .migration, .faultQueue: return .illegalSeek
+        default: return .invalid
+        }
     }
 
     /// Reads the state of a device that is moved away; see ``Host/read(_:into:)``.
@@ -120,6 +122,7 @@ public final class SoftwareHost: Host, @unchecked Sendable {
     public func read(_ handle: Int32, into bytes: inout MutableRawSpan) throws(Errno) -> Int {
         let file = try core.files.hold(handle)
         defer { file.object.letGo() }
+        if case .faultQueue(let queue) = file { return try queue.read(into: &bytes) }
         guard case .migration(let session) = file else { throw .invalid }
         if core.injector.isWatching([.read, .device]) { try meet(.read, session.device) }
         return try session.read(into: &bytes)
@@ -131,6 +134,7 @@ public final class SoftwareHost: Host, @unchecked Sendable {
     public func write(_ handle: Int32, _ bytes: RawSpan) throws(Errno) -> Int {
         let file = try core.files.hold(handle)
         defer { file.object.letGo() }
+        if case .faultQueue(let queue) = file { return try queue.write(bytes) }
         guard case .migration(let session) = file else { throw .invalid }
         if core.injector.isWatching([.write, .device]) { try meet(.write, session.device) }
         return try session.write(bytes)
@@ -153,7 +157,7 @@ public final class SoftwareHost: Host, @unchecked Sendable {
                 let window = try plane.map(at: offset, byteCount: rounded, protection: protection)
                 core.mappings.add(window, of: plane)
                 return window
-            case .container, .group, .migration: throw .noDevice
+            case .container, .group, .migration, .faultQueue: throw .noDevice
             case .iommufd: throw .noSuchAddress
             case .dmaBuf: throw .invalid
             }

@@ -82,6 +82,7 @@ extension Core {
         if iommu.kind != .none {
             let group = MachineGroup(
                 unusedGroupNumber(), reserved: iommu.reserved, tracksDirtyPages: iommu.tracksDirtyPages,
+                nestsPageTables: iommu.nestsPageTables,
                 endpoint: newEndpoint())
             iommuGroups.append(group)
             home = group

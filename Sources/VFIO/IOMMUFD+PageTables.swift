@@ -20,6 +20,52 @@ extension IOMMUFD {
         return IOPageTable(id: request.hwptID)
     }
 
+    /// Puts a page table of a guest's in front of another: `IOMMU_HWPT_ALLOC`. Devices that are attached to it use
+    /// addresses that the guest's table leads to guest-physical ones, which are those of `parent`.
+    /// - Parameters:
+    ///   - stage: where the guest's table is, at a guest-physical address, and how it is walked.
+    ///   - parent: made with `HWPTAllocFlags.nestParent`; can't be destroyed while there is something in front of it.
+    ///   - device: the object number of a bound device.
+    /// - Throws: `EOPNOTSUPP` if the IOMMU isn't a VT-d that can do that, `EINVAL` for another kind of parent.
+    public func makePageTable(
+        _ stage: HWPTVTDStage1, inFrontOf parent: IOPageTable, for device: UInt32
+    ) throws(Errno) -> IOPageTable {
+        var stage = stage
+        // SAFETY: the host reads the structure's own memory during the call.
+        return try unsafe withUnsafeMutableBytes(of: &stage) { (bytes) throws(Errno) -> IOPageTable in
+            var request = HWPTAlloc(
+                deviceID: device, pageTableID: parent.id, dataType: .vtdStage1,
+                dataLength: UInt32(bytes.count),
+                dataAddress: UInt64(UInt(bitPattern: bytes.baseAddress)))
+            try handle.borrowed.send(.hwptAlloc, &request)
+            return IOPageTable(id: request.hwptID)
+        }
+    }
+
+    /// Says that entries of a guest's table have changed: `IOMMU_HWPT_INVALIDATE`.
+    /// - Returns: how many entries were carried out, from the first on, and why not the next one; nil if all were.
+    public func invalidate(
+        _ entries: [HWPTVTDStage1Invalidate], in table: IOPageTable
+    ) -> (done: Int, failure: Errno?) {
+        guard let count = UInt32(exactly: entries.count) else { return (0, .invalid) }
+        var entries = entries
+        var request = HWPTInvalidate(
+            hwptID: table.id, dataType: .vtdStage1,
+            entryLength: UInt32(MemoryLayout<HWPTVTDStage1Invalidate>.size), entryCount: count)
+        var span = entries.mutableSpan
+        do throws(Errno) {
+            // SAFETY: the host reads the array's own memory during the call.
+            try unsafe span.withUnsafeMutableBytes { (buffer) throws(Errno) in
+                request.dataAddress = UInt64(UInt(bitPattern: buffer.baseAddress))
+                try handle.borrowed.send(.hwptInvalidate, &request)
+            }
+        } catch {
+            // A host that doesn't know the request leaves the number as it was.
+            return (request.entryCount < count ? Int(request.entryCount) : 0, error)
+        }
+        return (entries.count, nil)
+    }
+
     /// Ends a page table that no device is attached to: `IOMMU_DESTROY`.
     public func destroy(_ table: IOPageTable) throws(Errno) {
         var request = IOMMUFDDestroy(id: table.id)

@@ -128,6 +128,26 @@ public struct IOMMUFD: ~Copyable, Sendable {
         return request.deviceID
     }
 
+    /// Binds a device whose driver wants a token, as for virtual functions, and for what has them:
+    /// `VFIO_DEVICE_BIND_IOMMUFD` with `VFIO_DEVICE_BIND_FLAG_TOKEN` (Linux 6.17 and later).
+    /// - Parameter token: the 16 bytes of the UUID, in the order in which it is written.
+    /// - Returns: the device's object number.
+    /// - Throws: `EACCES` for another token than the physical function's user has set; `EINVAL` also for a device
+    ///   whose driver wants none.
+    @discardableResult
+    public func bind(
+        _ device: borrowing Handle, token: InlineArray<16, UInt8>
+    ) throws(Errno) -> UInt32 {
+        var token = token
+        var request = DeviceBindIOMMUFD(flags: .token, iommufd: handle.number)
+        // SAFETY: the host reads the token's own memory during the call.
+        try unsafe withUnsafeMutableBytes(of: &token) { (bytes) throws(Errno) in
+            request.tokenUUID = UInt64(UInt(bitPattern: bytes.baseAddress))
+            try device.borrowed.send(.deviceBindIOMMUFD, &request)
+        }
+        return request.deviceID
+    }
+
     /// Attaches a bound device to a space: `VFIO_DEVICE_ATTACH_IOMMUFD_PT`. What it was attached to before is
     /// replaced in one step.
     /// - Returns: the object number of the page table that is used.
@@ -139,6 +159,28 @@ public struct IOMMUFD: ~Copyable, Sendable {
     /// Attaches a bound device to a page table: `VFIO_DEVICE_ATTACH_IOMMUFD_PT`.
     public func attach(_ device: borrowing Handle, to table: IOPageTable) throws(Errno) {
         _ = try attach(device, toObject: table.id)
+    }
+
+    /// Attaches one of a bound device's process address spaces to a space: `VFIO_DEVICE_ATTACH_IOMMUFD_PT` with
+    /// `VFIO_DEVICE_ATTACH_PASID`.
+    /// - Parameter pasid: the number that the device tells its requests apart by.
+    /// - Returns: the object number of the page table that is used.
+    /// - Throws: `EOPNOTSUPP` if the driver doesn't have it, `EINVAL` for a number that is too large for the device
+    ///   (``IOMMUHardwareInfo/pasidBits``).
+    @discardableResult
+    public func attach(
+        _ device: borrowing Handle, pasid: UInt32, to space: IOAS
+    ) throws(Errno) -> UInt32 {
+        var request = DeviceAttachIOMMUFDPageTable(flags: .pasid, pageTableID: space.id, pasid: pasid)
+        try device.borrowed.send(.deviceAttachIOMMUFD, &request)
+        return request.pageTableID
+    }
+
+    /// Detaches one of a device's process address spaces, if it is attached: `VFIO_DEVICE_DETACH_IOMMUFD_PT` with
+    /// `VFIO_DEVICE_DETACH_PASID`.
+    public func detach(_ device: borrowing Handle, pasid: UInt32) throws(Errno) {
+        var request = DeviceDetachIOMMUFDPageTable(flags: .pasid, pasid: pasid)
+        try device.borrowed.send(.deviceDetachIOMMUFD, &request)
     }
 
     private func attach(_ device: borrowing Handle, toObject id: UInt32) throws(Errno) -> UInt32 {

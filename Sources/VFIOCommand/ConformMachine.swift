@@ -48,8 +48,10 @@ enum ConformMachine {
                 // Regions of every kind.
                 IOMMUGroup(7) { PCIDevice(sampler, at: "0000:00:05.0").within(completing) }
                 IOMMUGroup(8) { PCIDevice(display, at: "0000:00:06.0") }
-                // Behind an IOMMU that notes writes, as those are that Linux makes up for its self-tests.
-                IOMMUGroup(14, tracksDirtyPages: true) { PCIDevice(Educational(), at: "0000:09:00.0") }
+                // Behind an IOMMU that can more, as those are that Linux makes up for its self-tests.
+                IOMMUGroup(14, tracksDirtyPages: true, nestsPageTables: true) {
+                    PCIDevice(Educational(), at: "0000:09:00.0")
+                }
                 // Those that can be moved, in each of the ways that there are.
                 IOMMUGroup(9) { movable([.peerToPeer, .preCopy], at: "0000:04:00.0") }
                 IOMMUGroup(10) { movable([], at: "0000:05:00.0") }

@@ -121,9 +121,10 @@ enum MachineFile {
 
     private static let iommuKeys = [
         "type", "pageSizes", "apertures", "reserved", "isolatedMSI", "tracksDirtyPages",
+        "nestsPageTables",
     ]
     /// What only an IOMMU of type 1 has.
-    static let type1Keys = ["apertures", "reserved", "isolatedMSI", "tracksDirtyPages"]
+    static let type1Keys = ["apertures", "reserved", "isolatedMSI", "tracksDirtyPages", "nestsPageTables"]
 
     private static func parameters(_ object: StrictObject) throws(StrictObject.Problem) -> ModuleParameters {
         var parameters = ModuleParameters()
@@ -172,6 +173,7 @@ enum MachineFile {
         }
         iommu.hasIsolatedMSI = try object.bool("isolatedMSI") ?? true
         iommu.tracksDirtyPages = try object.bool("tracksDirtyPages") ?? false
+        iommu.nestsPageTables = try object.bool("nestsPageTables") ?? false
         return iommu
     }
 

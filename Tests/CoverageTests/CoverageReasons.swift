@@ -68,13 +68,13 @@ enum CoverageReasons {
                     "IOMMU_HW_INFO_TYPE_*", "IOMMU_HW_INFO_VTD_*", "iommu_hw_info_*",
                     "IOMMU_HW_INFO_FLAG_INPUT_TYPE",
                 ],
-                because: "about translation that a guest has a part in, which the software's IOMMU can't do"),
+                because: "about virtual IOMMUs, or other IOMMUs than the VT-d that the software's is"),
             CoverageReason(
                 [
                     "IOMMU_FAULT_QUEUE_*", "IOMMUFD_CMD_FAULT_QUEUE_ALLOC", "iommu_fault_alloc",
                     "IOMMU_PGFAULT_*",
                     "IOMMUFD_PAGE_RESP_*", "iommu_hwpt_pgfault", "iommu_hwpt_page_response",
-                ], because: "about page requests of devices (PRI), which the software's devices don't make"),
+                ], because: "in the faults of devices that request pages (PRI), which the software's don't"),
             CoverageReason(
                 [
                     "IOMMU_HW_CAP_PCI_*", "IOMMU_HWPT_ALLOC_PASID", "VFIO_DEVICE_ATTACH_PASID",

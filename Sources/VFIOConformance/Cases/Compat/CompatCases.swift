@@ -3,4 +3,4 @@ let compatCases: [Case] =
     unboundNodeCases + unprotectedCases + iommufdCases + bindCases + attachCases + addressSpaceCases
     + spaceMapCases + spaceUnmapCases + copyCases + optionCases + pageTableCases + chosenSpaceCases
     + compatContainerCases + compatMapCases + compatUnmapCases + ownTableCases + hardwareInfoCases
-    + fileMapCases + virtualObjectCases + trackingCases
+    + fileMapCases + virtualObjectCases + trackingCases + nestingCases

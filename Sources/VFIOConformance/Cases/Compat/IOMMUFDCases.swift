@@ -171,4 +171,7 @@ private let leastSizes: [(Request, UInt32, String)] = [
     (.hwptAlloc, 24, "HWPT_ALLOC"), (.iommufdGetHWInfo, 32, "GET_HW_INFO"),
     (.hwptSetDirtyTracking, 16, "SET_DIRTY_TRACKING"), (.hwptGetDirtyBitmap, 48, "GET_DIRTY_BITMAP"),
     (.ioasMapFile, 40, "MAP_FILE"), (.ioasChangeProcess, 8, "CHANGE_PROCESS"),
+    (.faultQueueAlloc, 16, "FAULT_QUEUE_ALLOC"), (.hwptInvalidate, 32, "HWPT_INVALIDATE"),
+    (.viommuAlloc, 24, "VIOMMU_ALLOC"), (.vdeviceAlloc, 24, "VDEVICE_ALLOC"),
+    (.veventQueueAlloc, 28, "VEVENTQ_ALLOC"), (.hwQueueAlloc, 40, "HW_QUEUE_ALLOC"),
 ]

@@ -22,6 +22,11 @@ struct TrackingBench {
     /// Where the bits are asked for.
     private let word: UserBuffer
 
+    private var isSelfTest: Bool {
+        if case .selfTest = writer { return true }
+        return false
+    }
+
     fileprivate init(_ space: SpaceBench, testDevice: UInt32, _ id: UInt32, _ trial: Trial) throws {
         self.space = space
         self.id = id
@@ -42,6 +47,32 @@ struct TrackingBench {
         let answer = space.iommufd.request(.hwptAlloc, &request)
         return (answer, request.hwptID)
     }
+
+    /// HWPT_ALLOC of a guest's table in front of another, of the kind that the IOMMU has: the answer, and the id that
+    /// came back.
+    func nested(
+        in parent: UInt32, _ change: (inout HWPTAlloc) -> Void = { _ in }
+    ) -> (answer: Answer, id: UInt32) {
+        // Of a self-test's IOMMU it is one number (`struct iommu_hwpt_selftest`).
+        var description = HWPTVTDStage1(addressWidth: isSelfTest ? 0 : 48)
+        // SAFETY: the address is used during the call only.
+        return unsafe withUnsafeMutableBytes(of: &description) { bytes in
+            var request = HWPTAlloc(
+                deviceID: id, pageTableID: parent,
+                dataType: isSelfTest ? HWPTDataType(rawValue: 0xdead) : .vtdStage1,
+                dataLength: isSelfTest ? 4 : 24, dataAddress: UInt64(UInt(bitPattern: bytes.baseAddress)))
+            change(&request)
+            let answer = space.iommufd.request(.hwptAlloc, &request)
+            return (answer, request.hwptID)
+        }
+    }
+
+    /// What an entry of HWPT_INVALIDATE is, how long it is, and where its flags are.
+    var invalidationType: HWPTInvalidateDataType {
+        isSelfTest ? HWPTInvalidateDataType(rawValue: 0xdead_beef) : .vtdStage1
+    }
+    var entryLength: Int { isSelfTest ? 8 : 24 }
+    var flagsOffset: Int { isSelfTest ? 0 : 16 }
 
     /// Attaches the device to something else.
     func attach(to id: UInt32) -> Answer {

@@ -67,4 +67,38 @@ let virtualObjectCases: [Case] = [
             t.expect(bench.iommufd.request(.hwQueueAlloc, request), .errno(errno), "HW_QUEUE_ALLOC: \(label)")
         }
     },
+    Case("F.5", "a fault queue can be had by everybody", on: .cdev) { t in
+        let bench = try t.pageTableBench()
+        for flags in [1, 1 << 31] as [UInt32] {
+            t.expect(
+                bench.iommufd.request(.faultQueueAlloc, FaultQueueAlloc(flags: flags)),
+                .errno(.notSupported), "flags \(flags)")
+        }
+        var request = FaultQueueAlloc()
+        t.expect(bench.iommufd.request(.faultQueueAlloc, &request), .success, "FAULT_QUEUE_ALLOC")
+        t.expect(request.faultID, equals: 3, "out_fault_id, behind the address space and the device")
+        let queue = t.adopt(Int32(bitPattern: request.faultFD))
+        t.expect(queue.readNext(80).answer, .value(0), "read: no faults")
+        t.expect(queue.readNext(0).answer, .value(0), "read of nothing")
+        t.expect(queue.readNext(39).answer, .errno(.illegalSeek), "read of a part of one")
+        t.expect(queue.writeNext([UInt8](repeating: 0, count: 8)), .errno(.invalid), "write: no such fault")
+        t.expect(queue.writeNext([1, 2, 3]), .errno(.illegalSeek), "write of a part of an answer")
+        t.expect(queue.request(.getAPIVersion), .errno(.noSuchRequest), "a request")
+        t.expect(bench.space.destroy(request.faultID), .errno(.busy), "DESTROY while it is open")
+        t.expect(
+            bench.device.attach(to: request.faultID).answer, .errno(.invalid), "ATTACH to it")
+        let told = bench.allocate(.faultIDValid) { $0.faultID = request.faultID }
+        t.expect(told.answer, .success, "HWPT_ALLOC with it")
+        t.expect(
+            bench.allocate(.faultIDValid) { $0.faultID = bench.space.ioas }.answer, .errno(.noSuchEntry),
+            "HWPT_ALLOC with an address space")
+        t.expect(
+            bench.device.attach(to: told.id).answer, .errno(.noDevice),
+            "ATTACH of a device that has no faults")
+        queue.close()
+        t.expect(bench.space.destroy(request.faultID), .errno(.busy), "DESTROY while a page table has it")
+        t.expect(bench.space.destroy(told.id), .success, "DESTROY the page table")
+        t.expect(bench.space.destroy(request.faultID), .success, "DESTROY")
+        t.expect(bench.space.destroy(bench.space.ioas), .success, "nothing else was made")
+    },
 ]
