@@ -32,7 +32,7 @@ final class DMABuf: FileObject, @unchecked Sendable {
     private let owner: DMABufs
     private let lock = Lock()
     private var revoked: Bool
-    private var importers: [any DMABufImporter] = []
+    private var importers: [(space: IOAS, file: FileMemory)] = []
 
     init(_ parts: [Part], of model: any DeviceModel, in owner: DMABufs, isRevoked: Bool) {
         self.parts = parts
@@ -47,37 +47,33 @@ final class DMABuf: FileObject, @unchecked Sendable {
     /// Whether nobody may reach it now.
     var isRevoked: Bool { lock.withLock { revoked } }
 
-    /// Takes the memory away from those who have mapped it, or allows new mappings of it.
+    /// Takes the memory away from those who have mapped it, for good, or allows new mappings of it.
     func setRevoked(_ isRevoked: Bool) {
-        let told = lock.withLock { () -> [any DMABufImporter] in
+        let told = lock.withLock { () -> [(space: IOAS, file: FileMemory)] in
             revoked = isRevoked
             defer { if isRevoked { importers = [] } }
             return isRevoked ? importers : []
         }
-        // Without the lock: they hold locks of their own when they come or go.
-        for importer in told { importer.lose(self) }
-    }
-
-    /// Somebody is to be told when it is revoked.
-    /// - Throws: `ENODEV` if it is.
-    func add(_ importer: any DMABufImporter) throws(Errno) {
-        try lock.withLock { () throws(Errno) in
-            if revoked { throw .noDevice }
-            importers.append(importer)
+        // Without the lock: address spaces hold locks of their own when they come or go.
+        for (space, file) in told {
+            file.lose()
+            space.lose(file)
         }
     }
 
-    /// Somebody need no longer be told.
-    func remove(_ importer: any DMABufImporter) {
-        lock.withLock { importers.removeAll { $0 === importer } }
+    /// An address space maps a part, and is to be told when it is taken back.
+    /// - Returns: false if it has been.
+    func tell(_ space: IOAS, of file: FileMemory) -> Bool {
+        lock.withLock {
+            if !revoked { importers.append((space, file)) }
+            return !revoked
+        }
     }
-}
 
-/// Who has mapped a DMA-BUF.
-protocol DMABufImporter: AnyObject, Sendable {
-    /// It may not be reached any more from when this returns, and will not come back. No lock of the DMA-BUF is
-    /// held; the device's is.
-    func lose(_ memory: DMABuf)
+    /// An address space maps a part no longer.
+    func forget(_ space: IOAS, _ file: FileMemory) {
+        lock.withLock { importers.removeAll { $0.space === space && $0.file === file } }
+    }
 }
 
 /// The DMA-BUFs of a device.

@@ -158,15 +158,15 @@ final class IOAS: @unchecked Sendable {
         ].compactMap { $0 }
         for table in trackingTables { try table.split(mapping.range, into: parts) }
         _ = space.change { map in map.split(at: address) }
-        if let file = file(of: mapping) { files.hold(file) }
+        if let file = file(of: mapping) { files.hold(file, in: self) }
     }
 
     private func remove(_ mapping: IOVAMapping) -> UInt64 {
         space.change { map in _ = map.removeMapping(startingAt: mapping.range.first) }
-        if tableCount > 0 { core.process.unpin(Self.pages(mapping)) }
+        if tableCount > 0 { core.process.unpin(pages(mapping)) }
         for table in trackingTables { table.remove(mapping.range) }
         // Last: no device reaches the memory any more.
-        if let file = file(of: mapping) { files.letGo(file) }
+        if let file = file(of: mapping) { files.letGo(file, in: self) }
         return mapping.range.lastOffset &+ 1
     }
 
@@ -177,6 +177,8 @@ final class IOAS: @unchecked Sendable {
 
     private func pin(_ mapping: IOVAMapping) throws(Errno) -> UInt64 {
         if let file = file(of: mapping) {
+            // A device's memory stays where it is.
+            if file.export != nil { return 0 }
             guard file.isLockable else { throw .invalid }
         } else if core.mappings.overlap(mapping.backing, byteCount: mapping.range.byteCount) {
             // Unlike a container, an iommufd takes memory only: what shows a device has no pages to pin.
@@ -196,8 +198,9 @@ final class IOAS: @unchecked Sendable {
             writable: mapping.permissions.contains(.write))
     }
 
-    /// How many pages of memory a mapping touches.
-    private static func pages(_ mapping: IOVAMapping) -> UInt64 {
+    /// How many pages of memory a mapping locks: all that it touches, but none of a device's memory.
+    private func pages(_ mapping: IOVAMapping) -> UInt64 {
+        if file(of: mapping)?.export != nil { return 0 }
         let unit = UInt64(pageSize)
         return (mapping.backing &+ mapping.range.lastOffset) / unit - mapping.backing / unit + 1
     }
@@ -271,7 +274,7 @@ final class IOAS: @unchecked Sendable {
         }
     }
 
-    private func unpinAll() { space.map.forEachMapping { core.process.unpin(Self.pages($0)) } }
+    private func unpinAll() { space.map.forEachMapping { core.process.unpin(pages($0)) } }
 
     /// A group's devices no longer use these mappings.
     func detach(_ group: MachineGroup) { mutex.withLock { groups.removeAll { $0 === group } } }
@@ -284,8 +287,26 @@ final class IOAS: @unchecked Sendable {
             groups = []
             tableCount = 0
             trackingTables = []
-            files.removeAll()
+            files.removeAll(in: self)
             isDestroyed = true
+        }
+    }
+}
+
+extension IOAS {
+    /// A device has taken back its exported memory: what maps it stays, and lets nobody through.
+    func lose(_ file: FileMemory) {
+        mutex.withLock {
+            var lost: [IOVAMapping] = []
+            space.map.forEachMapping { if self.file(of: $0) === file { lost.append($0) } }
+            guard !lost.isEmpty else { return }
+            space.change { map in
+                for var mapping in lost {
+                    mapping.permissions = []
+                    // It was found just now, with `mutex` held ever since.
+                    try? map.remap(mapping)
+                }
+            }
         }
     }
 }

@@ -56,13 +56,17 @@ extension IOAS {
             }
             // Only a container's request can ask for neither. A page table can't hold that.
             guard tableCount == 0 || !permissions.isEmpty else { throw .invalid }
-            for piece in pieces { if let file = piece.file { files.hold(file) } }
+            for piece in pieces { if let file = piece.file { files.hold(file, in: self) } }
+            // What a device has taken back lets nobody through, also where it is copied to.
+            for (index, piece) in pieces.enumerated() where piece.file?.isLost == true {
+                mappings[index].permissions = []
+            }
             do throws(Errno) {
                 try prepareTracking(of: mappings)
                 try pin(mappings)
             } catch {
                 stopTracking(of: mappings)
-                for piece in pieces { if let file = piece.file { files.letGo(file) } }
+                for piece in pieces { if let file = piece.file { files.letGo(file, in: self) } }
                 throw error
             }
             space.change { map in

@@ -76,7 +76,7 @@ extension IOMMUFD {
         let ioas = try find(request.ioasID)
         guard request.length != 0 else { throw .invalid }
         guard !request.start.addingReportingOverflow(request.length - 1).overflow else { throw .overflow }
-        let file = try FileMemory(request.fd, from: request.start, byteCount: request.length)
+        let file = try fileMemory(request)
         let piece = IOASPiece(
             backing: file.address, byteCount: request.length,
             isWritable: request.flags.contains(.writeable), file: file)
@@ -88,6 +88,17 @@ extension IOMMUFD {
             _ = try? ioas.unmap(request.iova, request.length)
             throw error
         }
+    }
+
+    /// The file, or the device's memory, that a request is about.
+    private func fileMemory(_ request: IOASMapFile) throws(Errno) -> FileMemory {
+        if let opened = try? core.files.hold(request.fd) {
+            defer { opened.object.letGo() }
+            if case .dmaBuf(let export) = opened {
+                return try FileMemory(export, from: request.start, byteCount: request.length)
+            }
+        }
+        return try FileMemory(request.fd, from: request.start, byteCount: request.length)
     }
 
     /// IOMMU_IOAS_CHANGE_PROCESS: counts the locked memory for the caller. There is one process here, and so

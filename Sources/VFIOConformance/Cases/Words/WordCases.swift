@@ -4,7 +4,7 @@ import VFIOHost
 
 /// D.2, D.3, D.12 and D.14: the words of the header that few devices and machines know.
 let wordCases: [Case] = [
-    typedRegionCases, deviceCapabilityCases, memoryExportCases, foreignExtensionCases,
+    typedRegionCases, deviceCapabilityCases, memoryExportCases, peerCases, foreignExtensionCases,
 ].flatMap { $0 }
 
 /// B.2: extensions that are another kernel's.
