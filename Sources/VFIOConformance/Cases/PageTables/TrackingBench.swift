@@ -129,6 +129,9 @@ extension Trial {
     /// - Parameter tracksDirtyPages: whether its IOMMU can do that, indeed.
     func trackingBench(tracksDirtyPages: Bool = true) throws -> TrackingBench {
         let space = try space()
+        // Pages that happen to lie side by side would share an entry, and its mark.
+        let option = IOMMUFDOption(optionID: .hugePages, operation: .set, objectID: space.ioas, value: 0)
+        try require(space.iommufd.request(.iommufdOption, option), "OPTION: no large pages")
         let bench: TrackingBench
         var request = SelfTestRequest.makeDevice(in: space.ioas, tracksDirtyPages: tracksDirtyPages)
         if kernel.kind == .linux,
