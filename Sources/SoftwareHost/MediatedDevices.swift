@@ -1,5 +1,6 @@
 import DeviceModel
 import LinuxSystem
+import VFIOABI
 import VFIOHost
 
 /// A parent of mediated devices, and what it has made. Guarded by `Core.lock`.
@@ -41,7 +42,7 @@ extension SoftwareHost: MediatedDeviceMaker {
                 for (index, type) in state.parent.types.enumerated() {
                     types.append(
                         MediatedTypeRecord(
-                            name: state.name(of: type), interface: "vfio-pci",
+                            name: state.name(of: type), interface: DeviceAPI.pci,
                             availableInstances: state.parent.availableInstances(of: index),
                             title: type.title, summary: type.summary))
                 }

@@ -116,6 +116,25 @@ struct CoverageEvidence {
             names: ["VFIO_IOMMU_INFO_CAPS"], column: .api, shown: ["Container.info()"]),
         CoverageEvidence(names: ["vfio_info_cap_header"], column: .api, shown: ["Container.info()"]),
         CoverageEvidence(
+            names: ["VFIO_DEVICE_API_*"], column: .api, shown: ["MediatedTypeRecord.interface"]),
+        CoverageEvidence(
+            names: [
+                "VFIO_REGION_TYPE_MIGRATION_DEPRECATED", "VFIO_REGION_SUBTYPE_MIGRATION_DEPRECATED",
+            ], column: .cases,
+            shown: ["E.7 a region of a type of its own has the registers, behind those of every PCI device"]),
+        CoverageEvidence(names: ["vfio_region_gfx_edid"], column: .api, shown: ["Monitor.plugIn(_:)"]),
+        CoverageEvidence(
+            names: ["vfio_region_gfx_edid"], column: .cases,
+            shown: ["G.9 the EDID region tells the guest of a monitor"]),
+        CoverageEvidence(
+            names: ["VFIO_DEVICE_GFX_LINK_STATE_DOWN"], column: .device, shown: ["BochsDisplay"]),
+        CoverageEvidence(names: ["VFIO_MIGRATION_P2P"], column: .device, shown: ["PCIBusDriver"]),
+        CoverageEvidence(
+            names: ["VFIO_CCW_CONFIG_REGION_INDEX"], column: .device, shown: ["CCWRegionKind"]),
+        CoverageEvidence(
+            names: ["IOMMU_IOAS_CHANGE_PROCESS", "IOMMUFD_CMD_IOAS_CHANGE_PROCESS"], column: .device,
+            shown: ["IOMMUFD"]),
+        CoverageEvidence(
             names: ["VFIO_IOMMU_INFO_CAPS", "vfio_info_cap_header"], column: .device, shown: ["Type1"]),
         CoverageEvidence(
             names: [

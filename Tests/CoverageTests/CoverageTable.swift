@@ -68,8 +68,7 @@ struct CoverageTable {
             }
             return row
         }
-        let lasting = CoverageReasons.all.count - CoverageReasons.interim.count
-        staleReasons = (0..<lasting).filter { !used.contains($0) }.map {
+        staleReasons = CoverageReasons.all.indices.filter { !used.contains($0) }.map {
             CoverageReasons.all[$0].names.joined(separator: " ")
         }
         var known = Set(drivers.flatMap(\.titles)).union(answerers.titles)

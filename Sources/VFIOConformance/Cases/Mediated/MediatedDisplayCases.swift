@@ -122,6 +122,8 @@ let bochsDisplayCases: [Case] = [
             t.expect(info.offset == offset, "region \(index): where")
             t.expect(info.flags == flags, "region \(index): what can be done with it")
         }
+        let kind = bench.device.regionKind(9)
+        t.expect(kind?.type == .graphics && kind?.subtype == .graphicsEDID, "region 9: type and subtype")
         t.expect(bench.device.regionInfo(10).answer, .errno(.invalid), "region 10")
     },
     Case("G.9", "a Bochs display's mode is set by registers of 16 bits", on: ways) { t in
@@ -156,10 +158,10 @@ let bochsDisplayCases: [Case] = [
         t.expect(device.write(at: block, [0, 255, 255, 255]), .value(4), "write a block")
         device.store(UInt32(128), at: edid + 8)
         t.expect(try device.load(UInt32.self, at: registers), equals: 0, "nothing is plugged in")
-        device.store(UInt32(1), at: edid + 20)
+        device.store(GFXLinkState.up.rawValue, at: edid + 20)
         t.expect(try device.load(UInt32.self, at: registers), equals: 0xffff_ff00, "plugged in")
         t.expect(try device.load(UInt32.self, at: registers + 128), equals: 0, "behind the block")
-        device.store(UInt32(2), at: edid + 20)
+        device.store(GFXLinkState.down.rawValue, at: edid + 20)
         t.expect(try device.load(UInt32.self, at: registers), equals: 0, "pulled out")
         device.store(UInt32(7), at: edid)
         device.store(UInt32(7), at: edid + 12)

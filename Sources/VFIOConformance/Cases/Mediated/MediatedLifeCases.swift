@@ -32,6 +32,9 @@ let mediatedLifeCases: [Case] = [
     Case("G.6", "each device takes from what there is for its type") { t in
         let maker = try t.mediatedDevices
         try t.makeMediated("mtty-1")
+        t.expect(
+            try maker.mediatedParents().flatMap(\.types).first { $0.name == "mtty-1" }?.interface ?? "none",
+            equals: DeviceAPI.pci, "what comes of it")
         t.expect(try maker.instances(of: "mtty-1"), equals: 23, "single ports")
         t.expect(try maker.instances(of: "mtty-2"), equals: 11, "double ports")
         try t.makeMediated("mtty-2", named: Trial.mediatedNames[1])

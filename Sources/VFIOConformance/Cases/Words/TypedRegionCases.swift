@@ -92,7 +92,7 @@ let typedRegionCases: [Case] = [
 
 extension File {
     /// The type of a region beyond those of PCI; nil if it doesn't tell.
-    fileprivate func regionKind(_ index: UInt32, argsz: UInt32 = 48) -> RegionTypeCapability? {
+    func regionKind(_ index: UInt32, argsz: UInt32 = 48) -> RegionTypeCapability? {
         var answer = RegionInfoWithType(info: RegionInfo(argsz: argsz, index: index))
         guard request(.deviceGetRegionInfo, &answer) == .success, answer.info.capabilityOffset == 32 else {
             return nil
