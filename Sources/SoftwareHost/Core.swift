@@ -158,7 +158,7 @@ final class Core: @unchecked Sendable {
         if let pci = device.pci { try checkProbing(pci) }
         guard device.isUsable else { throw .noDevice }
         let hasFunctions = device.pci?.model?.function.virtualFunctions != nil
-        let token = hasFunctions ? try VirtualFunctionToken.random() : nil
+        let token = hasFunctions ? try DeviceUUID.random() : nil
         let home: MachineGroup
         if let group = device.machineGroup {
             home = group

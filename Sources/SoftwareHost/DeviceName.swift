@@ -1,4 +1,5 @@
 import LinuxSystem
+import VFIOHost
 
 /// The text that VFIO_GROUP_GET_DEVICE_FD takes: a device's name, and options after it (kernel.md A.8).
 enum DeviceName {
@@ -19,10 +20,10 @@ enum DeviceName {
             }
             guard match.token == nil, rest.starts(with: tokenOption) else { throw .invalid }
             rest = rest.dropFirst(tokenOption.count)
-            guard let token = VirtualFunctionToken(rest.prefix(VirtualFunctionToken.textLength)) else {
+            guard let token = DeviceUUID(rest.prefix(DeviceUUID.textLength)) else {
                 throw .invalid
             }
-            rest = rest.dropFirst(VirtualFunctionToken.textLength)
+            rest = rest.dropFirst(DeviceUUID.textLength)
             match.token = token
         }
         return match
@@ -31,7 +32,7 @@ enum DeviceName {
     /// What a text says besides the name.
     struct Match {
         /// `vf_token=`
-        var token: VirtualFunctionToken?
+        var token: DeviceUUID?
     }
 
     private static let space = UInt8(ascii: " ")

@@ -110,7 +110,7 @@ final class PCIPlace {
     var virtualFunctionCount = 0
     /// What users of its virtual functions have to show; only while a VFIO driver has a device that can have
     /// some.
-    var token: VirtualFunctionToken?
+    var token: DeviceUUID?
 
     init(
         _ address: PCIAddress, on bus: PCIBus, _ model: (any DeviceModel)?, _ identity: PCIIdentity,

@@ -1,4 +1,5 @@
 import LinuxSystem
+import VFIOHost
 import VFIOABI
 
 /// A device that is bound to an iommufd. Guarded by `Core.lock`.
@@ -170,7 +171,7 @@ extension DeviceFile {
         guard let group = device.group else { throw .noDevice }
         if group.openedFile != nil { throw .busy }
         if hasAccess { throw .invalid }
-        var token: VirtualFunctionToken?
+        var token: DeviceUUID?
         if request.flags.contains(.token) { token = try .load(from: HostAddress(request.tokenUUID)) }
         try core.admit(token, to: device)
     }

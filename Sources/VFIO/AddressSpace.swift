@@ -81,15 +81,15 @@ public final class AddressSpace: @unchecked Sendable {
     public var mappingCount: Int { lock.withLock { mappings.count } }
 
     /// Opens a device and joins it to this space.
-    func open(_ id: DeviceID) throws(VFIOError) -> Handle {
+    func open(_ id: DeviceID, showing token: DeviceUUID?) throws(VFIOError) -> Handle {
         let inventory = try Diagnosis.inventory(of: host, for: "open the device")
         let record = try Diagnosis.openable(id, inventory, host.kind)
         return try lock.withLock { () throws(VFIOError) -> Handle in
             let handle: Handle
             if let backend {
-                handle = try backend.open(record, inventory)
+                handle = try backend.open(record, token, inventory)
             } else {
-                handle = try enter(record, inventory)
+                handle = try enter(record, token, inventory)
             }
             do throws(VFIOError) {
                 try refresh(record, inventory)
@@ -102,7 +102,9 @@ public final class AddressSpace: @unchecked Sendable {
     }
 
     /// Takes the way in for the first device.
-    private func enter(_ record: DeviceSummary, _ inventory: Inventory) throws(VFIOError) -> Handle {
+    private func enter(_ record: DeviceSummary, _ token: DeviceUUID?, _ inventory: Inventory)
+        throws(VFIOError) -> Handle
+    {
         let object = "\(record.id)"
         switch choice {
         case .cdev:
@@ -110,9 +112,10 @@ public final class AddressSpace: @unchecked Sendable {
                 throw Diagnosis.noDeviceNode(record, inventory)
             }
             return try enter(
-                try IOASBackend(on: host, reason: "asked for", for: record, node, machine), record, inventory)
+                try IOASBackend(on: host, reason: "asked for", for: record, node, machine),
+                record, token, inventory)
         case .group:
-            return try enterGroup(record, inventory, reason: "asked for")
+            return try enterGroup(record, token, inventory, reason: "asked for")
         case .unprotected:
             guard record.isUnprotected else {
                 throw VFIOError(
@@ -121,11 +124,11 @@ public final class AddressSpace: @unchecked Sendable {
                         ? "it isn't in a no-IOMMU group" : "it has an IOMMU, and so no node without one",
                     remedy: "open it with the IOMMU")
             }
-            return try enterGroup(record, inventory, reason: "asked for, without an IOMMU")
+            return try enterGroup(record, token, inventory, reason: "asked for, without an IOMMU")
         case .automatic:
             if record.isUnprotected { throw Diagnosis.unprotected(record) }
             if !inventory.hasIOMMUFD {
-                return try enterGroup(record, inventory, reason: "/dev/iommu isn't there")
+                return try enterGroup(record, token, inventory, reason: "/dev/iommu isn't there")
             }
             if let node = record.deviceNode {
                 let new: IOASBackend
@@ -136,11 +139,12 @@ public final class AddressSpace: @unchecked Sendable {
                     // Only nodes that can't be opened are a reason to try the other way: a refused BIND means
                     // that the device is in use, and it would be so there too.
                     return try enterGroup(
-                        record, inventory, instead: "\(error.object) can't be used: \(error.reason)")
+                        record, token, inventory, instead: "\(error.object) can't be used: \(error.reason)")
                 }
-                return try enter(new, record, inventory)
+                return try enter(new, record, token, inventory)
             }
-            return try enterGroup(record, inventory, reason: "the device has no node in /dev/vfio/devices")
+            return try enterGroup(
+                record, token, inventory, reason: "the device has no node in /dev/vfio/devices")
         }
     }
 
@@ -151,10 +155,10 @@ public final class AddressSpace: @unchecked Sendable {
 
     /// Goes through the group because the other way is closed; if this one is too, the error tells of both.
     private func enterGroup(
-        _ record: DeviceSummary, _ inventory: Inventory, instead obstacle: String
+        _ record: DeviceSummary, _ token: DeviceUUID?, _ inventory: Inventory, instead obstacle: String
     ) throws(VFIOError) -> Handle {
         do throws(VFIOError) {
-            return try enterGroup(record, inventory, reason: obstacle)
+            return try enterGroup(record, token, inventory, reason: obstacle)
         } catch {
             var error = error
             error.cause = error.reason + " (the way through its own node is closed too: \(obstacle))"
@@ -163,21 +167,21 @@ public final class AddressSpace: @unchecked Sendable {
     }
 
     private func enterGroup(
-        _ record: DeviceSummary, _ inventory: Inventory, reason: String
+        _ record: DeviceSummary, _ token: DeviceUUID?, _ inventory: Inventory, reason: String
     ) throws(VFIOError) -> Handle {
         let isUnprotected = choice == .unprotected
         if record.isUnprotected && !isUnprotected { throw Diagnosis.unprotected(record) }
         let new = try ContainerBackend(
             on: host, isUnprotected: isUnprotected, reason: reason, machine)
-        let handle = try new.open(record, inventory)
+        let handle = try new.open(record, token, inventory)
         backend = new
         return handle
     }
 
     private func enter(
-        _ new: IOASBackend, _ record: DeviceSummary, _ inventory: Inventory
+        _ new: IOASBackend, _ record: DeviceSummary, _ token: DeviceUUID?, _ inventory: Inventory
     ) throws(VFIOError) -> Handle {
-        let handle = try new.open(record, inventory)
+        let handle = try new.open(record, token, inventory)
         backend = new
         return handle
     }

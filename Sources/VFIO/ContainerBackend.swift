@@ -61,12 +61,14 @@ final class ContainerBackend: IOMMUBackend {
         groups.removeAll()
     }
 
-    func open(_ record: DeviceSummary, _ inventory: Inventory) throws(VFIOError) -> Handle {
+    func open(
+        _ record: DeviceSummary, _ token: DeviceUUID?, _ inventory: Inventory
+    ) throws(VFIOError) -> Handle {
         guard let number = record.group else { throw Diagnosis.noGroup(record) }
         // A container never holds groups with and without an IOMMU (kernel.md A.3).
         if record.isUnprotected && !isUnprotected { throw Diagnosis.unprotected(record) }
         if let known = groups[number] {
-            let device = try openDevice(record, in: known)
+            let device = try openDevice(record, token, in: known)
             groupNumbers[device.number] = number
             return device
         }
@@ -76,7 +78,7 @@ final class ContainerBackend: IOMMUBackend {
         if groups.isEmpty { try setIOMMU(number) }
         if let machine { try open.add(to: machine) }
         // Until here the group goes again with `open`, and leaves the container as it was.
-        let device = try openDevice(record, in: open)
+        let device = try openDevice(record, token, in: open)
         groups[number] = open
         groupNumbers[device.number] = number
         tce?.groupCount = groups.count
@@ -175,9 +177,11 @@ final class ContainerBackend: IOMMUBackend {
         return nil
     }
 
-    private func openDevice(_ record: DeviceSummary, in open: OpenGroup) throws(VFIOError) -> Handle {
+    private func openDevice(
+        _ record: DeviceSummary, _ token: DeviceUUID?, in open: OpenGroup
+    ) throws(VFIOError) -> Handle {
         do throws(Errno) {
-            return try open.group.openDevice("\(record.id)")
+            return try open.group.openDevice(record.id.name, showing: token)
         } catch {
             throw Diagnosis.groupDevice(record, error, host.kind)
         }

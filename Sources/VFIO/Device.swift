@@ -57,11 +57,14 @@ public final class Device: Sendable {
     }
 
     /// Opens a device of any bus in an address space of its own.
+    /// - Parameter token: what a virtual function's user shows, and the user of a physical function that has some
+    ///   (`vf_token`); see ``setToken(_:)``.
     /// - Throws: as ``init(opening:on:_:)``.
     public convenience init(
-        opening id: DeviceID, on host: any Host, _ choice: RouteChoice = .automatic
+        opening id: DeviceID, on host: any Host, _ choice: RouteChoice = .automatic,
+        showing token: DeviceUUID? = nil
     ) throws(VFIOError) {
-        try self.init(opening: id, in: try AddressSpace(on: host, choice))
+        try self.init(opening: id, in: try AddressSpace(on: host, choice), showing: token)
     }
 
     /// Opens a device in an address space that it shares with others.
@@ -71,9 +74,13 @@ public final class Device: Sendable {
     }
 
     /// Opens a device of any bus in an address space that it shares with others.
+    /// - Parameter token: what a virtual function's user shows, and the user of a physical function that has some
+    ///   (`vf_token`); see ``setToken(_:)``.
     /// - Throws: as ``init(opening:on:_:)``.
-    public init(opening id: DeviceID, in space: AddressSpace) throws(VFIOError) {
-        let handle = try space.open(id)
+    public init(
+        opening id: DeviceID, in space: AddressSpace, showing token: DeviceUUID? = nil
+    ) throws(VFIOError) {
+        let handle = try space.open(id, showing: token)
         let borrowed = handle.borrowed
         do throws(VFIOError) {
             let info = try Self.info(borrowed, id.name)

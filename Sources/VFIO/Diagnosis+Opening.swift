@@ -153,7 +153,9 @@ extension Diagnosis {
         case .accessDenied:
             error.code = .permissionDenied
             error.cause =
-                "it is a virtual function whose physical function is bound to VFIO, so it needs a VF token"
+                "it is a virtual function whose physical function is bound to VFIO, or has such functions in use, "
+                + "and the token that was shown isn't theirs (or there was none)"
+            error.remedy = "open it with the token that the physical function's user has set"
         case .again:
             error.code = .busy
             error.cause = "the device can't be reset at the moment"

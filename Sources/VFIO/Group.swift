@@ -41,9 +41,11 @@ public struct Group: ~Copyable, Sendable {
     public func unsetContainer() throws(Errno) { try handle.borrowed.send(.groupUnsetContainer) }
 
     /// Opens a device of the group: `VFIO_GROUP_GET_DEVICE_FD`.
-    /// - Parameter name: the device's name, e.g. "0000:01:00.0".
-    public func openDevice(_ name: String) throws(Errno) -> Handle {
-        var bytes = Array(name.utf8) + [0]
+    /// - Parameters:
+    ///   - name: the device's name, e.g. "0000:01:00.0".
+    ///   - token: what is shown to its driver (`vf_token`).
+    public func openDevice(_ name: String, showing token: DeviceUUID? = nil) throws(Errno) -> Handle {
+        var bytes = Array(name.utf8) + (token.map { Array(" vf_token=\($0)".utf8) } ?? []) + [0]
         let host = handle.host
         return Handle(owning: try handle.borrowed.send(.groupGetDeviceFD, bytes: &bytes), on: host)
     }

@@ -37,7 +37,9 @@ final class IOASBackend: IOMMUBackend {
         firstNode = try Diagnosis.open(.device(node), on: host, for: record)
     }
 
-    func open(_ record: DeviceSummary, _ inventory: Inventory) throws(VFIOError) -> Handle {
+    func open(
+        _ record: DeviceSummary, _ token: DeviceUUID?, _ inventory: Inventory
+    ) throws(VFIOError) -> Handle {
         guard let node = record.deviceNode else { throw Diagnosis.noDeviceNode(record, inventory) }
         let device: Handle
         if let first = firstNode.take() {
@@ -49,7 +51,11 @@ final class IOASBackend: IOMMUBackend {
         do throws(VFIOError) {
             let id: UInt32
             do throws(Errno) {
-                id = try shared.iommufd.bind(device)
+                if let token {
+                    id = try shared.iommufd.bind(device, token: token)
+                } else {
+                    id = try shared.iommufd.bind(device)
+                }
             } catch {
                 throw Diagnosis.bind(record, error, inventory, host.kind)
             }

@@ -47,7 +47,10 @@ protocol IOMMUBackend: AnyObject {
     var tce: TCEBackend? { get }
 
     /// Opens a device and joins it to the address space. On an error nothing of it stays behind.
-    func open(_ record: DeviceSummary, _ inventory: Inventory) throws(VFIOError) -> Handle
+    /// - Parameter token: what is shown to its driver, if something is.
+    func open(
+        _ record: DeviceSummary, _ token: DeviceUUID?, _ inventory: Inventory
+    ) throws(VFIOError) -> Handle
 
     /// A device that was opened here is about to be closed.
     /// - Returns: what to let go when it is: a group that nobody uses any more.

@@ -130,15 +130,15 @@ public struct IOMMUFD: ~Copyable, Sendable {
 
     /// Binds a device whose driver wants a token, as for virtual functions, and for what has them:
     /// `VFIO_DEVICE_BIND_IOMMUFD` with `VFIO_DEVICE_BIND_FLAG_TOKEN` (Linux 6.17 and later).
-    /// - Parameter token: the 16 bytes of the UUID, in the order in which it is written.
+    /// - Parameter token: what the physical function's user has set, or is to set from now on.
     /// - Returns: the device's object number.
     /// - Throws: `EACCES` for another token than the physical function's user has set; `EINVAL` also for a device
     ///   whose driver wants none.
     @discardableResult
     public func bind(
-        _ device: borrowing Handle, token: InlineArray<16, UInt8>
+        _ device: borrowing Handle, token: DeviceUUID
     ) throws(Errno) -> UInt32 {
-        var token = token
+        var token = token.words
         var request = DeviceBindIOMMUFD(flags: .token, iommufd: handle.number)
         // SAFETY: the host reads the token's own memory during the call.
         try unsafe withUnsafeMutableBytes(of: &token) { (bytes) throws(Errno) in

@@ -62,6 +62,9 @@ public struct DeviceID: Sendable {
         self.address = address
     }
 
+    /// A mediated device.
+    public init(_ uuid: DeviceUUID) { self.init(bus: .mdev, name: "\(uuid)") }
+
     /// A device of a bus.
     ///
     /// Nil for a name that no device of it can have: one that is empty, longer than ``longestName``, holds a slash, a
@@ -73,8 +76,8 @@ public struct DeviceID: Sendable {
             guard let address = PCIAddress(name) else { return nil }
             self.init(address)
         case .mdev:
-            guard let text = Self.uuid(name.utf8) else { return nil }
-            self.init(bus: bus, name: text)
+            guard let uuid = DeviceUUID(name) else { return nil }
+            self.init(uuid)
         default:
             let bytes = name.utf8
             guard (1...Self.longestName).contains(bytes.count),
@@ -108,24 +111,6 @@ public struct DeviceID: Sendable {
         self.bus = bus
         self.name = name
         address = nil
-    }
-
-    private static func uuid(_ bytes: some Collection<UInt8>) -> String? {
-        guard bytes.count == 36 else { return nil }
-        var text: [UInt8] = []
-        for (index, byte) in bytes.enumerated() {
-            switch (index, byte) {
-            case (8, UInt8(ascii: "-")), (13, UInt8(ascii: "-")), (18, UInt8(ascii: "-")),
-                (23, UInt8(ascii: "-")):
-                text.append(byte)
-            case (8, _), (13, _), (18, _), (23, _): return nil
-            case (_, UInt8(ascii: "0")...UInt8(ascii: "9")), (_, UInt8(ascii: "a")...UInt8(ascii: "f")):
-                text.append(byte)
-            case (_, UInt8(ascii: "A")...UInt8(ascii: "F")): text.append(byte + 0x20)
-            default: return nil
-            }
-        }
-        return String(decoding: text, as: UTF8.self)
     }
 }
 

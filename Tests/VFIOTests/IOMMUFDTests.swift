@@ -117,10 +117,10 @@ struct IOMMUFDTests {
         #expect(
             errno { () throws(Errno) in try iommufd.setDirtyTracking(true, of: plain) } == .notSupported)
         let other = try Handle(opening: .device(0), on: host)
+        let token = try DeviceUUID.random()
         #expect(
-            errno { () throws(Errno) in
-                _ = try iommufd.bind(other, token: InlineArray<16, UInt8>(repeating: 7))
-            } == .invalid, "it is bound already")
+            errno { () throws(Errno) in _ = try iommufd.bind(other, token: token) } == .invalid,
+            "it is bound already")
     }
 
     @Test("a fault queue is empty where no device asks for pages")
