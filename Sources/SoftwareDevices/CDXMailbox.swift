@@ -44,17 +44,17 @@ public final class CDXMailbox: BusDeviceModel, @unchecked Sendable {
 
     /// The memory and what belongs to it; the thread holds it, and not the device.
     private final class Page: @unchecked Sendable {
-        // SAFETY: as the device; `seen` is guarded by `lock`.
+        // SAFETY: as the device; `seen` and `isStopped` are guarded by `lock`.
         let file: Descriptor
         let memory: Mapping
-        let stop: EventDescriptor
         let lock = Lock()
+        let stop = Condition()
         var seen: UInt64 = 0
+        var isStopped = false
 
         init() throws(Errno) {
             file = try MemoryFile.create("cdx mailbox", byteCount: UInt64(pageSize))
             memory = try Mapping(sharing: file.number, at: 0, byteCount: pageSize)
-            stop = try EventDescriptor()
         }
     }
 
@@ -73,18 +73,19 @@ public final class CDXMailbox: BusDeviceModel, @unchecked Sendable {
             ], messageCount: 2, hasBusMaster: true)
         self.resources = resources
         thread = try WorkerThread {
-            while true {
-                do throws(Errno) {
-                    guard try page.stop.wait(milliseconds: 1) == nil else { return }
-                } catch {
-                    return
+            page.lock.withLock {
+                while !page.isStopped {
+                    Self.look(page, resources)
+                    page.stop.wait(for: page.lock, until: Clock.moment(inMilliseconds: 1))
                 }
-                page.lock.withLock { Self.look(page, resources) }
             }
         }
     }
 
-    deinit { page.stop.signal() }
+    deinit {
+        page.lock.withLock { page.isStopped = true }
+        page.stop.wakeAll()
+    }
 
     /// The small region reads as zeros.
     public func readRegister(region: Int, offset: UInt64, width: Int) -> UInt64 { 0 }
