@@ -180,26 +180,6 @@ struct SerialCardTests {
         #expect(card.ports == before)
     }
 
-    @Test func `Any bytes are a state that works, or none`() throws {
-        let seed = UInt64.random(in: 0 ... .max)
-        var generator = seed
-        func next() -> UInt64 {
-            generator = generator &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
-            return generator >> 33
-        }
-        let card = SerialCard(portCount: 1)
-        for _ in 0..<20_000 {
-            var state = card.saveState()
-            for _ in 0..<3 { state[Int(next()) % state.count] = UInt8(truncatingIfNeeded: next()) }
-            do { try card.loadState(state) } catch { continue }
-            let offset = next() % 8
-            card.write(region: 0, at: offset, width: 1, value: UInt32(truncatingIfNeeded: next() & 0xff))
-            _ = card.read(region: 0, at: next() % 8, width: 1)
-            let port = card.ports[0]
-            #expect(port.count <= 16 && port.head < 16 && port.tail < 16, "seed \(seed)")
-        }
-    }
-
     @Test func `Cards are made of the ports that are left`() throws {
         let parent = SerialCardParent(portCount: 3)
         #expect(parent.availableInstances(of: 0) == 3)

@@ -35,6 +35,8 @@ package struct StateFuzzer {
 
     private var random: Generator
     private var subjects: [Subject] = []
+    /// Its states have no parts and no checksums: what doesn't check each value takes anything.
+    private let card = SerialCard(portCount: 2)
 
     /// Begins with a seed, which decides everything.
     package init(seed: UInt64) throws {
@@ -82,6 +84,7 @@ package struct StateFuzzer {
     }
 
     private mutating func execute(_ turn: Int, _ summary: inout Summary) {
+        if below(4) == 0 { return executeOnCard(turn, &summary) }
         let subject = subjects[below(subjects.count)]
         let bytes = mutated(subject)
         summary.executions += 1
@@ -101,6 +104,31 @@ package struct StateFuzzer {
             }
         }
         begin(subject)
+    }
+
+    private mutating func executeOnCard(_ turn: Int, _ summary: inout Summary) {
+        let before = card.saveState()
+        var bytes = before
+        for _ in 0..<1 + below(4) { change(&bytes) }
+        summary.executions += 1
+        do throws(MigrationError) {
+            try card.loadState(bytes)
+            summary.taken += 1
+            let now = card.saveState()
+            try card.loadState(now)
+            if card.saveState() != now {
+                note("serial card, turn \(turn): changed by its own state", &summary)
+            }
+            // It works with it, whatever it is.
+            let offset = UInt64(below(16))
+            card.write(region: UInt32(below(2)), at: offset, width: 1, value: UInt32(below(256)))
+            _ = card.read(region: UInt32(below(2)), at: offset, width: 1)
+        } catch {
+            summary.refused["\(error)", default: 0] += 1
+            if card.saveState() != before {
+                note("serial card, turn \(turn): changed by a state that was refused", &summary)
+            }
+        }
     }
 
     /// A state in one to three pieces, and its end.
