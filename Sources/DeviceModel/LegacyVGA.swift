@@ -23,12 +23,6 @@ package enum LegacyVGA {
         return Int(min(UInt64(byteCount), window.upperBound - position))
     }
 
-    /// The width of the next access: aligned, and 4 bytes at most.
-    private static func width(at position: UInt64, _ left: Int) -> Int {
-        if left >= 4 && position % 4 == 0 { return 4 }
-        return left >= 2 && position % 2 == 0 ? 2 : 1
-    }
-
     /// Reads from a window, all of it within.
     package static func read(
         _ model: any DeviceModel, _ position: UInt64, _ bytes: inout MutableRawSpan
@@ -36,7 +30,7 @@ package enum LegacyVGA {
         var done = 0
         while done < bytes.byteCount {
             let at = position + UInt64(done)
-            let width = width(at: at, bytes.byteCount - done)
+            let width = NaturalAccess.width(at: at, UInt64(bytes.byteCount - done))
             let value = model.readLegacyVGA(UInt32(truncatingIfNeeded: at), width: width)
             bytes.storeUnit(value, width, at: done)
             done += width
@@ -48,7 +42,7 @@ package enum LegacyVGA {
         var done = 0
         while done < bytes.byteCount {
             let at = position + UInt64(done)
-            let width = width(at: at, bytes.byteCount - done)
+            let width = NaturalAccess.width(at: at, UInt64(bytes.byteCount - done))
             let value = bytes.loadUnit(width, at: done)
             model.writeLegacyVGA(UInt32(truncatingIfNeeded: at), width: width, value: value)
             done += width

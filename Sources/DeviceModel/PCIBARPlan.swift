@@ -95,6 +95,15 @@ public struct PCIBARPlan: Sendable {
     @inlinable @inline(__always)
     public func width(at position: UInt64, _ left: UInt64) -> Int {
         if widest >= 8 && left >= 8 && position % 8 == 0 { return 8 }
+        return NaturalAccess.width(at: position, left)
+    }
+}
+
+/// How accesses of any length are cut into such of hardware.
+@usableFromInline package enum NaturalAccess {
+    /// The widest access that is aligned and not too long, at most 4 bytes.
+    @inlinable @inline(__always)
+    package static func width(at position: UInt64, _ left: UInt64) -> Int {
         if left >= 4 && position % 4 == 0 { return 4 }
         return left >= 2 && position % 2 == 0 ? 2 : 1
     }

@@ -66,14 +66,10 @@ final class MediatedBusDriver: BusDriver, @unchecked Sendable {
 
     /// `VFIO_DEVICE_GET_INFO`
     private func describeDevice(_ argument: HostAddress) throws(Errno) {
-        var info = try UserMemory.load(DeviceInfo(), from: argument, count: DeviceInfo.minimumSize)
-        guard info.argsz >= UInt32(DeviceInfo.minimumSize) else { throw .invalid }
         // That it can be reset isn't told, though it can.
-        info.flags = .pci
-        info.regionCount = device.regionCount
-        info.irqCount = PCIInterrupt.count
-        lock.withLock { interruptKindCount = info.irqCount }
-        try UserMemory.store(info, to: argument, count: DeviceInfo.minimumSize)
+        try DeviceInfo.answer(
+            argument, .pci, regionCount: device.regionCount, irqCount: PCIInterrupt.count)
+        lock.withLock { interruptKindCount = PCIInterrupt.count }
     }
 
     /// `VFIO_DEVICE_GET_IRQ_INFO`
@@ -167,11 +163,6 @@ final class MediatedBusDriver: BusDriver, @unchecked Sendable {
         throw .badAddress
     }
 
-    /// The width of the next access: 4, 2 or 1 bytes, naturally aligned.
-    private static func width(at offset: UInt64, _ left: Int) -> Int {
-        left >= 4 && offset % 4 == 0 ? 4 : left >= 2 && offset % 2 == 0 ? 2 : 1
-    }
-
     func read(at offset: UInt64, into bytes: inout MutableRawSpan) throws(Errno) -> Int {
         lock.lock()
         defer { lock.unlock() }
@@ -179,7 +170,7 @@ final class MediatedBusDriver: BusDriver, @unchecked Sendable {
         while done < bytes.byteCount {
             let at = offset &+ UInt64(done)
             let region = try region(at: at)
-            let width = Self.width(at: at, bytes.byteCount - done)
+            let width = NaturalAccess.width(at: at, UInt64(bytes.byteCount - done))
             let place = at - region.offset
             let value: UInt64
             if let window = region.memory?.window {
@@ -200,7 +191,7 @@ final class MediatedBusDriver: BusDriver, @unchecked Sendable {
         while done < bytes.byteCount {
             let at = offset &+ UInt64(done)
             let region = try region(at: at)
-            let width = Self.width(at: at, bytes.byteCount - done)
+            let width = NaturalAccess.width(at: at, UInt64(bytes.byteCount - done))
             let place = at - region.offset
             let value = bytes.loadUnit(width, at: done)
             if let window = region.memory?.window {

@@ -31,12 +31,7 @@ final class APBusDriver: BusDriver, Sendable {
         let argument = HostAddress(rawValue: argument)
         switch Request(rawValue: UInt(request)) {
         case .deviceGetInfo:
-            var info = try UserMemory.load(DeviceInfo(), from: argument, count: DeviceInfo.minimumSize)
-            guard info.argsz >= UInt32(DeviceInfo.minimumSize) else { throw .invalid }
-            info.flags = [.ap, .reset]
-            info.regionCount = 0
-            info.irqCount = APInterrupt.count
-            try UserMemory.store(info, to: argument, count: DeviceInfo.minimumSize)
+            try DeviceInfo.answer(argument, [.ap, .reset], regionCount: 0, irqCount: APInterrupt.count)
         case .deviceGetIRQInfo: try interrupts.describe(argument)
         case .deviceSetIRQs: try interrupts.set(argument)
         case .deviceReset: matrix.resetQueues()

@@ -49,12 +49,10 @@ final class CCWBusDriver: BusDriver, @unchecked Sendable {
         let argument = HostAddress(rawValue: argument)
         switch Request(rawValue: UInt(request)) {
         case .deviceGetInfo:
-            var info = try UserMemory.load(DeviceInfo(), from: argument, count: DeviceInfo.minimumSize)
-            guard info.argsz >= UInt32(DeviceInfo.minimumSize) else { throw .invalid }
-            info.flags = [.ccw, .reset]
-            info.regionCount = CCWRegion.count + UInt32(CCWRegionKind.allCases.count - 1)
-            info.irqCount = CCWInterrupt.count
-            try UserMemory.store(info, to: argument, count: DeviceInfo.minimumSize)
+            try DeviceInfo.answer(
+                argument, [.ccw, .reset],
+                regionCount: CCWRegion.count + UInt32(CCWRegionKind.allCases.count - 1),
+                irqCount: CCWInterrupt.count)
         case .deviceGetIRQInfo: try interrupts.describe(argument)
         case .deviceSetIRQs: try interrupts.set(argument)
         case .deviceReset: state.reset(device)

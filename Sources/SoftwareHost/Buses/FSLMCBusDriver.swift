@@ -85,18 +85,6 @@ final class FSLMCBusDriver: MappedBusDriver, @unchecked Sendable {
 
     override func setInterrupts(_ request: PCIInterruptRequest) throws(Errno) {
         guard request.flags.contains(.actionTrigger) else { throw .invalid }
-        let index = Int(request.index.rawValue)
-        if request.count == 0 && request.data == .dataNone {
-            lines.setEvent(nil, index)
-            return
-        }
-        guard request.start == 0, request.count == 1 else { throw .invalid }
-        if request.data == .dataEventFD {
-            lines.setEvent(nil, index)
-            let number = request.descriptors[0]
-            if number >= 0 { lines.setEvent(try PCITrigger(number), index) }
-        } else if request.isSet(0) {
-            lines.loop(index)
-        }
+        try setLineEvent(request)
     }
 }

@@ -104,13 +104,9 @@ class MappedBusDriver: BusDriver, @unchecked Sendable {
     }
 
     private func describeDevice(_ argument: HostAddress) throws(Errno) {
-        var info = try UserMemory.load(DeviceInfo(), from: argument, count: DeviceInfo.minimumSize)
-        guard info.argsz >= UInt32(DeviceInfo.minimumSize) else { throw .invalid }
-        info.flags = deviceFlags
-        info.regionCount = UInt32(clamping: resources.regions.count)
-        info.irqCount = UInt32(clamping: interruptIndexCount)
-        // Never more: these drivers know nothing of capabilities.
-        try UserMemory.store(info, to: argument, count: DeviceInfo.minimumSize)
+        try DeviceInfo.answer(
+            argument, deviceFlags, regionCount: UInt32(clamping: resources.regions.count),
+            irqCount: UInt32(clamping: interruptIndexCount))
     }
 
     private func describeInterrupt(_ argument: HostAddress) throws(Errno) {
@@ -122,6 +118,25 @@ class MappedBusDriver: BusDriver, @unchecked Sendable {
         info.flags = answer.flags
         info.count = UInt32(clamping: answer.count)
         try UserMemory.store(info, to: argument)
+    }
+
+    /// Gives a line its eventfd, takes it away, or does as if it had interrupted: `VFIO_IRQ_SET_ACTION_TRIGGER` of an
+    /// index that is one line.
+    func setLineEvent(_ request: PCIInterruptRequest) throws(Errno) {
+        let index = Int(request.index.rawValue)
+        if request.count == 0 && request.data == .dataNone {
+            lines.setEvent(nil, index)
+            return
+        }
+        guard request.start == 0, request.count == 1 else { throw .invalid }
+        if request.data == .dataEventFD {
+            // The old one is gone in any case.
+            lines.setEvent(nil, index)
+            let number = request.descriptors[0]
+            if number >= 0 { lines.setEvent(try PCITrigger(number), index) }
+        } else if request.isSet(0) {
+            lines.loop(index)
+        }
     }
 
     // MARK: regions
@@ -158,12 +173,6 @@ class MappedBusDriver: BusDriver, @unchecked Sendable {
         return min(UInt64(byteCount), size - position)
     }
 
-    /// The widest access that is aligned and not too long, at most 4 bytes.
-    private static func width(at position: UInt64, _ left: UInt64) -> Int {
-        if left >= 4 && position % 4 == 0 { return 4 }
-        return left >= 2 && position % 2 == 0 ? 2 : 1
-    }
-
     /// Reads registers, by accesses of 4, 2 and 1 bytes.
     func readRegisters(at offset: UInt64, into bytes: inout MutableRawSpan) throws(Errno) -> Int {
         let index = try region(at: offset, for: .read)
@@ -173,7 +182,7 @@ class MappedBusDriver: BusDriver, @unchecked Sendable {
         defer { lock.unlock() }
         var done: UInt64 = 0
         while done < count {
-            let width = Self.width(at: position + done, count - done)
+            let width = NaturalAccess.width(at: position + done, count - done)
             bytes.storeUnit(
                 model.loadRegion(index, offset: position + done, width: width), width, at: Int(done))
             done += UInt64(width)
@@ -190,7 +199,7 @@ class MappedBusDriver: BusDriver, @unchecked Sendable {
         defer { lock.unlock() }
         var done: UInt64 = 0
         while done < count {
-            let width = Self.width(at: position + done, count - done)
+            let width = NaturalAccess.width(at: position + done, count - done)
             model.storeRegion(
                 index, offset: position + done, width: width, value: bytes.loadUnit(width, at: Int(done)))
             done += UInt64(width)

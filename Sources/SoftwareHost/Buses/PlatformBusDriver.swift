@@ -113,7 +113,7 @@ final class PlatformBusDriver: MappedBusDriver, @unchecked Sendable {
         switch request.flags.intersection(.actionTypeMask) {
         case .actionMask: try setMask(request, masks: true)
         case .actionUnmask: try setMask(request, masks: false)
-        case .actionTrigger: try setTrigger(request)
+        case .actionTrigger: try setLineEvent(request)
         default: throw .noSuchRequest
         }
     }
@@ -144,23 +144,6 @@ final class PlatformBusDriver: MappedBusDriver, @unchecked Sendable {
                 }
             }
             if masks { maskWatchers[index] = new } else { unmaskWatchers[index] = new }
-        }
-    }
-
-    private func setTrigger(_ request: PCIInterruptRequest) throws(Errno) {
-        let index = Int(request.index.rawValue)
-        if request.count == 0 && request.data == .dataNone {
-            lines.setEvent(nil, index)
-            return
-        }
-        guard request.start == 0, request.count == 1 else { throw .invalid }
-        if request.data == .dataEventFD {
-            // The old one is gone in any case.
-            lines.setEvent(nil, index)
-            let number = request.descriptors[0]
-            if number >= 0 { lines.setEvent(try PCITrigger(number), index) }
-        } else if request.isSet(0) {
-            lines.loop(index)
         }
     }
 }
