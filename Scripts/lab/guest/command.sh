@@ -96,7 +96,7 @@ member_bound_to() {
 # command_errors ROUTE…
 command_errors() {
     by="vfio:"
-    check_says "$by no PCI address is wrong usage" 2 "isn't a PCI address" vfio inspect banana
+    check_says "$by what names no device is wrong usage" 2 "neither a PCI address" vfio inspect banana
     check_says "$by a function too many is wrong usage" 2 "0000:01:00.8" vfio inspect 0000:01:00.8
     check_says "$by an unknown verb is wrong usage" 2 "fly" vfio fly
     check_says "$by a device that isn't there is refused by name" 1 "$unknown" vfio inspect "$unknown"
