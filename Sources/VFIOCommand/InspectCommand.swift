@@ -52,11 +52,14 @@ struct InspectCommand: ParsableCommand {
     /// What `--json` prints.
     struct Report: Encodable {
         let version = 1
+        /// Its address, or its name on another bus.
         let address: String
-        let vendor: String
-        let device: String
-        let classCode: String
-        let className: String
+        let bus: String
+        // Who it says it is; only PCI devices do.
+        let vendor: String?
+        let device: String?
+        let classCode: String?
+        let className: String?
         let route: String
         let routeReason: String
         let canReset: Bool
@@ -100,11 +103,19 @@ struct InspectCommand: ParsableCommand {
         }
     }
 
+    /// More than any device has; a host that says so isn't asked for each.
+    private static let mostInterruptKinds = 4096
+
     private static let regionNames = [
         "BAR 0", "BAR 1", "BAR 2", "BAR 3", "BAR 4", "BAR 5", "ROM", "configuration", "VGA",
     ]
 
+    private static let interruptNames = ["INTx", "MSI", "MSI-X", "error", "request"]
+
     static func report(_ device: Device) throws(VFIOError) -> Report {
+        let isPCI = device.info.flags.contains(.pci)
+        let regionNames = isPCI ? regionNames : []
+        let interruptNames = isPCI ? interruptNames : []
         var regions: [RegionEntry] = []
         for index in 0..<device.info.regionCount {
             let region: Region
@@ -126,7 +137,8 @@ struct InspectCommand: ParsableCommand {
                 ))
         }
         var interrupts: [InterruptEntry] = []
-        for (index, name) in ["INTx", "MSI", "MSI-X", "error", "request"].enumerated() {
+        for index in 0..<min(device.info.interruptKindCount, mostInterruptKinds) {
+            let name = index < interruptNames.count ? interruptNames[index] : "interrupt \(index)"
             let info = try device.interruptInfo(InterruptIndex(rawValue: UInt32(index)))
             guard info.count > 0 else { continue }
             var flags: [String] = []
@@ -136,20 +148,24 @@ struct InspectCommand: ParsableCommand {
             interrupts.append(InterruptEntry(name: name, count: info.count, flags: flags))
         }
         let configuration = device.configuration
-        let capabilities = try configuration.capabilities().map {
-            CapabilityEntry(offset: $0.offset, id: Int($0.id), name: PCIText.capabilityName($0.id))
-        }
-        let extended = try configuration.extendedCapabilities().map {
-            CapabilityEntry(offset: $0.offset, id: Int($0.id), name: PCIText.extendedCapabilityName($0.id))
-        }
-        let classCode = try configuration.classCode
+        let classCode = isPCI ? try configuration.classCode : nil
+        let capabilities = try isPCI ? configuration.capabilities() : []
+        let extended = try isPCI ? configuration.extendedCapabilities() : []
         return Report(
-            address: "\(device.id)", vendor: hexadecimal(try configuration.vendor, digits: 4),
-            device: hexadecimal(try configuration.deviceID, digits: 4),
-            classCode: hexadecimal(classCode, digits: 6), className: PCIText.className(classCode),
+            address: "\(device.id)", bus: device.id.bus.name,
+            vendor: isPCI ? hexadecimal(try configuration.vendor, digits: 4) : nil,
+            device: isPCI ? hexadecimal(try configuration.deviceID, digits: 4) : nil,
+            classCode: classCode.map { hexadecimal($0, digits: 6) },
+            className: classCode.map { PCIText.className($0) },
             route: "\(device.route.kind)", routeReason: device.route.reason, canReset: device.canReset,
-            regions: regions, interrupts: interrupts, capabilities: capabilities,
-            extendedCapabilities: extended,
+            regions: regions, interrupts: interrupts,
+            capabilities: capabilities.map {
+                CapabilityEntry(offset: $0.offset, id: Int($0.id), name: PCIText.capabilityName($0.id))
+            },
+            extendedCapabilities: extended.map {
+                CapabilityEntry(
+                    offset: $0.offset, id: Int($0.id), name: PCIText.extendedCapabilityName($0.id))
+            },
             usableAddresses: device.addressSpace.usableRanges.map {
                 RangeEntry(first: "\($0.first)", last: "\($0.last)")
             },
@@ -158,7 +174,11 @@ struct InspectCommand: ParsableCommand {
 
     private static func show(_ report: Report) {
         let console = Console()
-        console.heading("\(report.address)  \(report.vendor):\(report.device)  \(report.className)")
+        var identity = "\(report.bus) device"
+        if let vendor = report.vendor, let device = report.device, let name = report.className {
+            identity = "\(vendor):\(device)  \(name)"
+        }
+        console.heading("\(report.address)  \(identity)")
         print("opened through \(report.route): \(report.routeReason)")
         print(report.canReset ? "can be reset" : "can't be reset")
         print("\nregions")
@@ -174,7 +194,7 @@ struct InspectCommand: ParsableCommand {
             }
             print(line)
         }
-        print("\ninterrupts")
+        if !report.interrupts.isEmpty { print("\ninterrupts") }
         for interrupt in report.interrupts {
             let flags = interrupt.flags.isEmpty ? "" : " (\(interrupt.flags.joined(separator: ", ")))"
             print("  \(interrupt.name): \(interrupt.count)\(flags)")

@@ -30,6 +30,29 @@ struct OtherBusTests {
         }
     }
 
+    @Test(
+        "are inspected by their name, and have no configuration space",
+        arguments: [
+            (
+                "platform/fff51000.ethernet",
+                ["platform device", "can be reset", "region 0: ", "interrupt 0: 1"]
+            ),
+            ("cdx/cdx-00:01", ["cdx device", "region 0: 4 KiB, rwm", "interrupt 0: 2"]),
+            ("fsl-mc/dprc.2", ["fsl-mc device", "region 0: "]),
+            ("b7f4ae29-5b5a-4d1c-9d36-6f3d0c9d2f01", ["mdev device", "region 3: ", "interrupt 2: 1"]),
+        ])
+    func inspect(_ name: String, _ texts: [String]) throws {
+        let scratch = try Scratch()
+        let path = try scratch.file("machine.json", Self.machine)
+        let outcome = try vfio("inspect", "--machine", path, "--route", "group", name)
+        #expect(outcome.code == 0, "\(outcome.errors)")
+        for text in texts { #expect(outcome.output.contains(text), "\(text) in \(outcome.output)") }
+        let json = try vfio("inspect", "--machine", path, "--route", "group", "--json", name)
+        let report = try #require(
+            try JSONSerialization.jsonObject(with: Data(json.output.utf8)) as? [String: Any])
+        #expect(report["vendor"] == nil && (report["regions"] as? [[String: Any]])?.isEmpty == false)
+    }
+
     @Test("are complained about by their place")
     func mistakes() throws {
         let scratch = try Scratch()
