@@ -79,22 +79,7 @@ struct BusBench {
         _ index: UInt32, _ flags: IRQSetFlags, start: UInt32 = 0, count: UInt32, data: [UInt8] = [],
         argsz: UInt32? = nil
     ) throws(Errno) {
-        let words = [argsz ?? UInt32(20 + data.count), flags.rawValue, index, start, count]
-        var bytes = words.flatMap { word in
-            (0..<4).map { UInt8(truncatingIfNeeded: word >> UInt32(8 * $0)) }
-        }
-        bytes += data
-        var error: Errno?
-        unsafe bytes.withUnsafeMutableBytes { buffer in
-            do throws(Errno) {
-                _ = try driver.control(
-                    UInt32(truncatingIfNeeded: Request.deviceSetIRQs.rawValue),
-                    UInt(bitPattern: buffer.baseAddress))
-            } catch let failure {
-                error = failure
-            }
-        }
-        if let error { throw error }
+        try driver.setIRQs(index, flags, start: start, count: count, data: data, argsz: argsz)
     }
 
     func setEvent(
@@ -113,6 +98,31 @@ struct BusBench {
             do throws(Errno) {
                 _ = try driver.control(
                     UInt32(truncatingIfNeeded: request.rawValue), UInt(bitPattern: buffer.baseAddress))
+            } catch let failure {
+                error = failure
+            }
+        }
+        if let error { throw error }
+    }
+}
+
+extension BusDriver {
+    /// `VFIO_DEVICE_SET_IRQS`
+    func setIRQs(
+        _ index: UInt32, _ flags: IRQSetFlags, start: UInt32 = 0, count: UInt32, data: [UInt8] = [],
+        argsz: UInt32? = nil
+    ) throws(Errno) {
+        let words = [argsz ?? UInt32(20 + data.count), flags.rawValue, index, start, count]
+        var bytes = words.flatMap { word in
+            (0..<4).map { UInt8(truncatingIfNeeded: word >> UInt32(8 * $0)) }
+        }
+        bytes += data
+        var error: Errno?
+        unsafe bytes.withUnsafeMutableBytes { buffer in
+            do throws(Errno) {
+                _ = try control(
+                    UInt32(truncatingIfNeeded: Request.deviceSetIRQs.rawValue),
+                    UInt(bitPattern: buffer.baseAddress))
             } catch let failure {
                 error = failure
             }

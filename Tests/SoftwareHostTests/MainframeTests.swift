@@ -94,22 +94,8 @@ private final class Channel {
     var status: [UInt8] { (try? read(0, 24, 12)) ?? [] }
 
     func setEvent(_ index: UInt32, _ number: Int32) throws(Errno) {
-        let words = [24, IRQSetFlags([.dataEventFD, .actionTrigger]).rawValue, index, 0, 1]
-        var bytes = words.flatMap { word in
-            (0..<4).map { UInt8(truncatingIfNeeded: word >> UInt32(8 * $0)) }
-        }
-        bytes += Bench.bytes([number])
-        var error: Errno?
-        unsafe bytes.withUnsafeMutableBytes { buffer in
-            do throws(Errno) {
-                _ = try driver.control(
-                    UInt32(truncatingIfNeeded: Request.deviceSetIRQs.rawValue),
-                    UInt(bitPattern: buffer.baseAddress))
-            } catch let failure {
-                error = failure
-            }
-        }
-        if let error { throw error }
+        try driver.setIRQs(
+            index, [.dataEventFD, .actionTrigger], count: 1, data: Bench.bytes([number]))
     }
 }
 

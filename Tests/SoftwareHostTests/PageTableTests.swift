@@ -10,77 +10,7 @@ import VFIOHost
 @Suite("Page tables of a user's own, and the pages that devices write")
 struct PageTableTests {
     let page = UInt64(pageSize)
-
-    /// An iommufd with an address space and the first device bound to it.
-    private struct Bench {
-        let rig: Rig
-        let fd: Int32
-        let device: Int32
-        var ioas: UInt32 = 0
-        var deviceID: UInt32 = 0
-
-        init(tracksDirtyPages: Bool = true) throws {
-            rig = try Rig { $0.iommu.tracksDirtyPages = tracksDirtyPages }
-            fd = rig.open(.iommu)
-            device = rig.open(.device(0))
-            var bind = DeviceBindIOMMUFD(iommufd: fd)
-            #expect(rig.ask(device, .deviceBindIOMMUFD, &bind) == 0)
-            deviceID = bind.deviceID
-            var space = IOASAlloc()
-            #expect(rig.ask(fd, .ioasAlloc, &space) == 0)
-            ioas = space.ioasID
-        }
-
-        func table(_ flags: HWPTAllocFlags = [], _ change: (inout HWPTAlloc) -> Void = { _ in }) -> Int32 {
-            var request = HWPTAlloc(flags: flags, deviceID: deviceID, pageTableID: ioas)
-            change(&request)
-            let answer = rig.ask(fd, .hwptAlloc, &request)
-            return answer < 0 ? answer : Int32(request.hwptID)
-        }
-        func attach(_ id: Int32, _ device: Int32? = nil) -> Int32 {
-            var request = DeviceAttachIOMMUFDPageTable(pageTableID: UInt32(id))
-            let answer = rig.ask(device ?? self.device, .deviceAttachIOMMUFD, &request)
-            return answer < 0 ? answer : Int32(request.pageTableID)
-        }
-        func detach() -> Int32 { rig.ask(device, .deviceDetachIOMMUFD, with: DeviceDetachIOMMUFDPageTable()) }
-        func destroy(_ id: Int32) -> Int32 {
-            rig.ask(fd, .iommufdDestroy, with: IOMMUFDDestroy(id: UInt32(id)))
-        }
-        func map(
-            _ iova: UInt64, pages: Int = 1, from: Int = 0, _ flags: IOASMapFlags = [.readable, .writeable]
-        ) -> Int32 {
-            rig.ask(
-                fd, .ioasMap,
-                with: IOASMap(
-                    flags: flags.union(.fixedIOVA), ioasID: ioas, userVA: rig.base + UInt64(from * pageSize),
-                    length: UInt64(pages * pageSize), iova: iova))
-        }
-        func unmap(_ iova: UInt64, pages: Int = 1) -> Int32 {
-            rig.ask(
-                fd, .ioasUnmap,
-                with: IOASUnmap(ioasID: ioas, iova: iova, length: UInt64(pages * pageSize)))
-        }
-        func track(_ table: Int32, _ on: Bool) -> Int32 {
-            rig.ask(
-                fd, .hwptSetDirtyTracking,
-                with: HWPTSetDirtyTracking(flags: on ? .enable : [], hwptID: UInt32(table)))
-        }
-        /// The answer, and a word of bits that were 0 before.
-        func bits(
-            _ table: Int32, _ iova: UInt64, length: UInt64, page: UInt64 = UInt64(pageSize),
-            keeping: Bool = false
-        ) -> (answer: Int32, bits: UInt64) {
-            var word: UInt64 = 0
-            let answer = withUnsafeMutablePointer(to: &word) {
-                rig.ask(
-                    fd, .hwptGetDirtyBitmap,
-                    with: HWPTGetDirtyBitmap(
-                        hwptID: UInt32(table), flags: keeping ? .noClear : [], iova: iova, length: length,
-                        pageSize: page, data: UInt64(UInt(bitPattern: $0))))
-            }
-            return (answer, word)
-        }
-    }
+    private typealias Bench = SpaceBench
 
     @Test("a page table is made of an address space, and locks its memory until it is destroyed")
     func life() throws {
@@ -275,5 +205,32 @@ struct PageTableTests {
         info = HWInfo(deviceID: plain.deviceID)
         #expect(plain.rig.ask(plain.fd, .iommufdGetHWInfo, &info) == 0)
         #expect(info.capabilities == .pciATSNotSupported)
+    }
+}
+
+extension SpaceBench {
+    fileprivate init(tracksDirtyPages: Bool = true) throws {
+        try self.init { $0.iommu.tracksDirtyPages = tracksDirtyPages }
+    }
+
+    fileprivate func track(_ table: Int32, _ on: Bool) -> Int32 {
+        rig.ask(
+            fd, .hwptSetDirtyTracking,
+            with: HWPTSetDirtyTracking(flags: on ? .enable : [], hwptID: UInt32(table)))
+    }
+    /// The answer, and a word of bits that were 0 before.
+    fileprivate func bits(
+        _ table: Int32, _ iova: UInt64, length: UInt64, page: UInt64 = UInt64(pageSize),
+        keeping: Bool = false
+    ) -> (answer: Int32, bits: UInt64) {
+        var word: UInt64 = 0
+        let answer = withUnsafeMutablePointer(to: &word) {
+            rig.ask(
+                fd, .hwptGetDirtyBitmap,
+                with: HWPTGetDirtyBitmap(
+                    hwptID: UInt32(table), flags: keeping ? .noClear : [], iova: iova, length: length,
+                    pageSize: page, data: UInt64(UInt(bitPattern: $0))))
+        }
+        return (answer, word)
     }
 }
