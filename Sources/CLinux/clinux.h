@@ -205,6 +205,7 @@ CLINUX uint64_t clinux_monotonic_nanoseconds(void) {
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
+CLINUX long clinux_thread_id(void) { return clinux_result(syscall(SYS_gettid)); }
 CLINUX void clinux_sleep_nanoseconds(uint64_t n) {
     struct timespec t = {(time_t)(n / 1000000000u), (long)(n % 1000000000u)};
     nanosleep(&t, (struct timespec *)0);
