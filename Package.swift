@@ -53,6 +53,7 @@ let package = Package(
         // Floor 1: the machine below us, and one data structure.
         target("LinuxSystem", on: ["CLinux"]),
         target("IOVASpace"),
+        target("AccessDecoder"),
         // Floor 2: the two seams.
         target("VFIOHost", on: ["LinuxSystem", "VFIOABI"]),
         target("DeviceModel", on: ["VFIOABI", "LinuxSystem", "IOVASpace"]),
@@ -118,6 +119,7 @@ let package = Package(
         // Reads the sources as text and makes docs/coverage.md.
         tests("CoverageTests", on: []),
         tests("NVMeTests", on: ["NVMe"]),
+        tests("AccessDecoderTests", on: ["AccessDecoder", "LinuxSystem"]),
         tests("JSONTextTests", on: ["JSONText"]),
         tests("LinuxSystemTests", on: ["LinuxSystem"]),
         tests("IOVASpaceTests", on: ["IOVASpace"]),
