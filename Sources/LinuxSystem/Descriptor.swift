@@ -219,6 +219,8 @@ import CLinux
         public let kind: Kind
         /// Its length in bytes (0 for devices).
         public let byteCount: UInt64
+        /// When its contents were last changed, in nanoseconds since 1970; 0 for times before.
+        public let changed: UInt64
 
         init(_ raw: stat) {
             var raw = raw
@@ -236,6 +238,8 @@ import CLinux
                 kind = .other
             }
             byteCount = UInt64(max(0, raw.st_size))
+            changed =
+                UInt64(max(0, raw.st_mtim.tv_sec)) &* 1_000_000_000 &+ UInt64(max(0, raw.st_mtim.tv_nsec))
         }
     }
 
