@@ -49,9 +49,11 @@ let package = Package(
         .systemLibrary(name: "CLinux"),
         target("VFIOABI"),
         target("NVMe"),
+        target("JSONText"),
         // Floor 1: the machine below us, and one data structure.
         target("LinuxSystem", on: ["CLinux"]),
         target("IOVASpace"),
+        target("AccessDecoder"),
         // Floor 2: the two seams.
         target("VFIOHost", on: ["LinuxSystem", "VFIOABI"]),
         target("DeviceModel", on: ["VFIOABI", "LinuxSystem", "IOVASpace"]),
@@ -60,19 +62,27 @@ let package = Package(
         target(
             "SoftwareHost",
             on: ["VFIOHost", "DeviceModel", "VFIOABI", "LinuxSystem", "IOVASpace"]),
-        target("VFIOUser", on: ["VFIOHost", "DeviceModel", "VFIOABI", "LinuxSystem", "IOVASpace"]),
+        target(
+            "VFIOUser", on: ["JSONText", "VFIOHost", "DeviceModel", "VFIOABI", "LinuxSystem", "IOVASpace"]),
         target("NVMeController", on: ["DeviceModel", "NVMe", "LinuxSystem", "IOVASpace"]),
         target("SoftwareDevices", on: ["DeviceModel", "VFIOABI", "LinuxSystem", "IOVASpace"]),
         // Floor 4: drivers, and guests.
         target("VFIOGuest", on: ["VFIO", "VFIOHost", "VFIOABI", "LinuxSystem", "IOVASpace"]),
         target("NVMeDriver", on: ["VFIO", "VFIOHost", "NVMe", "LinuxSystem", "IOVASpace"]),
+        target(
+            "MachineFormat",
+            on: [
+                "JSONText", "SoftwareHost", "NVMeController", "SoftwareDevices", "DeviceModel", "VFIOHost",
+                "LinuxSystem",
+            ]),
         target("VFIOConformance", on: ["VFIOHost", "VFIOABI", "LinuxSystem"]),
         // Floor 5: the command.
         .executableTarget(
             name: "VFIOCommand",
             dependencies: [
                 "VFIO", "VFIOGuest", "NVMeDriver", "SoftwareHost", "NVMeController", "SoftwareDevices",
-                "VFIOUser", "VFIOConformance", "VFIOHost", "DeviceModel", "NVMe", "VFIOABI", "LinuxSystem",
+                "MachineFormat", "JSONText", "VFIOUser", "VFIOConformance", "VFIOHost", "DeviceModel", "NVMe",
+                "VFIOABI", "LinuxSystem",
                 "IOVASpace",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Crypto", package: "swift-crypto"),
@@ -82,7 +92,8 @@ let package = Package(
         tests(
             "VFIOCommandTests",
             on: [
-                "VFIOCommand", "VFIOConformance", "SoftwareHost", "NVMeController", "VFIOHost", "LinuxSystem",
+                "VFIOCommand", "MachineFormat", "VFIOConformance", "SoftwareHost", "NVMeController",
+                "VFIOHost", "LinuxSystem",
             ]),
         // What is done with a device in the kernel lab, written once: on a real kernel by the probe, on the
         // software host by a test.
@@ -108,6 +119,8 @@ let package = Package(
         // Reads the sources as text and makes docs/coverage.md.
         tests("CoverageTests", on: []),
         tests("NVMeTests", on: ["NVMe"]),
+        tests("AccessDecoderTests", on: ["AccessDecoder", "LinuxSystem"]),
+        tests("JSONTextTests", on: ["JSONText"]),
         tests("LinuxSystemTests", on: ["LinuxSystem"]),
         tests("IOVASpaceTests", on: ["IOVASpace"]),
         tests("VFIOHostTests", on: ["VFIOHost", "VFIOABI", "LinuxSystem"]),
@@ -132,7 +145,8 @@ let package = Package(
         tests(
             "VFIOUserTests",
             on: [
-                "VFIOUser", "VFIO", "NVMeDriver", "VFIOHost", "SoftwareDevices", "NVMeController", "NVMe",
+                "JSONText", "VFIOUser", "VFIO", "NVMeDriver", "VFIOHost", "SoftwareDevices", "NVMeController",
+                "NVMe",
                 "DeviceModel", "VFIOABI", "LinuxSystem", "IOVASpace",
             ]),
         // A small virtual machine, and another process to which it is moved.

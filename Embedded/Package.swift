@@ -15,6 +15,8 @@ let embedded: [SwiftSetting] = [
     .enableExperimentalFeature("Lifetimes"),
     .enableExperimentalFeature("Volatile"),
     .enableExperimentalFeature("Embedded"),
+    // So that the linker can leave out what nobody calls.
+    .unsafeFlags(["-Xfrontend", "-function-sections", "-Osize"]),
 ]
 
 func target(_ name: String, on dependencies: [Target.Dependency] = []) -> Target {
@@ -23,12 +25,18 @@ func target(_ name: String, on dependencies: [Target.Dependency] = []) -> Target
 
 let package = Package(
     name: "swift-vfio-embedded",
+    products: [
+        // Loaded under foreign programs by `vfio run`.
+        .library(name: "vfio-preload", type: .dynamic, targets: ["VFIOPreload"])
+    ],
     targets: [
         .systemLibrary(name: "CLinux"),
         target("VFIOABI"),
         target("NVMe"),
+        target("JSONText"),
         target("LinuxSystem", on: ["CLinux"]),
         target("IOVASpace"),
+        target("AccessDecoder"),
         target("VFIOHost", on: ["LinuxSystem", "VFIOABI"]),
         target("DeviceModel", on: ["VFIOABI", "LinuxSystem", "IOVASpace"]),
         target(
@@ -36,6 +44,28 @@ let package = Package(
             on: ["VFIOHost", "DeviceModel", "VFIOABI", "LinuxSystem", "IOVASpace"]),
         target("NVMeController", on: ["DeviceModel", "NVMe", "LinuxSystem", "IOVASpace"]),
         target("SoftwareDevices", on: ["DeviceModel", "VFIOABI", "LinuxSystem", "IOVASpace"]),
+        target(
+            "MachineFormat",
+            on: [
+                "JSONText", "SoftwareHost", "NVMeController", "SoftwareDevices", "DeviceModel", "VFIOHost",
+                "LinuxSystem",
+            ]),
+        .target(
+            name: "VFIOPreload",
+            dependencies: [
+                "MachineFormat", "SoftwareHost", "JSONText", "VFIOHost", "VFIOABI", "LinuxSystem", "CLinux",
+            ],
+            swiftSettings: embedded,
+            linkerSettings: [
+                // Dictionary's hashing and floating-point printing use it.
+                .linkedLibrary("m"),
+                // Only the interposed names are seen from outside.
+                .unsafeFlags([
+                    "-Xlinker", "--version-script=\(Context.packageDirectory)/Preload.map",
+                    "-Xlinker", "-Bsymbolic", "-use-ld=lld", "-Xlinker", "--gc-sections", "-Xlinker",
+                    "--icf=safe",
+                ]),
+            ]),
         .executableTarget(
             name: "EmbeddedCheck",
             dependencies: [

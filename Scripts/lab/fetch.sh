@@ -2,12 +2,23 @@
 # Debian's kernels: found in the archive this machine already uses, fetched into the cache, unpacked there.
 # apt works on a state, a package index and a source list of its own; the machine's are only read.
 
-# The kernel named by version: first the package the lab was written against, then any of its series.
+# The kernel named by version: first the package the lab was written against, then any of its series. `6.1-full` is
+# the one for machines of all kinds, with the drivers of network cards that clouds don't have.
 stock_packages() {
     case $1 in
         6.1) echo 'linux-image-6.1.0-56-cloud-amd64 ^linux-image-6\.1\.0-[0-9]+-cloud-amd64$' ;;
+        6.1-full) echo 'linux-image-6.1.0-56-amd64 ^linux-image-6\.1\.0-[0-9]+-amd64$' ;;
         6.12) echo 'linux-image-6.12.107+deb13-cloud-amd64 ^linux-image-6\.12\.[0-9]+\+deb13-cloud-amd64$' ;;
         7.2) echo 'linux-binary-7.2.13+deb14-cloud-amd64 ^linux-binary-7\.2\.[0-9]+\+deb14-cloud-amd64$' ;;
+    esac
+}
+
+# What a kernel needs besides what is built into it. Type 1 is not a dependency of vfio-pci, but nothing can be mapped
+# without it.
+wanted_modules() {
+    case $1 in
+        6.1-full) echo nvme ext4 e1000e virtio_pci virtio_net ;;
+        *) echo vfio_iommu_type1 vfio-pci ;;
     esac
 }
 
@@ -88,6 +99,45 @@ unpack_packages() {
     rm -rf "$into/deb"
 }
 
+# fetch_programs HOME SUITES RELEASE PACKAGE…: packages of Debian's with all that they need, downloaded by apt, which
+# checks their signatures, and unpacked in HOME/root. Nothing of it is installed on this machine. SUITES are separate
+# words; RELEASE is the one to take packages from first. A package with `+` before its name comes without what it needs.
+fetch_programs() {
+    local home=$1 suites=$2 release=$3 file first suite private_apt=$1-apt package alone=() whole=()
+    shift 3
+    for package in "$@"; do
+        if [[ $package == +* ]]; then alone+=("${package#+}"); else whole+=("$package"); fi
+    done
+    need_host_programs apt-get:apt dpkg-deb:dpkg || return
+    archive_from_apt || return
+    rm -rf "$private_apt/cache"
+    mkdir -p "$private_apt"/{state/lists/partial,cache/archives/partial}
+    local options='check-valid-until=no' keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+    [[ ! -e $keyring ]] || options+=" signed-by=$keyring"
+    for suite in $suites; do
+        echo "deb [$options] $archive $suite main"
+    done >"$private_apt/sources.list"
+    say "fetching ${whole[*]} ${alone[*]} from Debian's $release"
+    if ! apt_in_cache apt-get update >"$private_apt/log" 2>&1 ||
+        grep -q '^[WE]: Failed to fetch' "$private_apt/log"; then
+        first=$(grep -m1 -E '^[WE]: ' "$private_apt/log" || echo 'no answer')
+        cannot_because "the package index can't be fetched (${first:0:160})"
+        return
+    fi
+    {
+        apt_in_cache apt-get install -y --no-install-recommends --download-only -t "$release" "${whole[@]}" &&
+            { ((${#alone[@]} == 0)) ||
+                (cd "$private_apt/cache/archives" && apt_in_cache apt-get download -t "$release" "${alone[@]}"); }
+    } >"$private_apt/log" 2>&1 || {
+        cannot_because "can't be downloaded: $* ($(grep -m1 '^E:' "$private_apt/log" || echo 'no answer'))"
+        return
+    }
+    rm -rf "$home.new" && mkdir -p "$home.new/root"
+    for file in "$private_apt"/cache/archives/*.deb; do dpkg-deb -x "$file" "$home.new/root"; done
+    rm -rf "$private_apt/cache"
+    rm -rf "$home" && mv "$home.new" "$home"
+}
+
 # Makes kernels/NAME in the cache: vmlinuz, the release name, and modules/ in load order.
 fetch_kernel() {
     local name=$1 kernel=$cache/kernels/$1 preferred pattern package
@@ -110,7 +160,7 @@ fetch_kernel() {
         rm -rf "$work"
         return "$status"
     }
-    collect_kernel "$work" || {
+    collect_kernel "$work" "$name" || {
         rm -rf "$work"
         return 1
     }
@@ -120,7 +170,7 @@ fetch_kernel() {
 }
 
 collect_kernel() {
-    local work=$1 base tree release image number=0 path
+    local work=$1 name=$2 base tree release image number=0 path module
     tree=$(find "$work/root" -type d -path '*lib/modules/*' -prune | head -n 1)
     release=${tree##*/}
     base=${tree%/lib/modules/*}
@@ -133,11 +183,12 @@ collect_kernel() {
     cp "$image" "$work/kernel/vmlinuz"
     echo "$release" >"$work/kernel/release"
     depmod -b "$base" "$release" 2>/dev/null
-    # Type 1 is not a dependency of vfio-pci, but nothing can be mapped without it.
-    { module_order vfio_iommu_type1 && module_order vfio-pci; } >"$work/order" || {
-        say "kernel-lab: $release has no vfio-pci"
-        return 1
-    }
+    for module in $(wanted_modules "$name"); do
+        module_order "$module" || {
+            say "kernel-lab: $release has no $module"
+            return 1
+        }
+    done >"$work/order"
     while read -r path; do
         number=$((number + 1))
         local target

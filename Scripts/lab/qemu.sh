@@ -1,6 +1,5 @@
 # shellcheck shell=bash disable=SC2154,SC2034 # the variables are qemu-user's and those of its other parts
-# A QEMU that is a client of vfio-user, 10.1 or later: Debian's own packages with all that they need, downloaded by
-# apt, which checks their signatures, and unpacked in the cache. Nothing of it is installed on this machine.
+# A QEMU that is a client of vfio-user, 10.1 or later: Debian's own packages, unpacked in the cache.
 
 qemu_suite=trixie
 qemu_version='1:11.1.3+ds-1~bpo13+1'
@@ -18,35 +17,11 @@ find_qemu() {
     "${qemu[@]}" --version >/dev/null 2>&1 || cannot_because "the QEMU in $home does not start"
 }
 
+# The version that this was written against; when the archive has it no more, the one that took its place.
 fetch_qemu() {
-    local home=$1 private_apt=$cache/qemu-apt file first package=qemu-system-x86
-    need_host_programs apt-get:apt dpkg-deb:dpkg || return
-    archive_from_apt || return
-    mkdir -p "$private_apt"/{state/lists/partial,cache/archives/partial}
-    local options='check-valid-until=no' keyring=/usr/share/keyrings/debian-archive-keyring.gpg suite
-    [[ ! -e $keyring ]] || options+=" signed-by=$keyring"
-    for suite in "$qemu_suite" "$qemu_suite-updates" "$qemu_suite-backports"; do
-        echo "deb [$options] $archive $suite main"
-    done >"$private_apt/sources.list"
-    say "qemu-user: fetching QEMU $qemu_version"
-    if ! apt_in_cache apt-get update >"$private_apt/log" 2>&1 ||
-        grep -q '^[WE]: Failed to fetch' "$private_apt/log"; then
-        first=$(grep -m1 -E '^[WE]: ' "$private_apt/log" || echo 'no answer')
-        cannot_because "the package index can't be fetched (${first:0:160})"
-        return
-    fi
-    # The version that this was written against; when the archive has it no more, the one that took its place.
-    ! apt_in_cache apt-cache madison "$package" | grep -qF " $qemu_version " || package+="=$qemu_version"
-    rm -f "$private_apt"/cache/archives/*.deb
-    apt_in_cache apt-get install -y --no-install-recommends --download-only -t "$qemu_suite-backports" \
-        "$package" >"$private_apt/log" 2>&1 || {
-        cannot_because "QEMU can't be downloaded ($(grep -m1 '^E:' "$private_apt/log" || echo 'no answer'))"
-        return
-    }
-    rm -rf "$home.new" && mkdir -p "$home.new/root"
-    for file in "$private_apt"/cache/archives/*.deb; do dpkg-deb -x "$file" "$home.new/root"; done
-    rm -f "$private_apt"/cache/archives/*.deb
-    rm -rf "$home" && mv "$home.new" "$home"
+    local home=$1 suites="$qemu_suite $qemu_suite-updates $qemu_suite-backports"
+    fetch_programs "$home" "$suites" "$qemu_suite-backports" "qemu-system-x86=$qemu_version" ||
+        fetch_programs "$home" "$suites" "$qemu_suite-backports" qemu-system-x86
 }
 
 # boot_user INITRAMFS MODE MEMORY TRANSCRIPT SOCKET…: a guest that has what is served at the sockets, and nothing

@@ -9,6 +9,7 @@
 // that other modules (Dispatch, Foundation) see, and a program could not import both. What the headers hide
 // without it is reached by number below.
 #include <dirent.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -37,6 +38,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
 #define CLINUX static inline __attribute__((always_inline, unused))
 
 // Numbers of the kernel's interface that the C library's headers hide or don't have yet.
@@ -61,6 +66,9 @@ CLINUX long clinux_openat(int dir, const char *path, int flags, unsigned mode) {
 CLINUX long clinux_close(int fd) { return clinux_result(close(fd)); }
 CLINUX long clinux_dup_above(int fd, int lowest) {
     return clinux_result(fcntl(fd, F_DUPFD_CLOEXEC, lowest));
+}
+CLINUX long clinux_set_close_on_exec(int fd, int on) {
+    return clinux_result(fcntl(fd, F_SETFD, on ? FD_CLOEXEC : 0));
 }
 CLINUX long clinux_get_flags(int fd) { return clinux_result(fcntl(fd, F_GETFL)); }
 CLINUX long clinux_read(int fd, void *to, size_t n) { return clinux_result(read(fd, to, n)); }
@@ -95,6 +103,25 @@ CLINUX long clinux_readlink(const char *path, char *to, size_t n) {
 // Fails with EEXIST where the new name is taken.
 CLINUX long clinux_rename_new(const char *from, const char *to) {
     return clinux_result(syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 1ul /* RENAME_NOREPLACE */));
+}
+CLINUX long clinux_mkdir(const char *path, unsigned mode) { return clinux_result(mkdir(path, mode)); }
+CLINUX long clinux_rmdir(const char *path) { return clinux_result(rmdir(path)); }
+CLINUX long clinux_make_temporary_folder(char *path) {
+    // By hand, as the header hides mkdtemp(3) without a feature-test macro.
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789";
+    size_t n = strlen(path);
+    if (n < 6) return -(long)EINVAL;
+    for (int attempt = 0; attempt < 100; attempt++) {
+        unsigned char random[6];
+        if (getentropy(random, sizeof random) < 0) return -(long)errno;
+        for (int i = 0; i < 6; i++) path[n - 6 + (size_t)i] = letters[random[i] % 36];
+        if (mkdir(path, 0700) == 0) return 0;
+        if (errno != EEXIST) return -(long)errno;
+    }
+    return -(long)EEXIST;
+}
+CLINUX long clinux_symlink(const char *target, const char *path) {
+    return clinux_result(symlink(target, path));
 }
 CLINUX long clinux_unlink(const char *path) { return clinux_result(unlink(path)); }
 CLINUX uint32_t clinux_mode_type(const struct stat *s) { return s->st_mode & S_IFMT; }
@@ -182,6 +209,7 @@ CLINUX uint64_t clinux_monotonic_nanoseconds(void) {
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
+CLINUX long clinux_thread_id(void) { return clinux_result(syscall(SYS_gettid)); }
 CLINUX void clinux_sleep_nanoseconds(uint64_t n) {
     struct timespec t = {(time_t)(n / 1000000000u), (long)(n % 1000000000u)};
     nanosleep(&t, (struct timespec *)0);
@@ -444,6 +472,51 @@ CLINUX long clinux_run_quietly(char *const arguments[]) {
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
+// Starts a program found in PATH with this process's own streams, hands on the signals that are meant for it, and waits
+// for its end. Returns its status as waitpid(2) has it, or -errno. Called before there are threads.
+CLINUX long clinux_run_program(char *const arguments[], char *const environment[]) {
+    posix_spawnattr_t attributes;
+    sigset_t held, former;
+    pid_t child;
+    int status;
+    sigemptyset(&held);
+    sigaddset(&held, SIGINT);
+    sigaddset(&held, SIGQUIT);
+    sigaddset(&held, SIGTERM);
+    sigaddset(&held, SIGHUP);
+    sigaddset(&held, SIGUSR1);
+    sigaddset(&held, SIGUSR2);
+    sigaddset(&held, SIGCHLD);
+    pthread_sigmask(SIG_BLOCK, &held, &former);
+    posix_spawnattr_init(&attributes);
+    posix_spawnattr_setsigmask(&attributes, &former);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
+    int r = posix_spawnp(&child, arguments[0], (posix_spawn_file_actions_t *)0, &attributes, arguments,
+                         environment);
+    posix_spawnattr_destroy(&attributes);
+    if (r != 0) {
+        pthread_sigmask(SIG_SETMASK, &former, (sigset_t *)0);
+        return -(long)r;
+    }
+    for (;;) {
+        pid_t ended = waitpid(child, &status, WNOHANG);
+        if (ended < 0 && errno != EINTR) return -(long)errno;
+        if (ended == child) break;
+        siginfo_t info;
+        int number = sigwaitinfo(&held, &info);
+        // What a terminal's keys send goes to the whole group of processes: the program has it already.
+        if (number > 0 && number != SIGCHLD && info.si_code != SI_KERNEL) kill(child, number);
+    }
+    pthread_sigmask(SIG_SETMASK, &former, (sigset_t *)0);
+    return status;
+}
+CLINUX int clinux_exit_code(int status) { return WIFEXITED(status) ? WEXITSTATUS(status) : -1; }
+CLINUX int clinux_ending_signal(int status) { return WIFSIGNALED(status) ? WTERMSIG(status) : 0; }
+CLINUX char **clinux_all_environment(void) {
+    extern char **environ;
+    return environ;
+}
+
 // Signals as something to wait for. A set has a bit for each signal, number 1 first.
 CLINUX sigset_t clinux_signal_set(uint64_t signals) {
     sigset_t set;
@@ -555,6 +628,23 @@ CLINUX void clinux_zero(uintptr_t to, size_t n) {
     __asm__ volatile("" ::: "memory");
     memset((void *)to, 0, n);
     __asm__ volatile("" ::: "memory");
+}
+
+// Where the processor's extended state (XSAVE, in its standard form) keeps a component; 0 if it has none.
+CLINUX uint32_t clinux_extended_state_offset(unsigned component) {
+#if defined(__x86_64__)
+    unsigned a, b, c, d;
+    // Without OSXSAVE the kernel saves none of it.
+    if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & (1u << 27))) return 0;
+    unsigned low, high;
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    if (component > 31 || !(low >> component & 1)) return 0;
+    if (!__get_cpuid_count(13, component, &a, &b, &c, &d)) return 0;
+    return b;
+#else
+    (void)component;
+    return 0;
+#endif
 }
 
 // A lock that also exists in Embedded Swift.
@@ -684,5 +774,25 @@ CLINUX int clinux_guard_is_lost(unsigned i) {
 }
 CLINUX uint64_t clinux_guard_lost_count(void) { return __atomic_load_n(&clinux_guard()->lost, __ATOMIC_ACQUIRE); }
 CLINUX unsigned clinux_guard_limit(void) { return CLINUX_MOST_GUARDED; }
+
+// For a library that stands in front of the C library: the next function of a name behind it (RTLD_NEXT), the
+// thread's error number, and what a structure for stat(2) says of a device's node.
+CLINUX void *clinux_next_function(const char *name) { return dlsym((void *)-1l, name); }
+CLINUX int clinux_errno(void) { return errno; }
+CLINUX void clinux_set_errno(int error) { errno = error; }
+CLINUX void clinux_make_node(struct stat *s, uint32_t major, uint32_t minor) {
+    s->st_mode = S_IFCHR | 0600;
+    s->st_rdev = makedev(major, minor);
+    s->st_size = 0;
+}
+CLINUX const char *clinux_environment(const char *name) { return getenv(name); }
+CLINUX int clinux_at_current_folder(void) { return AT_FDCWD; }
+CLINUX int clinux_map_fixed(void) { return MAP_FIXED; }
+CLINUX uintptr_t clinux_map_failed(void) { return (uintptr_t)MAP_FAILED; }
+// A second mapping of the same shared pages at a given place: mremap(2) with an old length of 0.
+CLINUX long clinux_map_again(uintptr_t from, uintptr_t at, size_t n) {
+    long r = syscall(SYS_mremap, from, 0ul, n, 3ul /* MREMAP_MAYMOVE | MREMAP_FIXED */, at);
+    return r == -1 ? -(long)errno : 0;
+}
 
 #undef CLINUX

@@ -6,22 +6,78 @@ public enum ChildProcess {
     /// - Returns: its exit code, or 128 and the number of the signal that ended it.
     /// - Throws: `ENOENT` if there is no such program.
     public static func run(_ program: String, _ arguments: [String]) throws(Errno) -> Int {
-        // SAFETY: a list of C strings, each owned by this function.
-        var words: [UnsafeMutablePointer<CChar>?] = unsafe []
-        for word in [program] + arguments {
-            // SAFETY: strdup makes a copy that is freed below, after the call.
-            unsafe words.append(word.withCString { unsafe strdup($0) })
-        }
-        unsafe words.append(nil)
-        defer {
-            // SAFETY: each was made by strdup above and isn't used any more.
-            for index in unsafe words.indices { unsafe free(words[index]) }
-        }
+        let words = CStrings([program] + arguments)
         // SAFETY: the list ends with nil and lives through the call.
-        let result = unsafe words.withUnsafeMutableBufferPointer { buffer in
-            unsafe buffer.baseAddress.map { unsafe clinux_run_quietly($0) } ?? -Int(EINVAL)
-        }
+        let result = unsafe clinux_run_quietly(words.list)
+        _ = consume words
         return try checked(retrying: false) { result }
+    }
+
+    /// How a program ended.
+    public enum Ending: Sendable, Equatable {
+        /// By itself, with this code.
+        case exited(Int32)
+        /// By a signal with this number.
+        case signalled(Int32)
+    }
+
+    /// Runs a program found in `PATH` with this process's own input and output, hands on the signals that this process is
+    /// sent, and waits for its end. To be called before there are other threads.
+    /// - Parameters:
+    ///   - variables: variables of its environment, in place of those of this process's own with the same names.
+    /// - Throws: `ENOENT` if there is no such program; `EACCES` for one that can't be run.
+    public static func runInFront(
+        _ program: String, _ arguments: [String], variables: [(name: String, value: String)]
+    ) throws(Errno) -> Ending {
+        var environment: [String] = []
+        // SAFETY: the list ends with nil, its texts with a NUL; nobody changes them meanwhile.
+        var place = unsafe clinux_all_environment()
+        while let text = unsafe place?.pointee {
+            let line = unsafe String(cString: text)
+            let name = line.utf8.prefix { $0 != UInt8(ascii: "=") }
+            if !variables.contains(where: { $0.name.utf8.elementsEqual(name) }) { environment.append(line) }
+            unsafe place = unsafe place?.advanced(by: 1)
+        }
+        for variable in variables { environment.append(variable.name + "=" + variable.value) }
+        let words = CStrings([program] + arguments)
+        let lines = CStrings(environment)
+        // SAFETY: both lists end with nil and live through the call.
+        let result = unsafe clinux_run_program(words.list, lines.list)
+        _ = consume words
+        _ = consume lines
+        let status = Int32(truncatingIfNeeded: try checked(retrying: false) { result })
+        let signal = clinux_ending_signal(status)
+        return signal > 0 ? .signalled(signal) : .exited(clinux_exit_code(status))
+    }
+
+    /// The value of a variable of this process's environment; nil if it isn't there.
+    public static func environmentValue(_ name: String) -> String? {
+        // SAFETY: the C string lives through the call, and the value is copied at once.
+        unsafe name.withCString { name in
+            unsafe clinux_environment(name).map { unsafe String(cString: $0) }
+        }
+    }
+}
+
+/// A list of C strings that ends with nil, as exec(3) takes it.
+@safe private struct CStrings: ~Copyable {
+    // SAFETY: allocated here with one place more than there are texts, freed in deinit.
+    let list: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>
+    private let count: Int
+
+    init(_ texts: [String]) {
+        count = texts.count
+        unsafe list = .allocate(capacity: texts.count + 1)
+        // SAFETY: strdup makes copies that are freed in deinit.
+        for (index, text) in texts.enumerated() {
+            unsafe (list + index).initialize(to: text.withCString { unsafe strdup($0) })
+        }
+        unsafe (list + count).initialize(to: nil)
+    }
+
+    deinit {
+        for index in 0..<count { unsafe free(list[index]) }
+        unsafe list.deallocate()
     }
 }
 

@@ -91,6 +91,80 @@ public enum FileSystem {
         guard count == bytes.count else { throw .inputOutput }
     }
 
+    /// Makes a folder, and those above it that aren't there.
+    /// - Throws: the errno of mkdir(2), other than that it exists.
+    public static func makeFolders(_ path: String) throws(Errno) {
+        let bytes = Array(path.utf8)
+        for end in bytes.indices where end > 0 && bytes[end] == UInt8(ascii: "/") {
+            try makeFolder(String(decoding: bytes[..<end], as: UTF8.self))
+        }
+        try makeFolder(path)
+    }
+
+    private static func makeFolder(_ path: String) throws(Errno) {
+        do throws(Errno) {
+            // SAFETY: the C string lives through the call.
+            _ = try checked { unsafe path.withCString { unsafe clinux_mkdir($0, 0o755) } }
+        } catch {
+            if error != .exists { throw error }
+        }
+    }
+
+    /// Makes a file with these bytes; one that is there is overwritten.
+    public static func makeFile(_ path: String, _ bytes: [UInt8] = []) throws(Errno) {
+        let file = try Descriptor(opening: path, [.writeOnly, .create, .truncate])
+        var done = 0
+        while done < bytes.count {
+            // SAFETY: the array's bytes are all initialised.
+            let rest = unsafe bytes.span.extracting(droppingFirst: done).bytes
+            let count = try file.write(at: UInt64(done), rest)
+            if count == 0 { throw .inputOutput }
+            done += count
+        }
+    }
+
+    /// Makes a symbolic link.
+    /// - Parameters:
+    ///   - path: the link's own name.
+    ///   - target: what it says.
+    /// - Throws: `EEXIST` where the name is taken.
+    public static func makeLink(_ path: String, to target: String) throws(Errno) {
+        // SAFETY: the C strings live through the call.
+        _ = try checked {
+            unsafe target.withCString { target in
+                unsafe path.withCString { unsafe clinux_symlink(target, $0) }
+            }
+        }
+    }
+
+    /// Makes a folder of a name that nobody has, which only this user may enter: mkdtemp(3).
+    /// - Parameter prefix: what its path begins with; six characters follow.
+    /// - Returns: its path.
+    public static func makeTemporaryFolder(_ prefix: String) throws(Errno) -> String {
+        var path = Array(prefix.utf8) + Array("XXXXXX".utf8) + [0]
+        // SAFETY: the function changes six bytes of the array, which ends with a NUL.
+        _ = try checked(retrying: false) {
+            unsafe path.withUnsafeMutableBytes { buffer in
+                unsafe clinux_make_temporary_folder(buffer.bindMemory(to: CChar.self).baseAddress)
+            }
+        }
+        return String(decoding: path.dropLast(), as: UTF8.self)
+    }
+
+    /// Removes a folder with everything in it. Links are removed, not followed; what can't be removed stays.
+    /// - Parameter depth: how many levels of folders there may be.
+    public static func removeFolder(_ path: String, depth: Int = 16) {
+        if depth > 0, let names = try? names(in: path) {
+            for name in names {
+                let below = path + "/" + name
+                // Unlinking a folder fails, and changes nothing.
+                if (try? unlink(below)) == nil { removeFolder(below, depth: depth - 1) }
+            }
+        }
+        // SAFETY: the C string lives through the call.
+        _ = unsafe path.withCString { unsafe clinux_rmdir($0) }
+    }
+
     /// Removes a name: unlink(2).
     public static func unlink(_ path: String) throws(Errno) {
         // SAFETY: the C string lives through the call.

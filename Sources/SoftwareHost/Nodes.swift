@@ -44,6 +44,7 @@ extension Core {
                 deviceNode: device.isLeaving ? nil : device.node)
             record.isMediated = device.machineGroup?.isEmulated ?? false
             record.driverOverride = device.driverOverride
+            record.resources = place.resources
             record.physicalFunction = place.physicalFunction
             return record
         }

@@ -1,5 +1,6 @@
 import DeviceModel
 import LinuxSystem
+import MachineFormat
 import NVMeController
 import SoftwareDevices
 import SoftwareHost

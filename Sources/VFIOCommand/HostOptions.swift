@@ -1,6 +1,7 @@
 import ArgumentParser
 import DeviceModel
 import LinuxSystem
+import MachineFormat
 import NVMeController
 import NVMeDriver
 import SoftwareDevices
@@ -123,13 +124,6 @@ struct HostOptions: ParsableArguments {
         } catch {
             throw .refused("\(error)")
         }
-    }
-}
-
-/// What mediated devices are made of on software machines: all that there is.
-enum MediatedParents {
-    static func make() -> [any MediatedParent] {
-        [SerialCardParent(), FrameBufferParent(), BochsDisplayParent()]
     }
 }
 

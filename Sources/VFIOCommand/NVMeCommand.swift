@@ -1,5 +1,6 @@
 import ArgumentParser
 import LinuxSystem
+import MachineFormat
 import NVMe
 import NVMeDriver
 import VFIO

@@ -1,6 +1,8 @@
 import ArgumentParser
 import FoundationEssentials
+import JSONText
 import LinuxSystem
+import MachineFormat
 import SoftwareHost
 import VFIOHost
 import VFIOUser
@@ -136,15 +138,17 @@ struct ServeCommand: ParsableCommand {
 
     private func servedModel() throws(CommandFailure) -> OfferedDevice {
         let name = model ?? ""
-        var members: [String: JSONValue] = ["model": .text(name), "address": .text("0000:00:00.0")]
+        var members = [
+            JSON.Member("model", .string(name)), JSON.Member("address", .string("0000:00:00.0")),
+        ]
         if name != "nvme", image != nil || size != nil || serial != nil || readOnly {
             throw .wrongUsage("--image, --size, --serial and --read-only are for disks: vfio serve nvme")
         }
         try makeImage()
-        if let image { members["image"] = .text(image) }
-        if let size { members["size"] = .text(size) }
-        if let serial { members["serial"] = .text(serial) }
-        if readOnly { members["readOnly"] = .bool(true) }
+        if let image { members.append(.init("image", .string(image))) }
+        if let size { members.append(.init("size", .string(size))) }
+        if let serial { members.append(.init("serial", .string(serial))) }
+        if readOnly { members.append(.init("readOnly", .bool(true))) }
         do throws(StrictObject.Problem) {
             guard let model = try MachineFile.device(.object(members), "", "").model else {
                 throw StrictObject.Problem(description: "a \(name) has no registers that could be served")

@@ -10,7 +10,7 @@ struct VFIOCommand: ParsableCommand {
         commandName: "vfio",
         abstract: "See and drive devices through VFIO: the kernel's, or one inside this process.",
         subcommands: [
-            DemoCommand.self, ListCommand.self, InspectCommand.self, NVMeCommand.self,
+            DemoCommand.self, RunCommand.self, ListCommand.self, InspectCommand.self, NVMeCommand.self,
             ServeCommand.self, ConformCommand.self, MediatedCommand.self,
         ])
 
@@ -21,6 +21,9 @@ struct VFIOCommand: ParsableCommand {
         } catch let failure as CommandFailure {
             Console.complain("vfio: \(failure.text)")
             exit(withCode: failure.code)
+        } catch let code as ExitCode {
+            // Everything has been said, or another program's code is handed on.
+            Self.exit(withError: code)
         } catch {
             let code = exitCode(for: error)
             if code.isSuccess {

@@ -1,3 +1,5 @@
+import JSONText
+
 /// What a side says about itself when a connection begins: the `capabilities` of the version's JSON.
 public struct Capabilities: Equatable, Sendable {
     /// `max_msg_fds`: how many descriptors it takes with one message; 1 unless it says so.

@@ -1,3 +1,4 @@
+import MachineFormat
 import SoftwareHost
 import Testing
 

@@ -1,3 +1,4 @@
+import JSONText
 import DeviceModel
 import LinuxSystem
 import Testing

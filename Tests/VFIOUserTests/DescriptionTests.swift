@@ -1,3 +1,4 @@
+import JSONText
 import LinuxSystem
 import Testing
 import VFIOABI

@@ -1,4 +1,5 @@
 import DeviceModel
+import JSONText
 import LinuxSystem
 import SoftwareDevices
 import SoftwareHost
@@ -12,8 +13,8 @@ import VFIOHost
 // The second one, and "crypto", belong into a group with "emulated": true.
 extension MachineFile {
     /// Makes a device that has a name and no address; nil for one that has an address.
-    static func otherDevice(_ value: JSONValue, _ place: String) throws(StrictObject.Problem) -> BusDevice? {
-        guard case .object(let members) = value, members["name"] != nil else { return nil }
+    static func otherDevice(_ value: JSON, _ place: String) throws(StrictObject.Problem) -> BusDevice? {
+        guard value["name"] != nil else { return nil }
         let object = try StrictObject(value, at: place, keys: ["name", "model", "bound", "size"])
         let name = try object.requiredText("name")
         guard let id = DeviceID(name), id.bus != .pci else {
@@ -22,7 +23,8 @@ extension MachineFile {
                 "is \"\(name)\", which isn't the name of a device; they look like platform/fff51000.ethernet")
         }
         let isBound = try object.bool("bound") ?? true
-        switch try object.requiredText("model") {
+        let model = try object.requiredText("model")
+        switch Word(model) {
         case "xgmac": return BusDevice(CalxedaXGMAC(), id, isBound: isBound)
         case "xgbe": return BusDevice(SeattleXGBE(), id, isBound: isBound)
         case "rtc": return BusDevice(PrimeCellClock(), id, isBound: isBound)
@@ -39,10 +41,10 @@ extension MachineFile {
             } catch {
                 throw object.problem("model", "can't be made: \(error)")
             }
-        case let other:
+        default:
             throw object.problem(
                 "model",
-                "is \"\(other)\"; known for a device with a name are \"xgmac\", \"xgbe\", \"rtc\", \"mailbox\", "
+                "is \"\(model)\"; known for a device with a name are \"xgmac\", \"xgbe\", \"rtc\", \"mailbox\", "
                     + "\"container\", \"drum\" and \"crypto\"")
         }
     }

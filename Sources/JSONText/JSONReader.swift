@@ -1,5 +1,5 @@
 /// Why a text isn't a JSON document that is accepted here.
-public enum JSONError: Error, Equatable, Sendable {
+public enum JSONError: Error, Sendable {
     /// Something stands at this byte that can't stand there, or the text ends there.
     case syntax(at: Int)
     /// Lists and objects are nested deeper than allowed.
@@ -9,6 +9,22 @@ public enum JSONError: Error, Equatable, Sendable {
     /// An object has the same name twice.
     case duplicate(String)
 }
+
+extension JSONError: CustomStringConvertible {
+    /// "byte 12 can't stand there", …
+    public var description: String {
+        switch self {
+        case .syntax(let at): "what stands at byte \(at) can't stand there, or the text ends too early"
+        case .tooDeep: "lists and objects are nested too deep"
+        case .tooLarge: "there are too many values"
+        case .duplicate(let name): "there are two \"\(name)\" in one object"
+        }
+    }
+}
+
+#if !hasFeature(Embedded)
+    extension JSONError: Equatable {}
+#endif
 
 extension JSON {
     /// Reads a document strictly: all of the bytes are one value, UTF-8, with white space around.
@@ -94,7 +110,7 @@ private struct JSONReader {
             guard next == UInt8(ascii: "\"") else { throw .syntax(at: at) }
             let name = try string()
             // Quadratic, but in a number of members that is bounded.
-            if members.contains(where: { $0.name == name }) { throw .duplicate(name) }
+            if members.contains(where: { $0.name.utf8.elementsEqual(name.utf8) }) { throw .duplicate(name) }
             skipSpace()
             try expect(":")
             members.append(JSON.Member(name, try value()))
@@ -180,7 +196,7 @@ private struct JSONReader {
                 code = 0x10000 + (code - 0xd800) << 10 + (low - 0xdc00)
             }
             guard let scalar = Unicode.Scalar(code) else { throw .syntax(at: start) }
-            text.append(contentsOf: String(Character(scalar)).utf8)
+            text.append(contentsOf: UTF8.encode(scalar) ?? UTF8.encodedReplacementCharacter)
         default: throw .syntax(at: at - 1)
         }
     }
@@ -188,11 +204,14 @@ private struct JSONReader {
     private mutating func hexadecimal() throws(JSONError) -> UInt32 {
         var code: UInt32 = 0
         for _ in 0..<4 {
-            guard let byte = next, let digit = Character(Unicode.Scalar(byte)).hexDigitValue, byte < 0x80
-            else {
-                throw .syntax(at: at)
+            switch next {
+            case .some(let byte) where byte >= UInt8(ascii: "0") && byte <= UInt8(ascii: "9"):
+                code = code << 4 | UInt32(byte - UInt8(ascii: "0"))
+            case .some(let byte)
+            where (byte | 0x20) >= UInt8(ascii: "a") && (byte | 0x20) <= UInt8(ascii: "f"):
+                code = code << 4 | UInt32((byte | 0x20) - UInt8(ascii: "a") + 10)
+            default: throw .syntax(at: at)
             }
-            code = code << 4 | UInt32(digit)
             at += 1
         }
         return code

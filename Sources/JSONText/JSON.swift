@@ -1,5 +1,5 @@
-/// A JSON document (RFC 8259), as far as capabilities need it: small, and kept in the order in which it is written.
-public enum JSON: Equatable, Sendable {
+/// A JSON document (RFC 8259), kept in the order in which it is written.
+public enum JSON: Sendable {
     /// `null`
     case null
     /// `true` or `false`
@@ -16,7 +16,7 @@ public enum JSON: Equatable, Sendable {
     case object([Member])
 
     /// One name and its value.
-    public struct Member: Equatable, Sendable {
+    public struct Member: Sendable {
         /// The name.
         public var name: String
         /// The value.
@@ -32,7 +32,7 @@ public enum JSON: Equatable, Sendable {
     /// The value with a name in an object; nil for anything else.
     public subscript(name: String) -> JSON? {
         guard case .object(let members) = self else { return nil }
-        return members.first { $0.name == name }?.value
+        return members.first { $0.name.utf8.elementsEqual(name.utf8) }?.value
     }
 
     /// The document as text without white space.
@@ -83,3 +83,9 @@ public enum JSON: Equatable, Sendable {
         text += "\""
     }
 }
+
+// Comparing texts needs Unicode's tables, which Embedded Swift would have to carry along.
+#if !hasFeature(Embedded)
+    extension JSON: Equatable {}
+    extension JSON.Member: Equatable {}
+#endif

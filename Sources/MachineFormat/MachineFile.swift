@@ -1,5 +1,5 @@
 import DeviceModel
-import FoundationEssentials
+import JSONText
 import LinuxSystem
 import NVMeController
 import SoftwareDevices
@@ -24,33 +24,33 @@ import VFIOHost
 /// region of every kind, the legacy ones too with "vga"; a "bridge" can be a member of a group, and a "bystander" is
 /// only there. A mediated device's "type" is that of a serial card ("mtty-1", "mtty-2"), a frame buffer ("mdpy-vga",
 /// "mdpy-xga", "mdpy-hd") or a Bochs display ("mbochs-small", "mbochs-medium", "mbochs-large"). All keys but "address" and "model" of a device and "number" of a group may be left out.
-enum MachineFile {
-    /// Reads a file and makes the devices in it. Paths in it count from the file's own folder.
-    static func read(_ path: String) throws(CommandFailure) -> MachineDescription {
-        let bytes: [UInt8]
-        do throws(Errno) {
-            bytes = try FileSystem.bytes(of: path, limit: 1 << 20)
-        } catch {
-            throw .wrongUsage("the machine file \(path) can't be read: \(error)")
-        }
-        let folder = path.split(separator: "/", omittingEmptySubsequences: false).dropLast().joined(
-            separator: "/")
-        do throws(StrictObject.Problem) {
-            return try parse(bytes, folder: path.contains("/") ? folder + "/" : "")
-        } catch {
-            throw .wrongUsage("\(path): \(error)")
-        }
-    }
-
+public enum MachineFile {
     /// Makes a machine from the text of a file.
-    /// - Parameter folder: what relative paths are put behind.
-    static func parse(_ bytes: [UInt8], folder: String) throws(StrictObject.Problem) -> MachineDescription {
-        let document: JSONValue
-        do {
-            document = try JSONDecoder().decode(JSONValue.self, from: Data(bytes))
+    /// - Parameters:
+    ///   - bytes: the text; at most ``byteLimit`` bytes should be read of a file.
+    ///   - folder: what relative paths are put behind; empty, or with a slash at its end.
+    /// - Throws: what is wrong, and where it stands.
+    public static func parse(_ bytes: [UInt8], folder: String) throws(StrictObject.Problem)
+        -> MachineDescription
+    {
+        let document: JSON
+        do throws(JSONError) {
+            document = try JSON(bytes, maximumDepth: 16, maximumCount: 65_536)
         } catch {
             throw StrictObject.Problem(description: "isn't JSON: \(error)")
         }
+        return try machine(document, folder: folder)
+    }
+
+    /// How long a file may be.
+    public static let byteLimit = 1 << 20
+
+    /// Makes a machine from a document.
+    /// - Parameter folder: what relative paths are put behind; empty, or with a slash at its end.
+    /// - Throws: what is wrong, and where it stands.
+    public static func machine(_ document: JSON, folder: String) throws(StrictObject.Problem)
+        -> MachineDescription
+    {
         let root = try StrictObject(
             document, at: "",
             keys: [
@@ -63,7 +63,8 @@ enum MachineFile {
             let type = try object.requiredText("type")
             machine.mediatedDevices.append(
                 MediatedDeviceName(
-                    try object.requiredText("uuid"), type: type, of: String(type.prefix { $0 != "-" })))
+                    try object.requiredText("uuid"), type: type,
+                    of: String(decoding: type.utf8.prefix { $0 != UInt8(ascii: "-") }, as: UTF8.self)))
         }
         if let object = try root.object("iommu", keys: iommuKeys + spaprKeys) {
             machine.iommu = try iommu(object)
@@ -97,9 +98,9 @@ enum MachineFile {
 
     /// A fault by its text, e.g. "map-dma=ENOMEM@3".
     private static func fault(
-        _ item: (value: JSONValue, place: String)
+        _ item: (value: JSON, place: String)
     ) throws(StrictObject.Problem) -> FaultRule {
-        guard case .text(let text) = item.value else {
+        guard case .string(let text) = item.value else {
             throw StrictObject.Problem(description: "\(item.place) must be a text like \"map-dma=ENOMEM@3\"")
         }
         do throws(FaultTextError) {
@@ -110,8 +111,8 @@ enum MachineFile {
     }
 
     /// A node by its path, e.g. "/dev/vfio/26".
-    private static func node(_ item: (value: JSONValue, place: String)) throws(StrictObject.Problem) -> Node {
-        guard case .text(let path) = item.value, let node = Node(path: path) else {
+    private static func node(_ item: (value: JSON, place: String)) throws(StrictObject.Problem) -> Node {
+        guard case .string(let path) = item.value, let node = Node(path: path) else {
             throw StrictObject.Problem(
                 description: "\(item.place) must be the path of a node like /dev/vfio/vfio, /dev/vfio/26, "
                     + "/dev/vfio/devices/vfio0 or /dev/iommu")
@@ -141,12 +142,13 @@ enum MachineFile {
 
     private static func iommu(_ object: StrictObject) throws(StrictObject.Problem) -> IOMMU {
         var iommu = IOMMU()
-        switch try object.text("type") ?? "type1" {
+        let type = try object.text("type") ?? "type1"
+        switch Word(type) {
         case "type1": iommu.kind = .type1
         case "spapr": iommu.kind = .spapr(SPAPRIOMMU())
         case "none": iommu.kind = .none
-        case let other:
-            throw object.problem("type", "is \"\(other)\"; known are \"type1\", \"spapr\" and \"none\"")
+        default:
+            throw object.problem("type", "is \"\(type)\"; known are \"type1\", \"spapr\" and \"none\"")
         }
         let sizes = try object.list("pageSizes")
         if !sizes.isEmpty {
@@ -183,7 +185,7 @@ enum MachineFile {
     ) throws(StrictObject.Problem) -> [ClosedRange<UInt64>] {
         var ranges: [ClosedRange<UInt64>] = []
         for item in try object.list(key) {
-            guard case .list(let bounds) = item.value, bounds.count == 2 else {
+            guard case .array(let bounds) = item.value, bounds.count == 2 else {
                 throw StrictObject.Problem(
                     description: "\(item.place) must be a pair like [\"0x0\", \"0x7fffffffff\"]")
             }
@@ -198,7 +200,7 @@ enum MachineFile {
     }
 
     private static func group(
-        _ value: JSONValue, _ place: String, _ folder: String
+        _ value: JSON, _ place: String, _ folder: String
     ) throws(StrictObject.Problem) -> IOMMUGroup {
         let object = try StrictObject(value, at: place, keys: ["number", "devices", "emulated"])
         guard let number = Int(exactly: try object.requiredSize("number")) else {
@@ -221,8 +223,8 @@ enum MachineFile {
     /// - Parameters:
     ///   - place: where it stands in the file, for complaints.
     ///   - folder: what relative paths are put behind.
-    static func device(
-        _ value: JSONValue, _ place: String, _ folder: String
+    public static func device(
+        _ value: JSON, _ place: String, _ folder: String
     ) throws(StrictObject.Problem) -> PCIDevice {
         let object = try StrictObject(
             value, at: place,
@@ -233,7 +235,8 @@ enum MachineFile {
             ])
         let address = try object.requiredText("address")
         let model: any DeviceModel
-        switch try object.requiredText("model") {
+        let name = try object.requiredText("model")
+        switch Word(name) {
         case "nvme": model = try disk(object, folder)
         case "edu":
             guard let count = try object.size("virtualFunctions") else {
@@ -258,10 +261,10 @@ enum MachineFile {
                 device: UInt16(try number(object, "device", object.requiredSize("device"), below: 1 << 16)),
                 classCode: UInt32(try number(object, "class", object.size("class") ?? 0, below: 1 << 24)))
             return PCIDevice(bystander: identity, at: address, driver: try driver(object, nil))
-        case let other:
+        default:
             throw object.problem(
                 "model",
-                "is \"\(other)\"; known are \"nvme\", \"edu\", \"sampler\", \"bridge\" and \"bystander\"")
+                "is \"\(name)\"; known are \"nvme\", \"edu\", \"sampler\", \"bridge\" and \"bystander\"")
         }
         return PCIDevice(model, at: address, driver: try driver(object, "vfio-pci"))
     }
@@ -279,7 +282,7 @@ enum MachineFile {
         -> String?
     {
         guard let name = try object.text("driver") else { return usual }
-        return name.isEmpty ? nil : name
+        return name.utf8.isEmpty ? nil : name
     }
 
     private static func disk(
@@ -297,7 +300,8 @@ enum MachineFile {
             let store: any BlockStore
             if let image {
                 store = try FileStore(
-                    path: image.hasPrefix("/") ? image : folder + image, blockSize: blockSize,
+                    path: image.utf8.first == UInt8(ascii: "/") ? image : folder + image,
+                    blockSize: blockSize,
                     readOnly: isReadOnly)
             } else {
                 store = try MemoryStore(byteCount: byteCount)
@@ -306,5 +310,13 @@ enum MachineFile {
         } catch {
             throw object.problem(image == nil ? "size" : "image", "can't be used: \(error)")
         }
+    }
+}
+
+/// What mediated devices are made of on software machines: all that there is.
+public enum MediatedParents {
+    /// A serial card, a frame buffer and a Bochs display.
+    public static func make() -> [any MediatedParent] {
+        [SerialCardParent(), FrameBufferParent(), BochsDisplayParent()]
     }
 }

@@ -19,11 +19,12 @@ extension MachineFile {
     ) throws(StrictObject.Problem) -> SPAPRIOMMU {
         try refuse(type1Keys, in: object, kind: "type1")
         var iommu: SPAPRIOMMU
-        switch try object.text("platform") ?? "powernv" {
+        let platform = try object.text("platform") ?? "powernv"
+        switch Word(platform) {
         case "powernv": iommu = SPAPRIOMMU(.powerNV)
         case "pseries": iommu = SPAPRIOMMU(.pSeries)
-        case let other:
-            throw object.problem("platform", "is \"\(other)\"; known are \"powernv\" and \"pseries\"")
+        default:
+            throw object.problem("platform", "is \"\(platform)\"; known are \"powernv\" and \"pseries\"")
         }
         if let pageSizes { iommu.pageSizes = pageSizes }
         if let size = try object.size("defaultWindow") {

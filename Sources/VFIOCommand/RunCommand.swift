@@ -1,0 +1,312 @@
+import ArgumentParser
+import JSONText
+import LinuxSystem
+import MachineFormat
+import SoftwareHost
+import VFIOHost
+
+/// `vfio run -- PROGRAM …`: a program that wasn't written for it on the software kernel.
+struct RunCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "run",
+        abstract: "Run a VFIO program, unchanged, on a machine in software: no hardware, no rights.",
+        discussion: """
+            A small library is loaded under the program. In it live a VFIO kernel and the machine's devices; the \
+            program finds /dev/vfio, /dev/iommu and /sys as on a machine that has the hardware.
+
+            Without --machine and --device the machine has an NVMe disk at 0000:01:00.0 (group 26) and an \
+            educational device at 0000:02:00.0 (group 27).
+
+            Programs that don't go through the C library can't be reached this way: statically linked ones, those \
+            that run with another user's rights (setuid), and those that make system calls by themselves, as Go's do.
+
+            Examples:
+              vfio run -- ls -l /sys/bus/pci/devices /dev/vfio
+              vfio run --device nvme,image=disk.img -- qemu-system-x86_64 -device vfio-pci,host=01:00.0 …
+            """)
+
+    @Option(help: ArgumentHelp("The machine, as a JSON file.", valueName: "file"))
+    var machine: String?
+
+    @Option(
+        name: .customLong("device"),
+        help: ArgumentHelp(
+            "A device by its model, and what else a machine file says of it; may be given several times.",
+            discussion: """
+                For instance "edu", or "nvme,image=disk.img,address=0000:05:00.0,group=30". Without an address \
+                they come at 0000:01:00.0, 0000:02:00.0, …, each in a group of its own from 26 on.
+                """, valueName: "model[,key=value…]"))
+    var devices: [String] = []
+
+    @OptionGroup var faults: FaultOptions
+
+    @Argument(
+        parsing: .postTerminator, help: ArgumentHelp("The program and its arguments.", valueName: "program"))
+    var program: [String] = []
+
+    func validate() throws {
+        if program.isEmpty {
+            throw ValidationError("Say which program: vfio run [options] -- PROGRAM [arguments]")
+        }
+        if machine != nil && !devices.isEmpty {
+            throw ValidationError(
+                "--device adds to the machine of the command line, not to that of --machine")
+        }
+    }
+
+    func run() throws {
+        let plan = try RunPlan(machine: machine, devices: devices, faults: faults)
+        let library = try PreloadLibrary.find()
+        let folder = try RunFolder(plan)
+        var preload = library
+        if let former = ChildProcess.environmentValue("LD_PRELOAD"), !former.isEmpty {
+            preload += ":" + former
+        }
+        let ending: ChildProcess.Ending
+        do throws(Errno) {
+            ending = try ChildProcess.runInFront(
+                program[0], Array(program.dropFirst()),
+                variables: [("LD_PRELOAD", preload), ("VFIO_RUN", folder.path)])
+        } catch {
+            folder.remove()
+            throw CommandFailure.refused("\(program[0]) can't be started: \(error)")
+        }
+        folder.remove()
+        switch ending {
+        case .exited(0): break
+        case .exited(let code): throw ExitCode(code)
+        case .signalled(let number):
+            Console.complain("vfio: \(program[0]) was ended by signal \(number)")
+            throw ExitCode(128 + number)
+        }
+    }
+}
+
+/// What a run needs: the machine's document, and the machine that it makes.
+struct RunPlan {
+    /// The machine, as in a machine file.
+    let document: JSON
+    /// What relative paths in it are put behind; ends with a slash.
+    let folder: String
+
+    init(machine: String?, devices: [String], faults: FaultOptions) throws(CommandFailure) {
+        var document: JSON
+        if let machine {
+            let bytes = try MachineFile.text(of: machine)
+            do throws(JSONError) {
+                document = try JSON(bytes, maximumDepth: 16, maximumCount: 65_536)
+            } catch {
+                throw .wrongUsage("\(machine): isn't JSON: \(error)")
+            }
+            folder = try Self.absolute(MachineFile.folder(of: machine))
+        } else {
+            document = try Self.document(devices.isEmpty ? ["nvme", "edu"] : devices)
+            folder = try Self.absolute("")
+        }
+        document = Self.adding(faults, to: document)
+        self.document = document
+    }
+
+    /// The machine, made to see whether it can be.
+    func makeHost() throws(CommandFailure) -> SoftwareHost {
+        let description: MachineDescription
+        do throws(StrictObject.Problem) {
+            description = try MachineFile.machine(document, folder: folder)
+        } catch {
+            throw .wrongUsage("the machine: \(error)")
+        }
+        do throws(MachineError) {
+            return try SoftwareHost(description)
+        } catch {
+            throw .wrongUsage("the machine: \(error)")
+        }
+    }
+
+    private static func absolute(_ folder: String) throws(CommandFailure) -> String {
+        if folder.hasPrefix("/") { return folder }
+        do throws(Errno) {
+            return try FileSystem.linkTarget("/proc/self/cwd") + "/" + folder
+        } catch {
+            throw .refused("the current folder can't be told: \(error)")
+        }
+    }
+
+    /// A machine of devices as the command line names them, each in a group of its own unless they say otherwise.
+    private static func document(_ devices: [String]) throws(CommandFailure) -> JSON {
+        var groups: [(number: UInt64, devices: [JSON])] = []
+        for (index, text) in devices.enumerated() {
+            var parts = text.split(separator: ",", omittingEmptySubsequences: false)
+            let model = parts.removeFirst()
+            var members = [JSON.Member("model", .string(String(model)))]
+            var group = UInt64(26 + index)
+            var hasAddress = false
+            for part in parts {
+                let pair = part.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+                guard pair.count == 2, !pair[0].isEmpty else {
+                    throw .wrongUsage("--device \(text): \"\(part)\" isn't like key=value")
+                }
+                let value = String(pair[1])
+                if pair[0] == "group" {
+                    guard let number = UInt64(value) else {
+                        throw .wrongUsage("--device \(text): \"\(value)\" isn't a group's number")
+                    }
+                    group = number
+                    continue
+                }
+                if pair[0] == "address" { hasAddress = true }
+                let isSwitch = value == "true" || value == "false"
+                members.append(.init(String(pair[0]), isSwitch ? .bool(value == "true") : .string(value)))
+            }
+            if !hasAddress {
+                let next = PCIAddress(bus: UInt8(clamping: index + 1), device: 0, function: 0)
+                members.append(.init("address", .string("\(next)")))
+            }
+            if let at = groups.firstIndex(where: { $0.number == group }) {
+                groups[at].devices.append(.object(members))
+            } else {
+                groups.append((group, [.object(members)]))
+            }
+        }
+        return .object([
+            .init(
+                "groups",
+                .array(
+                    groups.map { group in
+                        .object([
+                            .init("number", .integer(Int64(clamping: group.number))),
+                            .init("devices", .array(group.devices)),
+                        ])
+                    }))
+        ])
+    }
+
+    /// A machine's document with faults besides its own.
+    private static func adding(_ faults: FaultOptions, to document: JSON) -> JSON {
+        guard case .object(var members) = document else { return document }
+        if let seed = faults.seed {
+            members.removeAll { $0.name == "seed" }
+            members.append(.init("seed", .string("\(seed)")))
+        }
+        if !faults.faults.isEmpty {
+            var all: [JSON] = []
+            if case .array(let own)? = document["faults"] { all = own }
+            all += faults.faults.map { .string($0) }
+            members.removeAll { $0.name == "faults" }
+            members.append(.init("faults", .array(all)))
+        }
+        return .object(members)
+    }
+}
+
+/// The folder that a run leaves for the library: what the machine is, and how /sys and /dev look on it.
+struct RunFolder {
+    /// Its path.
+    let path: String
+
+    init(_ plan: RunPlan) throws(CommandFailure) {
+        let host = try plan.makeHost()
+        let place =
+            ChildProcess.environmentValue("XDG_RUNTIME_DIR") ?? ChildProcess.environmentValue("TMPDIR")
+        do throws(Errno) {
+            path = try FileSystem.makeTemporaryFolder((place ?? "/tmp") + "/vfio-run-")
+        } catch {
+            throw .refused("no folder for the run can be made in \(place ?? "/tmp"): \(error)")
+        }
+        do throws(InventoryError) {
+            let parameters = host.parameters
+            try SysfsTree.write(
+                try host.inventory(), to: path + "/root",
+                parameters: ModuleParameters.names.compactMap { name in
+                    parameters.text(of: name).map { (name, $0) }
+                }, configuration: { host.configuration(of: $0) })
+            let run = JSON.object([
+                .init("folder", .string(plan.folder)), .init("machine", plan.document),
+            ])
+            try Self.make(path + "/run.json", Array(run.text.utf8))
+        } catch {
+            remove()
+            throw .refused("\(error.path) can't be written: \(error.errno)")
+        }
+    }
+
+    private static func make(_ path: String, _ bytes: [UInt8]) throws(InventoryError) {
+        do throws(Errno) {
+            try FileSystem.makeFile(path, bytes)
+        } catch {
+            throw InventoryError(path: path, errno: error)
+        }
+    }
+
+    /// Removes it with everything in it.
+    func remove() { FileSystem.removeFolder(path) }
+}
+
+/// The library that is loaded under programs.
+enum PreloadLibrary {
+    private static let name = "libvfio-preload.so"
+
+    /// Its path: what `VFIO_PRELOAD_LIBRARY` names, or next to this program, or in its `../lib`, or where a build of
+    /// this package puts it. In a checkout of the package it is built if it isn't there yet, or is older than its
+    /// sources.
+    static func find() throws(CommandFailure) -> String {
+        if let told = ChildProcess.environmentValue("VFIO_PRELOAD_LIBRARY") {
+            guard FileSystem.exists(told) else {
+                throw .refused("VFIO_PRELOAD_LIBRARY names \(told), which isn't there")
+            }
+            return told
+        }
+        guard let program = try? FileSystem.linkTarget("/proc/self/exe") else {
+            throw .undetermined("/proc/self/exe can't be read")
+        }
+        var folder = parent(of: program)
+        for place in [folder + "/" + name, folder + "/../lib/" + name] where FileSystem.exists(place) {
+            return place
+        }
+        while !folder.isEmpty {
+            let package = folder + "/Embedded"
+            if FileSystem.exists(package + "/Package.swift"), FileSystem.exists(package + "/Preload.map") {
+                return try build(package)
+            }
+            folder = parent(of: folder)
+        }
+        throw .refused(
+            "\(name) is neither next to this program nor in ../lib; build it with "
+                + "swift build --package-path Embedded -c release --product vfio-preload")
+    }
+
+    private static func build(_ package: String) throws(CommandFailure) -> String {
+        let library = package + "/.build/release/" + name
+        let sources = parent(of: package) + "/Sources"
+        if let built = try? FileSystem.status(library).changed, built >= newest(in: sources, depth: 4) {
+            return library
+        }
+        Console.complain("vfio: building \(name) (about two minutes the first time)")
+        let ending = try? ChildProcess.runInFront(
+            "swift",
+            [
+                "build", "--package-path", package, "-c", "release", "--product", "vfio-preload", "--quiet",
+            ], variables: [])
+        guard case .exited(0)? = ending, FileSystem.exists(library) else {
+            throw .refused("\(name) couldn't be built")
+        }
+        return library
+    }
+
+    /// When the newest file of a folder was changed, in nanoseconds.
+    private static func newest(in folder: String, depth: Int) -> UInt64 {
+        guard depth > 0, let names = try? FileSystem.names(in: folder) else { return 0 }
+        var newest: UInt64 = 0
+        for name in names {
+            let path = folder + "/" + name
+            guard let status = try? FileSystem.status(path) else { continue }
+            newest = max(
+                newest, status.kind == .directory ? self.newest(in: path, depth: depth - 1) : status.changed)
+        }
+        return newest
+    }
+
+    private static func parent(of path: String) -> String {
+        guard let slash = path.lastIndex(of: "/") else { return "" }
+        return String(path[..<slash])
+    }
+}

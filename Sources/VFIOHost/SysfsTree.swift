@@ -1,0 +1,210 @@
+import LinuxSystem
+
+/// Writes an inventory out as a folder tree that looks as /sys and /dev would on such a machine, for programs that look
+/// there: real folders, symbolic links and attribute files. ``LinuxHost`` with these roots reads the same inventory
+/// back.
+///
+/// The tree tells of devices as they are when it is written. Nodes are empty files: opening them does nothing.
+public struct SysfsTree {
+    private let inventory: Inventory
+    private let sysfs: String
+    private let devices: String
+
+    private init(_ inventory: Inventory, _ root: String) {
+        self.inventory = inventory
+        sysfs = root + "/sys"
+        devices = root + "/dev"
+    }
+
+    /// Writes the tree.
+    /// - Parameters:
+    ///   - root: an existing folder; `sys` and `dev` are made in it.
+    ///   - parameters: the modules' parameters by their names, such as "vfio_iommu_type1.dma_entry_limit", and values.
+    ///   - configuration: what a PCI function's `config` holds; none for nil.
+    /// - Throws: the path that couldn't be written, and why.
+    public static func write(
+        _ inventory: Inventory, to root: String, parameters: [(name: String, value: String)] = [],
+        configuration: (PCIAddress) -> [UInt8]?
+    ) throws(InventoryError) {
+        let tree = SysfsTree(inventory, root)
+        for folder in ["bus/pci/devices", "bus/pci/drivers", "kernel/iommu_groups", "class/vfio", "module"] {
+            try tree.folder(folder)
+        }
+        try tree.modules(parameters)
+        for group in inventory.groups { try tree.group(group) }
+        for device in inventory.devices { try tree.function(device, configuration(device.address)) }
+        for device in inventory.otherDevices { try tree.other(device) }
+        try tree.nodes()
+    }
+
+    // MARK: the pieces
+
+    private func folder(_ path: String) throws(InventoryError) {
+        try attempt(sysfs + "/" + path) { path throws(Errno) in try FileSystem.makeFolders(path) }
+    }
+
+    /// An attribute with a line of text.
+    private func attribute(_ path: String, _ text: String) throws(InventoryError) {
+        try attempt(sysfs + "/" + path) { path throws(Errno) in
+            try FileSystem.makeFile(path, Array((text + "\n").utf8))
+        }
+    }
+
+    /// A link between two places below /sys, relative as the kernel makes them.
+    private func link(_ path: String, to target: String) throws(InventoryError) {
+        let depth = path.utf8.count { $0 == UInt8(ascii: "/") }
+        try attempt(sysfs + "/" + path) { path throws(Errno) in
+            try FileSystem.makeLink(path, to: String(repeating: "../", count: depth) + target)
+        }
+    }
+
+    private func attempt(_ path: String, _ body: (String) throws(Errno) -> Void) throws(InventoryError) {
+        do throws(Errno) { try body(path) } catch { throw InventoryError(path: path, errno: error) }
+    }
+
+    // MARK: what there is
+
+    private func modules(_ parameters: [(name: String, value: String)]) throws(InventoryError) {
+        for name in ["vfio", "vfio_pci", "vfio_pci_core", "vfio_iommu_type1", "iommufd"] {
+            try folder("module/\(name)/parameters")
+        }
+        for parameter in parameters {
+            let parts = parameter.name.utf8.split(separator: UInt8(ascii: "."), maxSplits: 1)
+            guard parts.count == 2 else { continue }
+            let module = String(decoding: parts[0], as: UTF8.self)
+            try folder("module/\(module)/parameters")
+            try attribute(
+                "module/\(module)/parameters/" + String(decoding: parts[1], as: UTF8.self), parameter.value)
+        }
+    }
+
+    private func group(_ group: GroupRecord) throws(InventoryError) {
+        let path = "kernel/iommu_groups/\(group.number)"
+        try folder(path + "/devices")
+        if group.isUnprotected { try attribute(path + "/name", "vfio-noiommu") }
+        var text = ""
+        for region in group.reservedRegions {
+            text += "0x\(hexadecimal(region.first, digits: 16)) 0x\(hexadecimal(region.last, digits: 16)) "
+            text += region.kind + "\n"
+        }
+        try attempt(sysfs + "/" + path + "/reserved_regions") { path throws(Errno) in
+            try FileSystem.makeFile(path, Array(text.utf8))
+        }
+        if let type = group.domainType { try attribute(path + "/type", type) }
+    }
+
+    private func function(_ device: DeviceRecord, _ configuration: [UInt8]?) throws(InventoryError) {
+        let address = "\(device.address)"
+        let path =
+            "devices/pci\(hexadecimal(device.address.segment, digits: 4)):"
+            + "\(hexadecimal(device.address.bus, digits: 2))/\(address)"
+        try folder(path)
+        try link("bus/pci/devices/\(address)", to: path)
+        for (name, value, digits) in [
+            ("vendor", UInt32(device.vendor), 4), ("device", UInt32(device.device), 4),
+            ("subsystem_vendor", UInt32(device.subsystemVendor), 4),
+            ("subsystem_device", UInt32(device.subsystem), 4), ("class", device.classCode, 6),
+            ("revision", UInt32(device.revision), 2),
+        ] {
+            try attribute("\(path)/\(name)", "0x" + hexadecimal(value, digits: digits))
+        }
+        try attribute(path + "/numa_node", "\(device.numaNode ?? -1)")
+        try attribute(path + "/driver_override", device.driverOverride ?? "(null)")
+        try attribute(path + "/enable", "0")
+        try attribute(path + "/irq", "0")
+        if !device.resetMethods.isEmpty {
+            var text = ""
+            for method in device.resetMethods { text += (text.utf8.isEmpty ? "" : " ") + method }
+            try attribute(path + "/reset_method", text)
+        }
+        if !device.resources.isEmpty {
+            var text = ""
+            for resource in device.resources {
+                text +=
+                    "0x\(hexadecimal(resource.first, digits: 16)) 0x\(hexadecimal(resource.last, digits: 16)) "
+                text += "0x\(hexadecimal(resource.flags, digits: 16))\n"
+            }
+            try attempt(sysfs + "/\(path)/resource") { path throws(Errno) in
+                try FileSystem.makeFile(path, Array(text.utf8))
+            }
+        }
+        if let configuration {
+            try attempt(sysfs + "/\(path)/config") { path throws(Errno) in
+                try FileSystem.makeFile(path, configuration)
+            }
+        }
+        if let parent = device.physicalFunction {
+            try attempt(sysfs + "/\(path)/physfn") { path throws(Errno) in
+                try FileSystem.makeLink(path, to: "../\(parent)")
+            }
+        }
+        try common(path, "pci", address, device.driver, device.group, device.deviceNode)
+    }
+
+    private func other(_ device: DeviceSummary) throws(InventoryError) {
+        let bus = device.id.bus.name
+        let path = "devices/\(bus)/\(device.id.name)"
+        try folder(path)
+        try folder("bus/\(bus)/devices")
+        try link("bus/\(bus)/devices/\(device.id.name)", to: path)
+        if let firmware = device.firmware {
+            try folder(path + "/of_node")
+            for property in firmware.properties {
+                try attempt(sysfs + "/\(path)/of_node/\(property.name)") { path throws(Errno) in
+                    try FileSystem.makeFile(path, property.value)
+                }
+            }
+            if let id = firmware.acpiID {
+                try folder(path + "/firmware_node")
+                try attribute(path + "/firmware_node/hid", id)
+            }
+        }
+        try common(path, bus, device.id.name, device.driver, device.group, device.deviceNode)
+    }
+
+    /// What devices of all buses have: driver, group, node.
+    private func common(
+        _ path: String, _ bus: String, _ name: String, _ driver: DriverRecord?, _ group: Int?, _ node: Int?
+    ) throws(InventoryError) {
+        try link(path + "/subsystem", to: "bus/\(bus)")
+        if let driver {
+            let folder = "bus/\(bus)/drivers/\(driver.name)"
+            try self.folder(folder)
+            try link(folder + "/" + name, to: path)
+            try link(path + "/driver", to: folder)
+        }
+        if let group {
+            try link(path + "/iommu_group", to: "kernel/iommu_groups/\(group)")
+            try link("kernel/iommu_groups/\(group)/devices/\(name)", to: path)
+        }
+        if let node {
+            let number = Node.device(node).deviceNumber
+            try folder("\(path)/vfio-dev/vfio\(node)")
+            try attribute("\(path)/vfio-dev/vfio\(node)/dev", "\(number.major):\(number.minor)")
+            try folder("class/vfio-dev")
+            try link("class/vfio-dev/vfio\(node)", to: "\(path)/vfio-dev/vfio\(node)")
+        } else if driver?.isVFIO == true {
+            try folder(path + "/vfio-dev")
+        }
+    }
+
+    private func nodes() throws(InventoryError) {
+        var nodes: [Node] = []
+        if inventory.hasContainers { nodes.append(.container) }
+        if inventory.hasIOMMUFD { nodes.append(.iommu) }
+        for group in inventory.groups {
+            let drivers =
+                inventory.devices.filter { $0.group == group.number }.map { $0.driver }
+                + inventory.otherDevices.filter { $0.group == group.number }.map { $0.driver }
+            // The node of a group is there while a VFIO driver has one of its devices.
+            guard drivers.contains(where: { $0?.isVFIO == true }) else { continue }
+            nodes.append(group.isUnprotected ? .unprotectedGroup(group.number) : .group(group.number))
+        }
+        nodes += inventory.devices.compactMap { $0.deviceNode }.map { .device($0) }
+        nodes += inventory.otherDevices.compactMap { $0.deviceNode }.map { .device($0) }
+        try attempt(devices + "/vfio/devices") { path throws(Errno) in try FileSystem.makeFolders(path) }
+        for node in nodes {
+            try attempt(devices + "/" + node.path) { path throws(Errno) in try FileSystem.makeFile(path) }
+        }
+    }
+}

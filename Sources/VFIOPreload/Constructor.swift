@@ -1,0 +1,8 @@
+/// Runs before the program, and before most other libraries.
+private func construct() {
+    RealCalls.findAll()
+    Run.begin()
+}
+
+@section(".init_array") @used
+private let constructor: @convention(c) () -> Void = { construct() }

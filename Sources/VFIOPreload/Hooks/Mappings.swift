@@ -1,0 +1,107 @@
+import CLinux
+import LinuxSystem
+import VFIOHost
+
+// mmap(2) of a device's regions.
+
+/// The mappings that the program has of our handles, by where it sees them.
+enum ProgramMappings {
+    struct Entry {
+        /// Where the program sees it.
+        let start: UInt
+        let byteCount: Int
+        /// What the kernel here gave.
+        let window: MemoryWindow
+    }
+
+    // SAFETY: only touched with `lock` held.
+    nonisolated(unsafe) private static var entries: [Entry] = []
+    private static let lock = Lock()
+    // SAFETY: a word that is read and written whole; what is behind it is only touched with `lock` held.
+    nonisolated(unsafe) private(set) static var count = 0
+
+    static func add(_ entry: Entry) {
+        lock.withLock {
+            unsafe entries.append(entry)
+            unsafe count += 1
+        }
+    }
+
+    /// Takes out the mapping that lies in a range whole.
+    static func remove(_ start: UInt, _ byteCount: Int) -> Entry? {
+        lock.withLock { () -> Entry? in
+            let (end, overflow) = start.addingReportingOverflow(UInt(byteCount))
+            guard !overflow else { return nil }
+            let found = unsafe entries.firstIndex { entry in
+                entry.start >= start && entry.start + UInt(entry.byteCount) <= end
+            }
+            guard let found else { return nil }
+            unsafe count -= 1
+            return unsafe entries.remove(at: found)
+        }
+    }
+}
+
+private func mapHandle(
+    _ at: UInt, _ byteCount: Int, _ protection: Int32, _ flags: Int32, _ number: Int32, _ offset: Int
+) -> UInt {
+    do throws(Errno) {
+        guard byteCount > 0, offset >= 0 else { throw .invalid }
+        let kernel = Run.present
+        let window = try kernel.map(
+            number, at: UInt64(offset), byteCount: byteCount,
+            protection: Mapping.Protection(rawValue: protection & (PROT_READ | PROT_WRITE)))
+        var place = window.address.rawValue
+        if flags & clinux_map_fixed() != 0 {
+            guard at % UInt(pageSize) == 0 else {
+                kernel.unmap(window)
+                throw .invalid
+            }
+            _ = ProgramMappings.remove(at, window.byteCount).map { kernel.unmap($0.window) }
+            let result = clinux_map_again(place, at, window.byteCount)
+            guard result == 0 else {
+                kernel.unmap(window)
+                throw Errno(rawValue: Int32(-result))
+            }
+            place = at
+        }
+        ProgramMappings.add(
+            ProgramMappings.Entry(start: place, byteCount: window.byteCount, window: window))
+        return place
+    } catch {
+        _ = Answer.fail(error)
+        return clinux_map_failed()
+    }
+}
+
+/// Stands in front of `mmap`.
+@c(mmap) public func hookedMap(
+    _ at: UInt, _ byteCount: Int, _ protection: Int32, _ flags: Int32, _ number: Int32, _ offset: Int
+) -> UInt {
+    guard Handles.contains(number) else {
+        return RealCalls.call(.mmap, as: RealCalls.Map.self)(
+            at, byteCount, protection, flags, number, offset)
+    }
+    return mapHandle(at, byteCount, protection, flags, number, offset)
+}
+
+/// Stands in front of `mmap64`.
+@c(mmap64) public func hookedMap64(
+    _ at: UInt, _ byteCount: Int, _ protection: Int32, _ flags: Int32, _ number: Int32, _ offset: Int
+) -> UInt {
+    hookedMap(at, byteCount, protection, flags, number, offset)
+}
+
+/// Stands in front of `munmap`.
+@c(munmap) public func hookedUnmap(_ at: UInt, _ byteCount: Int) -> Int32 {
+    let real = RealCalls.call(.munmap, as: RealCalls.Unmap.self)
+    guard unsafe ProgramMappings.count > 0, byteCount > 0 else { return real(at, byteCount) }
+    let rounded = byteCount.roundedUp(toMultipleOf: pageSize) ?? byteCount
+    var isDone = false
+    while let entry = ProgramMappings.remove(at, rounded) {
+        Run.present.unmap(entry.window)
+        // The kernel here has unmapped what it mapped itself.
+        if entry.start == entry.window.address.rawValue && entry.byteCount == rounded { isDone = true }
+    }
+    return isDone ? 0 : real(at, byteCount)
+}

@@ -1,0 +1,103 @@
+import CLinux
+import JSONText
+import LinuxSystem
+import MachineFormat
+import SoftwareHost
+import VFIOHost
+
+/// What `vfio run` left for this process to find: a folder with the machine's description and its files.
+///
+/// The environment names the folder (``variable``). In it are `run.json`, which says what the machine is, and
+/// `root`, below which /sys and /dev look as they would on such a machine.
+enum Run {
+    /// The variable of the environment.
+    static let variable: StaticString = "VFIO_RUN"
+
+    // SAFETY: set by the library's constructor, before the program begins, and never changed.
+    nonisolated(unsafe) private(set) static var root: [UInt8] = []
+    // SAFETY: as above.
+    nonisolated(unsafe) private static var folder = ""
+    // SAFETY: only touched with `lock` held, except for being read by calls on handles, which exist only after it
+    // was set.
+    nonisolated(unsafe) private static var host: (any Host)?
+    // SAFETY: made by the constructor.
+    nonisolated(unsafe) private static var lock: Lock?
+
+    /// Whether the process runs under `vfio run`.
+    static var isActive: Bool { unsafe !root.isEmpty }
+
+    /// Looks at the environment. Called once, by the library's constructor.
+    static func begin() {
+        // SAFETY: a StaticString's text ends with a NUL; the environment's text is copied at once.
+        let value = unsafe clinux_environment(
+            UnsafeRawPointer(variable.utf8Start).assumingMemoryBound(to: CChar.self))
+        guard let value = unsafe value else { return }
+        let path = unsafe String(cString: value)
+        guard path.utf8.first == UInt8(ascii: "/") else { return }
+        unsafe lock = Lock()
+        unsafe folder = path
+        unsafe root = Array((path + "/root").utf8)
+    }
+
+    /// The kernel that answers; made when it is first asked for.
+    /// - Throws: `ENODEV` if the machine can't be made; the reason is written to the standard error.
+    static func kernel() throws(Errno) -> any Host {
+        if let host = unsafe host { return host }
+        guard let lock = unsafe lock else { throw .noDevice }
+        lock.lock()
+        defer { lock.unlock() }
+        if let host = unsafe host { return host }
+        try Handles.prepare()
+        do throws(RunFailure) {
+            let made = try make()
+            unsafe host = made
+            return made
+        } catch {
+            LineOutput(2).write("vfio run: \(error.text)")
+            throw .noDevice
+        }
+    }
+
+    /// The kernel that a handle belongs to.
+    @inline(__always)
+    static var present: any Host {
+        // SAFETY: who asks has a handle, which no kernel but this one gave.
+        unsafe host.unsafelyUnwrapped
+    }
+
+    private static func make() throws(RunFailure) -> any Host {
+        let bytes: [UInt8]
+        do throws(Errno) {
+            bytes = try FileSystem.bytes(of: unsafe folder + "/run.json", limit: 2 * MachineFile.byteLimit)
+        } catch {
+            throw RunFailure("the description of the run can't be read: \(error)")
+        }
+        let document: JSON
+        do throws(JSONError) {
+            document = try JSON(bytes, maximumDepth: 20, maximumCount: 70_000)
+        } catch {
+            throw RunFailure("the description of the run: \(error)")
+        }
+        guard let machine = document["machine"], case .string(let base)? = document["folder"] else {
+            throw RunFailure("the description of the run lacks its machine")
+        }
+        let description: MachineDescription
+        do throws(StrictObject.Problem) {
+            description = try MachineFile.machine(machine, folder: base)
+        } catch {
+            throw RunFailure("the machine: \(error)")
+        }
+        do throws(MachineError) {
+            return try SoftwareHost(description)
+        } catch {
+            throw RunFailure("the machine can't be made: \(error)")
+        }
+    }
+}
+
+/// Why there is no kernel for a program.
+struct RunFailure: Error {
+    let text: String
+
+    init(_ text: String) { self.text = text }
+}
