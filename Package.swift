@@ -34,6 +34,7 @@ let package = Package(
         .library(name: "SoftwareHost", targets: ["SoftwareHost", "NVMeController", "SoftwareDevices"]),
         .library(name: "DeviceModel", targets: ["DeviceModel"]),
         .library(name: "VFIOConformance", targets: ["VFIOConformance"]),
+        .library(name: "VFIOTrace", targets: ["VFIOTrace", "VFIOHost"]),
         .library(name: "IOVASpace", targets: ["IOVASpace"]),
         .library(name: "VFIOGuest", targets: ["VFIOGuest", "VFIO"]),
         .library(name: "VFIOUser", targets: ["VFIOUser", "DeviceModel", "SoftwareDevices", "LinuxSystem"]),
@@ -60,20 +61,21 @@ let package = Package(
         target(
             "SoftwareHost",
             on: ["VFIOHost", "DeviceModel", "VFIOABI", "LinuxSystem", "IOVASpace"]),
+        target("VFIOTrace", on: ["VFIOHost", "VFIOABI", "NVMe", "LinuxSystem"]),
         target("VFIOUser", on: ["VFIOHost", "DeviceModel", "VFIOABI", "LinuxSystem", "IOVASpace"]),
         target("NVMeController", on: ["DeviceModel", "NVMe", "LinuxSystem", "IOVASpace"]),
         target("SoftwareDevices", on: ["DeviceModel", "VFIOABI", "LinuxSystem", "IOVASpace"]),
         // Floor 4: drivers, and guests.
         target("VFIOGuest", on: ["VFIO", "VFIOHost", "VFIOABI", "LinuxSystem", "IOVASpace"]),
         target("NVMeDriver", on: ["VFIO", "VFIOHost", "NVMe", "LinuxSystem", "IOVASpace"]),
-        target("VFIOConformance", on: ["VFIOHost", "VFIOABI", "LinuxSystem"]),
+        target("VFIOConformance", on: ["VFIOTrace", "VFIOHost", "VFIOABI", "LinuxSystem"]),
         // Floor 5: the command.
         .executableTarget(
             name: "VFIOCommand",
             dependencies: [
                 "VFIO", "VFIOGuest", "NVMeDriver", "SoftwareHost", "NVMeController", "SoftwareDevices",
-                "VFIOUser", "VFIOConformance", "VFIOHost", "DeviceModel", "NVMe", "VFIOABI", "LinuxSystem",
-                "IOVASpace",
+                "VFIOUser", "VFIOTrace", "VFIOConformance", "VFIOHost", "DeviceModel", "NVMe", "VFIOABI",
+                "LinuxSystem", "IOVASpace",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Crypto", package: "swift-crypto"),
             ],
@@ -104,9 +106,15 @@ let package = Package(
         .target(
             name: "HostTestSupport", dependencies: ["VFIOHost", "VFIOABI", "LinuxSystem"],
             path: "Tests/HostTestSupport", swiftSettings: common),
-        tests("VFIOABITests", on: ["VFIOABI"], resources: [.copy("Resources")]),
+        tests("VFIOABITests", on: ["VFIOTrace", "VFIOABI"], resources: [.copy("Resources")]),
         // Reads the sources as text and makes docs/coverage.md.
         tests("CoverageTests", on: []),
+        tests(
+            "VFIOTraceTests",
+            on: [
+                "VFIOTrace", "VFIOConformance", "NVMeDriver", "NVMeController", "SoftwareHost",
+                "SoftwareDevices", "VFIO", "VFIOHost", "VFIOABI", "LinuxSystem",
+            ]),
         tests("NVMeTests", on: ["NVMe"]),
         tests("LinuxSystemTests", on: ["LinuxSystem"]),
         tests("IOVASpaceTests", on: ["IOVASpace"]),
