@@ -63,9 +63,12 @@ final class VirtioNetworkCore: WireEnd, @unchecked Sendable {
     var currentAddress: MACAddress { lock.withLock { registers.address } }
 
     var brokenQueueCount: Int {
-        receiveTurnstile.pause {
+        let count = receiveTurnstile.pause {
             sendTurnstile.pause { queues.reduce(0) { $0 + ($1.isBroken ? 1 : 0) } }
         }
+        // What has come meanwhile.
+        receiveTurnstile.run(.room) { deliver() }
+        return count
     }
 
     // MARK: resets
