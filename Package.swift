@@ -34,6 +34,7 @@ let package = Package(
         .library(name: "SoftwareHost", targets: ["SoftwareHost", "NVMeController", "SoftwareDevices"]),
         .library(name: "DeviceModel", targets: ["DeviceModel"]),
         .library(name: "VFIOConformance", targets: ["VFIOConformance"]),
+        .library(name: "VFIOTrace", targets: ["VFIOTrace", "VFIOHost"]),
         .library(name: "IOVASpace", targets: ["IOVASpace"]),
         .library(name: "VFIOGuest", targets: ["VFIOGuest", "VFIO"]),
         .library(name: "VFIOUser", targets: ["VFIOUser", "DeviceModel", "SoftwareDevices", "LinuxSystem"]),
@@ -53,6 +54,7 @@ let package = Package(
         // Floor 1: the machine below us, and one data structure.
         target("LinuxSystem", on: ["CLinux"]),
         target("IOVASpace"),
+        target("AccessDecoder"),
         // Floor 2: the two seams.
         target("VFIOHost", on: ["LinuxSystem", "VFIOABI"]),
         target("DeviceModel", on: ["VFIOABI", "LinuxSystem", "IOVASpace"]),
@@ -61,6 +63,7 @@ let package = Package(
         target(
             "SoftwareHost",
             on: ["VFIOHost", "DeviceModel", "VFIOABI", "LinuxSystem", "IOVASpace"]),
+        target("VFIOTrace", on: ["VFIOHost", "VFIOABI", "NVMe", "LinuxSystem"]),
         target(
             "VFIOUser", on: ["JSONText", "VFIOHost", "DeviceModel", "VFIOABI", "LinuxSystem", "IOVASpace"]),
         target("NVMeController", on: ["DeviceModel", "NVMe", "LinuxSystem", "IOVASpace"]),
@@ -74,13 +77,14 @@ let package = Package(
                 "JSONText", "SoftwareHost", "NVMeController", "SoftwareDevices", "DeviceModel", "VFIOHost",
                 "LinuxSystem",
             ]),
-        target("VFIOConformance", on: ["VFIOHost", "VFIOABI", "LinuxSystem"]),
+        target("VFIOConformance", on: ["VFIOTrace", "VFIOHost", "VFIOABI", "LinuxSystem"]),
         // Floor 5: the command.
         .executableTarget(
             name: "VFIOCommand",
             dependencies: [
                 "VFIO", "VFIOGuest", "NVMeDriver", "SoftwareHost", "NVMeController", "SoftwareDevices",
-                "MachineFormat", "JSONText", "VFIOUser", "VFIOConformance", "VFIOHost", "DeviceModel", "NVMe",
+                "MachineFormat", "JSONText", "VFIOUser", "VFIOTrace", "VFIOConformance", "VFIOHost",
+                "DeviceModel", "NVMe",
                 "VFIOABI", "LinuxSystem",
                 "IOVASpace",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
@@ -114,10 +118,17 @@ let package = Package(
         .target(
             name: "HostTestSupport", dependencies: ["VFIOHost", "VFIOABI", "LinuxSystem"],
             path: "Tests/HostTestSupport", swiftSettings: common),
-        tests("VFIOABITests", on: ["VFIOABI"], resources: [.copy("Resources")]),
+        tests("VFIOABITests", on: ["VFIOTrace", "VFIOABI"], resources: [.copy("Resources")]),
         // Reads the sources as text and makes docs/coverage.md.
         tests("CoverageTests", on: []),
+        tests(
+            "VFIOTraceTests",
+            on: [
+                "VFIOTrace", "VFIOConformance", "NVMeDriver", "NVMeController", "SoftwareHost",
+                "SoftwareDevices", "VFIO", "VFIOHost", "VFIOABI", "LinuxSystem",
+            ]),
         tests("NVMeTests", on: ["NVMe"]),
+        tests("AccessDecoderTests", on: ["AccessDecoder", "LinuxSystem"]),
         tests("JSONTextTests", on: ["JSONText"]),
         tests("LinuxSystemTests", on: ["LinuxSystem"]),
         tests("IOVASpaceTests", on: ["IOVASpace"]),

@@ -36,6 +36,7 @@ let package = Package(
         target("JSONText"),
         target("LinuxSystem", on: ["CLinux"]),
         target("IOVASpace"),
+        target("AccessDecoder"),
         target("VFIOHost", on: ["LinuxSystem", "VFIOABI"]),
         target("DeviceModel", on: ["VFIOABI", "LinuxSystem", "IOVASpace"]),
         target(

@@ -38,6 +38,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
 #define CLINUX static inline __attribute__((always_inline, unused))
 
 // Numbers of the kernel's interface that the C library's headers hide or don't have yet.
@@ -205,6 +209,7 @@ CLINUX uint64_t clinux_monotonic_nanoseconds(void) {
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
+CLINUX long clinux_thread_id(void) { return clinux_result(syscall(SYS_gettid)); }
 CLINUX void clinux_sleep_nanoseconds(uint64_t n) {
     struct timespec t = {(time_t)(n / 1000000000u), (long)(n % 1000000000u)};
     nanosleep(&t, (struct timespec *)0);
@@ -623,6 +628,23 @@ CLINUX void clinux_zero(uintptr_t to, size_t n) {
     __asm__ volatile("" ::: "memory");
     memset((void *)to, 0, n);
     __asm__ volatile("" ::: "memory");
+}
+
+// Where the processor's extended state (XSAVE, in its standard form) keeps a component; 0 if it has none.
+CLINUX uint32_t clinux_extended_state_offset(unsigned component) {
+#if defined(__x86_64__)
+    unsigned a, b, c, d;
+    // Without OSXSAVE the kernel saves none of it.
+    if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & (1u << 27))) return 0;
+    unsigned low, high;
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    if (component > 31 || !(low >> component & 1)) return 0;
+    if (!__get_cpuid_count(13, component, &a, &b, &c, &d)) return 0;
+    return b;
+#else
+    (void)component;
+    return 0;
+#endif
 }
 
 // A lock that also exists in Embedded Swift.

@@ -28,6 +28,8 @@ import CLinux
         public static let exclusive = OpenOptions(rawValue: O_EXCL)
         /// `O_TRUNC`
         public static let truncate = OpenOptions(rawValue: O_TRUNC)
+        /// `O_APPEND`: each write goes to the end, also where several processes write.
+        public static let append = OpenOptions(rawValue: O_APPEND)
         /// `O_NONBLOCK`
         public static let nonBlocking = OpenOptions(rawValue: O_NONBLOCK)
         /// `O_DIRECTORY`
@@ -48,9 +50,11 @@ import CLinux
     }
 
     /// A second descriptor for the same open file.
-    /// - Throws: `EMFILE`, or `EBADF` if `number` isn't open.
-    public init(duplicating number: Int32) throws(Errno) {
-        self.number = Int32(try checked { clinux_dup_above(number, 0) })
+    /// - Parameter lowest: its number is this or a higher one.
+    /// - Throws: `EMFILE` where no such number is free, `EINVAL` where none is allowed (`RLIMIT_NOFILE`), `EBADF` if
+    ///   `number` isn't open.
+    public init(duplicating number: Int32, from lowest: Int32 = 0) throws(Errno) {
+        self.number = Int32(try checked { clinux_dup_above(number, lowest) })
     }
 
     /// Gives the number away; the caller closes it.

@@ -46,6 +46,9 @@ public enum ProcessLimits {
     /// The process's number: getpid(2).
     public static var processID: Int32 { getpid() }
 
+    /// The calling thread's number: gettid(2). The first thread of a process has the process's number.
+    public static var threadID: Int32 { Int32(truncatingIfNeeded: clinux_thread_id()) }
+
     /// Whether the process runs as the super-user.
     public static var isSuperUser: Bool { clinux_effective_user() == 0 }
 }

@@ -325,22 +325,3 @@ func writeStatus(_ error: Errno) -> Status {
     default: .writeFault
     }
 }
-
-/// Memory that a controller keeps for the data of its commands.
-final class ScratchMemory {
-    let window: MemoryWindow
-
-    init(byteCount: Int) {
-        let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: byteCount, alignment: 4096)
-        // SAFETY: the memory lives as long as this object, which hands out the window only through itself. It is
-        // cleared, so that nothing of this process can reach a driver.
-        window = unsafe MemoryWindow(
-            unsafeAddress: HostAddress(rawValue: UInt(bitPattern: memory.baseAddress)), byteCount: byteCount)
-        window.zero(at: 0, byteCount: byteCount)
-    }
-
-    deinit {
-        // SAFETY: allocated in `init`, given back once.
-        unsafe window.unsafeBytes.deallocate()
-    }
-}

@@ -27,6 +27,7 @@ struct ConformCommand: ParsableCommand {
     var machine: String?
 
     @OptionGroup var faults: FaultOptions
+    @OptionGroup var trace: TraceOption
 
     @Option(
         help: ArgumentHelp(
@@ -59,7 +60,8 @@ struct ConformCommand: ParsableCommand {
 
     func run() throws {
         if list { return printCatalogue() }
-        var run = Run(on: try makeHost(), by: route)
+        let host = try makeHost()
+        var run = Run(on: try trace.added(to: host), by: route)
         run.filter = filter
         if !device.isEmpty {
             run.devices = try device.map { text in
@@ -70,7 +72,7 @@ struct ConformCommand: ParsableCommand {
                 return address
             }
         }
-        if let software = run.host as? SoftwareHost {
+        if let software = host as? SoftwareHost {
             run.machine = SoftwareMachineControl(software)
         } else if changeMachine {
             run.machine = LinuxMachineControl()

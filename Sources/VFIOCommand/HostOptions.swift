@@ -50,6 +50,7 @@ struct HostOptions: ParsableArguments {
     var machine: String?
 
     @OptionGroup var faults: FaultOptions
+    @OptionGroup var trace: TraceOption
 
     @Option(
         help: ArgumentHelp(
@@ -66,7 +67,7 @@ struct HostOptions: ParsableArguments {
 
     /// The host that was asked for.
     func makeHost() throws(CommandFailure) -> any Host {
-        try Self.makeHost(host, machine, faults, sample: Self.sampleMachine)
+        try trace.added(to: try Self.makeHost(host, machine, faults, sample: Self.sampleMachine))
     }
 
     /// The host that was asked for.

@@ -4,10 +4,22 @@ import FoundationEssentials
 enum JSONOutput {
     /// Prints a value as JSON, its keys in order.
     static func print(_ value: some Encodable) throws(CommandFailure) {
+        Swift.print(try text(value, [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]))
+    }
+
+    /// Prints a value as JSON on one line, its keys in order: one of many.
+    static func printLine(_ value: some Encodable) throws(CommandFailure) {
+        Swift.print(try text(value, [.sortedKeys, .withoutEscapingSlashes]))
+    }
+
+    /// A value as JSON.
+    static func text(
+        _ value: some Encodable, _ formatting: JSONEncoder.OutputFormatting
+    ) throws(CommandFailure) -> String {
         let encoder = JSONEncoder()
-        encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+        encoder.outputFormatting = formatting
         do {
-            Swift.print(String(decoding: try encoder.encode(value), as: UTF8.self))
+            return String(decoding: try encoder.encode(value), as: UTF8.self)
         } catch {
             throw .refused("the answer can't be written as JSON: \(error)")
         }

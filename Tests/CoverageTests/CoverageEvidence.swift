@@ -132,9 +132,6 @@ struct CoverageEvidence {
         CoverageEvidence(
             names: ["VFIO_CCW_CONFIG_REGION_INDEX"], column: .device, shown: ["CCWRegionKind"]),
         CoverageEvidence(
-            names: ["IOMMU_IOAS_CHANGE_PROCESS", "IOMMUFD_CMD_IOAS_CHANGE_PROCESS"], column: .device,
-            shown: ["IOMMUFD"]),
-        CoverageEvidence(
             names: ["VFIO_IOMMU_INFO_CAPS", "vfio_info_cap_header"], column: .device, shown: ["Type1"]),
         CoverageEvidence(
             names: [

@@ -1,6 +1,7 @@
 import Foundation
 import Testing
 import VFIOABI
+import VFIOTrace
 
 /// The facts that a C compiler gave about the real headers.
 private struct Facts: Decodable {
@@ -158,6 +159,46 @@ struct ABITests {
         #expect(grown == Set(Exceptions.grown.keys), "an exception that nothing needs")
         #expect(aligned == Set(Exceptions.alignment.keys), "an exception that nothing needs")
         #expect(checked == 49 + 51 + 37 + 4 + 4)
+    }
+
+    @Test("every request has its number under the name that traces and faults give it")
+    func requestNames() throws {
+        let headers = try Facts.load().headers.values
+        for name in RequestName.all {
+            // iommufd.h knows this one by its older name too.
+            let word = "\(name.word)"
+            let numbers = headers.compactMap { $0.constants[word]?.value }
+            #expect(numbers.allSatisfy { $0 == .number(Int64(name.request.rawValue)) }, "\(word)")
+            #expect(!numbers.isEmpty, "\(word) isn't in the headers")
+        }
+        #expect(Set(RequestName.all.map { "\($0.shortName)" }).count == RequestName.all.count)
+    }
+
+    @Test("the structures that traces are taken apart by have the compiler's fields, at their places")
+    func traceLayouts() throws {
+        var structures: [String: Facts.Structure] = [:]
+        for (header, facts) in try Facts.load().headers where header != Exceptions.seed {
+            structures.merge(facts.structs) { $1 }
+        }
+        for (name, layout) in StructureLayout.all {
+            let theirs = try #require(structures[name], "\(name)")
+            var seen: Set<String> = []
+            for field in layout.fields where field.kind != .reserved {
+                let outer = String(field.name.prefix { $0 != "." })
+                let fact = try #require(theirs.fields.first { $0.name == outer }, "\(name).\(field.name)")
+                if outer == field.name {
+                    #expect(fact.offset == field.offset && fact.size == field.width, "\(name).\(field.name)")
+                } else {
+                    #expect(field.offset >= fact.offset && field.offset < fact.offset + (fact.size ?? 0))
+                }
+                seen.insert(outer)
+            }
+            // What has no name here is padding, a second name for the same bytes, or records that follow.
+            for fact in theirs.fields where !seen.contains(fact.name) && fact.size != nil {
+                let isKnown = layout.fields.contains { $0.offset == fact.offset }
+                #expect(isKnown, "\(name).\(fact.name)")
+            }
+        }
     }
 
     @Test("the table holds no name twice and none that the headers lack")

@@ -13,4 +13,5 @@ struct Suite: Sendable {
 /// Every suite. A new one is a file beside this one, and a line here.
 let suites: [Suite] = [
     iovaSuite, driveSuite, userSuite, userMemorySuite, userDiskSuite, userCostSuite, guestSuite,
+    runSuite,
 ]

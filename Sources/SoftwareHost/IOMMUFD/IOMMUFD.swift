@@ -87,7 +87,7 @@ final class IOMMUFD: FileObject {
     // MARK: requests
 
     func control(_ request: Request, _ argument: UInt) throws(Errno) -> Int32 {
-        guard let command = CommandShape(IOMMUFDCommand(rawValue: request.number)) else {
+        guard let command = CommandShape(Request(IOMMUFDCommand(rawValue: request.number))) else {
             return try controlAsContainer(request, argument)
         }
         let address = HostAddress(rawValue: argument)
@@ -230,29 +230,29 @@ enum CommandShape {
     case ioasMapFile, changeProcess, tableAllocate, hardwareInfo, setDirty, getDirty, invalidate
     case faultQueue, virtualIOMMU, virtualDevice, eventQueue, hardwareQueue
 
-    init?(_ command: IOMMUFDCommand) {
-        switch command.rawValue {
-        case 0x80: self = .destroy
-        case 0x81: self = .ioasAllocate
-        case 0x82: self = .ioasAllow
-        case 0x83: self = .ioasCopy
-        case 0x84: self = .ioasRanges
-        case 0x85: self = .ioasMap
-        case 0x86: self = .ioasUnmap
-        case 0x87: self = .option
-        case 0x88: self = .compat
-        case 0x89: self = .tableAllocate
-        case 0x8a: self = .hardwareInfo
-        case 0x8b: self = .setDirty
-        case 0x8c: self = .getDirty
-        case 0x8d: self = .invalidate
-        case 0x8e: self = .faultQueue
-        case 0x8f: self = .ioasMapFile
-        case 0x90: self = .virtualIOMMU
-        case 0x91: self = .virtualDevice
-        case 0x92: self = .changeProcess
-        case 0x93: self = .eventQueue
-        case 0x94: self = .hardwareQueue
+    init?(_ request: Request) {
+        switch request {
+        case .iommufdDestroy: self = .destroy
+        case .ioasAlloc: self = .ioasAllocate
+        case .ioasAllowIOVAs: self = .ioasAllow
+        case .ioasCopy: self = .ioasCopy
+        case .ioasIOVARanges: self = .ioasRanges
+        case .ioasMap: self = .ioasMap
+        case .ioasUnmap: self = .ioasUnmap
+        case .iommufdOption: self = .option
+        case .iommufdVFIOIOAS: self = .compat
+        case .hwptAlloc: self = .tableAllocate
+        case .iommufdGetHWInfo: self = .hardwareInfo
+        case .hwptSetDirtyTracking: self = .setDirty
+        case .hwptGetDirtyBitmap: self = .getDirty
+        case .hwptInvalidate: self = .invalidate
+        case .faultQueueAlloc: self = .faultQueue
+        case .ioasMapFile: self = .ioasMapFile
+        case .viommuAlloc: self = .virtualIOMMU
+        case .vdeviceAlloc: self = .virtualDevice
+        case .ioasChangeProcess: self = .changeProcess
+        case .veventQueueAlloc: self = .eventQueue
+        case .hwQueueAlloc: self = .hardwareQueue
         default: return nil
         }
     }
