@@ -87,10 +87,17 @@ enum Run {
         } catch {
             throw RunFailure("the machine: \(error)")
         }
+        let host: SoftwareHost
         do throws(MachineError) {
-            return try SoftwareHost(description)
+            host = try SoftwareHost(description)
         } catch {
             throw RunFailure("the machine can't be made: \(error)")
+        }
+        guard case .string(let trace)? = document["trace"] else { return host }
+        do throws(TraceError) {
+            return TracingHost(host, writingTo: try TraceWriter(appendingTo: trace))
+        } catch {
+            throw RunFailure("the trace \(trace): \(error.description)")
         }
     }
 }
