@@ -39,6 +39,7 @@ struct RunCommand: ParsableCommand {
     var devices: [String] = []
 
     @OptionGroup var faults: FaultOptions
+    @OptionGroup var trace: TraceOption
 
     @Argument(
         parsing: .postTerminator, help: ArgumentHelp("The program and its arguments.", valueName: "program"))
@@ -57,7 +58,7 @@ struct RunCommand: ParsableCommand {
     func run() throws {
         let plan = try RunPlan(machine: machine, devices: devices, faults: faults)
         let library = try PreloadLibrary.find()
-        let folder = try RunFolder(plan)
+        let folder = try RunFolder(plan, trace: try trace.begin())
         var preload = library
         if let former = ChildProcess.environmentValue("LD_PRELOAD"), !former.isEmpty {
             preload += ":" + former
@@ -122,7 +123,7 @@ struct RunPlan {
         }
     }
 
-    private static func absolute(_ folder: String) throws(CommandFailure) -> String {
+    static func absolute(_ folder: String) throws(CommandFailure) -> String {
         if folder.hasPrefix("/") { return folder }
         do throws(Errno) {
             return try FileSystem.linkTarget("/proc/self/cwd") + "/" + folder
@@ -203,7 +204,8 @@ struct RunFolder {
     /// Its path.
     let path: String
 
-    init(_ plan: RunPlan) throws(CommandFailure) {
+    /// - Parameter trace: the file that the library is to go on with; nil for none.
+    init(_ plan: RunPlan, trace: String?) throws(CommandFailure) {
         let host = try plan.makeHost()
         let place =
             ChildProcess.environmentValue("XDG_RUNTIME_DIR") ?? ChildProcess.environmentValue("TMPDIR")
@@ -219,10 +221,11 @@ struct RunFolder {
                 parameters: ModuleParameters.names.compactMap { name in
                     parameters.text(of: name).map { (name, $0) }
                 }, configuration: { host.configuration(of: $0) })
-            let run = JSON.object([
+            var members: [JSON.Member] = [
                 .init("folder", .string(plan.folder)), .init("machine", plan.document),
-            ])
-            try Self.make(path + "/run.json", Array(run.text.utf8))
+            ]
+            if let trace { members.append(.init("trace", .string(trace))) }
+            try Self.make(path + "/run.json", Array(JSON.object(members).text.utf8))
         } catch {
             remove()
             throw .refused("\(error.path) can't be written: \(error.errno)")

@@ -88,10 +88,17 @@ enum Run {
             throw RunFailure("the machine: \(error)")
         }
         description.memoryWriteObserver = TranslatedCode()
+        let host: SoftwareHost
         do throws(MachineError) {
-            return try SoftwareHost(description)
+            host = try SoftwareHost(description)
         } catch {
             throw RunFailure("the machine can't be made: \(error)")
+        }
+        guard case .string(let trace)? = document["trace"] else { return host }
+        do throws(TraceError) {
+            return TracingHost(host, writingTo: try TraceWriter(appendingTo: trace))
+        } catch {
+            throw RunFailure("the trace \(trace): \(error.description)")
         }
     }
 }
