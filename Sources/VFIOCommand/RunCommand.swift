@@ -38,6 +38,16 @@ struct RunCommand: ParsableCommand {
                 """, valueName: "model[,key=value…]"))
     var devices: [String] = []
 
+    @Option(
+        help: ArgumentHelp(
+            "What the program may map of a device's registers: auto, trapped, unmapped.",
+            discussion: """
+                trapped: all, and each access is caught and carried out. unmapped: only plain memory; registers are \
+                read and written at offsets. auto: unmapped for QEMU, for which that is the exact and fastest way; \
+                trapped for others.
+                """, valueName: "what"))
+    var bars: MappedBARs = .auto
+
     @OptionGroup var faults: FaultOptions
 
     @Argument(
@@ -57,7 +67,7 @@ struct RunCommand: ParsableCommand {
     func run() throws {
         let plan = try RunPlan(machine: machine, devices: devices, faults: faults)
         let library = try PreloadLibrary.find()
-        let folder = try RunFolder(plan)
+        let folder = try RunFolder(plan, bars: bars)
         var preload = library
         if let former = ChildProcess.environmentValue("LD_PRELOAD"), !former.isEmpty {
             preload += ":" + former
@@ -80,6 +90,11 @@ struct RunCommand: ParsableCommand {
             throw ExitCode(128 + number)
         }
     }
+}
+
+/// What a program under `vfio run` may map of a device's registers.
+enum MappedBARs: String, ExpressibleByArgument {
+    case auto, trapped, unmapped
 }
 
 /// What a run needs: the machine's document, and the machine that it makes.
@@ -203,7 +218,7 @@ struct RunFolder {
     /// Its path.
     let path: String
 
-    init(_ plan: RunPlan) throws(CommandFailure) {
+    init(_ plan: RunPlan, bars: MappedBARs) throws(CommandFailure) {
         let host = try plan.makeHost()
         let place =
             ChildProcess.environmentValue("XDG_RUNTIME_DIR") ?? ChildProcess.environmentValue("TMPDIR")
@@ -221,6 +236,7 @@ struct RunFolder {
                 }, configuration: { host.configuration(of: $0) })
             let run = JSON.object([
                 .init("folder", .string(plan.folder)), .init("machine", plan.document),
+                .init("bars", .string(bars.rawValue)),
             ])
             try Self.make(path + "/run.json", Array(run.text.utf8))
         } catch {
