@@ -779,6 +779,8 @@ CLINUX unsigned clinux_guard_limit(void) { return CLINUX_MOST_GUARDED; }
 // thread's error number, and what a structure for stat(2) says of a device's node.
 CLINUX int clinux_has_function(const char *name) { return dlsym((void *)0, name) != 0; }
 CLINUX void *clinux_next_function(const char *name) { return dlsym((void *)-1l, name); }
+// What the program itself or one of its libraries has under a name (RTLD_DEFAULT).
+CLINUX void *clinux_program_symbol(const char *name) { return dlsym((void *)0, name); }
 CLINUX int clinux_errno(void) { return errno; }
 CLINUX void clinux_set_errno(int error) { errno = error; }
 CLINUX void clinux_make_node(struct stat *s, uint32_t major, uint32_t minor) {

@@ -86,12 +86,13 @@ enum Run {
             throw RunFailure("the description of the run lacks its machine")
         }
         if case .string(let text)? = document["bars"] { unsafe bars = RegisterMapping.Policy(named: text) }
-        let description: MachineDescription
+        var description: MachineDescription
         do throws(StrictObject.Problem) {
             description = try MachineFile.machine(machine, folder: base)
         } catch {
             throw RunFailure("the machine: \(error)")
         }
+        description.memoryWriteObserver = TranslatedCode()
         do throws(MachineError) {
             return try SoftwareHost(description)
         } catch {
