@@ -53,7 +53,8 @@ let package = Package(
         .target(
             name: "VFIOPreload",
             dependencies: [
-                "MachineFormat", "SoftwareHost", "JSONText", "VFIOHost", "VFIOABI", "LinuxSystem", "CLinux",
+                "MachineFormat", "SoftwareHost", "JSONText", "VFIOHost", "AccessDecoder", "VFIOABI",
+                "LinuxSystem", "CLinux",
             ],
             swiftSettings: embedded,
             linkerSettings: [

@@ -777,6 +777,7 @@ CLINUX unsigned clinux_guard_limit(void) { return CLINUX_MOST_GUARDED; }
 
 // For a library that stands in front of the C library: the next function of a name behind it (RTLD_NEXT), the
 // thread's error number, and what a structure for stat(2) says of a device's node.
+CLINUX int clinux_has_function(const char *name) { return dlsym((void *)0, name) != 0; }
 CLINUX void *clinux_next_function(const char *name) { return dlsym((void *)-1l, name); }
 // What the program itself or one of its libraries has under a name (RTLD_DEFAULT).
 CLINUX void *clinux_program_symbol(const char *name) { return dlsym((void *)0, name); }
@@ -790,6 +791,9 @@ CLINUX void clinux_make_node(struct stat *s, uint32_t major, uint32_t minor) {
 CLINUX const char *clinux_environment(const char *name) { return getenv(name); }
 CLINUX int clinux_at_current_folder(void) { return AT_FDCWD; }
 CLINUX int clinux_map_fixed(void) { return MAP_FIXED; }
+CLINUX int clinux_map_fixed_noreplace(void) { return MAP_FIXED_NOREPLACE; }
+CLINUX int clinux_map_anonymous(void) { return MAP_ANONYMOUS | MAP_NORESERVE; }
+CLINUX int clinux_map_populate(void) { return MAP_POPULATE; }
 CLINUX uintptr_t clinux_map_failed(void) { return (uintptr_t)MAP_FAILED; }
 // A second mapping of the same shared pages at a given place: mremap(2) with an old length of 0.
 CLINUX long clinux_map_again(uintptr_t from, uintptr_t at, size_t n) {

@@ -65,9 +65,13 @@ final class FileTable: @unchecked Sendable {
     /// Gives a new file a number. As in a kernel the number comes first: whoever has no more descriptors is told
     /// so before anything is opened.
     /// - Parameter make: opens the file; the table takes over the hold on it.
+    /// - Parameter lowest: the number is this or more, unless the process may not have such.
     /// - Throws: `EMFILE` if the process can't have more descriptors; what `make` throws.
-    func install(_ make: () throws(Errno) -> OpenFile) throws(Errno) -> Int32 {
-        let place = try MemoryFile.create("vfio-handle", byteCount: 0)
+    func install(above lowest: Int32 = 0, _ make: () throws(Errno) -> OpenFile) throws(Errno) -> Int32 {
+        var place = try MemoryFile.create("vfio-handle", byteCount: 0)
+        if lowest > place.number, let higher = try? Descriptor(duplicating: place.number, from: lowest) {
+            place = higher
+        }
         let file = try make()
         let number = place.release()
         let index = Int(number)

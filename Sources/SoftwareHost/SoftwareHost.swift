@@ -54,6 +54,18 @@ public final class SoftwareHost: Host, @unchecked Sendable {
         }
     }
 
+    /// Makes another number for an open file, from 1000 on where the process may have such.
+    /// - Throws: `EBADF`, `EMFILE`
+    public func duplicate(_ handle: Int32) throws(Errno) -> Int32 {
+        let file = try core.files.hold(handle)
+        do throws(Errno) {
+            return try core.files.install(above: 1000) { file }
+        } catch {
+            file.object.letGo()
+            throw error
+        }
+    }
+
     /// Closes a handle; numbers that aren't handles are left alone.
     public func close(_ handle: Int32) { core.files.close(handle) }
 

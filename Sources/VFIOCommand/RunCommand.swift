@@ -38,6 +38,16 @@ struct RunCommand: ParsableCommand {
                 """, valueName: "model[,key=value…]"))
     var devices: [String] = []
 
+    @Option(
+        help: ArgumentHelp(
+            "What the program may map of a device's registers: auto, trapped, unmapped.",
+            discussion: """
+                trapped: all, and each access is caught and carried out. unmapped: only plain memory; registers are \
+                read and written at offsets. auto: unmapped for QEMU, for which that is the exact and fastest way; \
+                trapped for others.
+                """, valueName: "what"))
+    var bars: MappedBARs = .auto
+
     @OptionGroup var faults: FaultOptions
     @OptionGroup var trace: TraceOption
 
@@ -58,7 +68,7 @@ struct RunCommand: ParsableCommand {
     func run() throws {
         let plan = try RunPlan(machine: machine, devices: devices, faults: faults)
         let library = try PreloadLibrary.find()
-        let folder = try RunFolder(plan, trace: try trace.begin())
+        let folder = try RunFolder(plan, bars: bars, trace: try trace.begin())
         var preload = library
         if let former = ChildProcess.environmentValue("LD_PRELOAD"), !former.isEmpty {
             preload += ":" + former
@@ -81,6 +91,11 @@ struct RunCommand: ParsableCommand {
             throw ExitCode(128 + number)
         }
     }
+}
+
+/// What a program under `vfio run` may map of a device's registers.
+enum MappedBARs: String, ExpressibleByArgument {
+    case auto, trapped, unmapped
 }
 
 /// What a run needs: the machine's document, and the machine that it makes.
@@ -204,8 +219,10 @@ struct RunFolder {
     /// Its path.
     let path: String
 
-    /// - Parameter trace: the file that the library is to go on with; nil for none.
-    init(_ plan: RunPlan, trace: String?) throws(CommandFailure) {
+    /// - Parameters:
+    ///   - bars: what the program may map of a device's registers.
+    ///   - trace: the file that the library is to go on with; nil for none.
+    init(_ plan: RunPlan, bars: MappedBARs, trace: String?) throws(CommandFailure) {
         let host = try plan.makeHost()
         let place =
             ChildProcess.environmentValue("XDG_RUNTIME_DIR") ?? ChildProcess.environmentValue("TMPDIR")
@@ -223,6 +240,7 @@ struct RunFolder {
                 }, configuration: { host.configuration(of: $0) })
             var members: [JSON.Member] = [
                 .init("folder", .string(plan.folder)), .init("machine", plan.document),
+                .init("bars", .string(bars.rawValue)),
             ]
             if let trace { members.append(.init("trace", .string(trace))) }
             try Self.make(path + "/run.json", Array(JSON.object(members).text.utf8))

@@ -17,6 +17,10 @@ public protocol Host: AnyObject, Sendable {
     /// - Throws: the errno that open(2) on the node has: `ENOENT`, `EACCES`, `EBUSY`, `ENODEV`, …
     func open(_ node: Node) throws(Errno) -> Int32
 
+    /// Makes another number for an open handle, as dup(2): both are closed, and the last of them ends the handle.
+    /// - Throws: `EBADF`, `EMFILE`; `EOPNOTSUPP` for hosts that can't.
+    func duplicate(_ handle: Int32) throws(Errno) -> Int32
+
     /// Closes a handle. What depended on it is torn down in the kernel's order (kernel.md A.7).
     func close(_ handle: Int32)
 
@@ -77,6 +81,10 @@ public protocol Host: AnyObject, Sendable {
 }
 
 extension Host {
+    /// For hosts whose handles have one number each.
+    /// - Throws: `EOPNOTSUPP`
+    public func duplicate(_ handle: Int32) throws(Errno) -> Int32 { throw .notSupported }
+
     /// For hosts that have no streams.
     /// - Throws: `EINVAL`
     public func read(_ handle: Int32, into bytes: inout MutableRawSpan) throws(Errno) -> Int {

@@ -2,6 +2,7 @@
 private func construct() {
     RealCalls.findAll()
     Run.begin()
+    if Run.isActive { RealSignals.adoptInherited() }
 }
 
 @section(".init_array") @used

@@ -42,13 +42,14 @@ enum RealCalls {
 
     /// Room for the addresses; zero until found.
     private struct Places {
-        var found = InlineArray<32, UInt>(repeating: 0)
+        var found = InlineArray<64, UInt>(repeating: 0)
     }
 
     /// The functions that are stood in front of.
     enum Name: Int, CaseIterable {
         case open, openat, close, ioctl, read, write, pread, pwrite, mmap, munmap
         case stat, lstat, fstat, fstatat, access, faccessat, readlink, readlinkat, realpath, opendir, fopen
+        case sigaction, pthread_sigmask, sigprocmask, sigsuspend, mprotect, mremap
 
         var text: StaticString {
             switch self {
@@ -73,6 +74,12 @@ enum RealCalls {
             case .realpath: "realpath"
             case .opendir: "opendir"
             case .fopen: "fopen"
+            case .sigaction: "sigaction"
+            case .pthread_sigmask: "pthread_sigmask"
+            case .sigprocmask: "sigprocmask"
+            case .sigsuspend: "sigsuspend"
+            case .mprotect: "mprotect"
+            case .mremap: "mremap"
             }
         }
     }

@@ -23,6 +23,9 @@ enum Run {
     // SAFETY: made by the constructor.
     nonisolated(unsafe) private static var lock: Lock?
 
+    // SAFETY: as `host`.
+    nonisolated(unsafe) private static var bars: RegisterMapping.Policy?
+
     /// Whether the process runs under `vfio run`.
     static var isActive: Bool { unsafe !root.isEmpty }
 
@@ -51,6 +54,7 @@ enum Run {
         do throws(RunFailure) {
             let made = try make()
             unsafe host = made
+            RegisterMapping.start(unsafe bars ?? RegisterMapping.suitable())
             return made
         } catch {
             LineOutput(2).write("vfio run: \(error.text)")
@@ -81,6 +85,7 @@ enum Run {
         guard let machine = document["machine"], case .string(let base)? = document["folder"] else {
             throw RunFailure("the description of the run lacks its machine")
         }
+        if case .string(let text)? = document["bars"] { unsafe bars = RegisterMapping.Policy(named: text) }
         var description: MachineDescription
         do throws(StrictObject.Problem) {
             description = try MachineFile.machine(machine, folder: base)

@@ -84,6 +84,9 @@ public final class TracingHost: Host {
         return Int32(try outcome.get())
     }
 
+    /// Hands on; what is done with the new number is written down under it.
+    public func duplicate(_ handle: Int32) throws(Errno) -> Int32 { try inner.duplicate(handle) }
+
     /// Closes a handle, and writes it down.
     public func close(_ handle: Int32) {
         var record = begin(.close, handle)

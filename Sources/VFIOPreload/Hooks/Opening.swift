@@ -85,6 +85,7 @@ private func openAnywhere(
     }
     // No longer ours before the number is free: it may be given out again at once.
     Handles.remove(number)
+    TrapHolders.forget(number)
     Run.present.close(number)
     return 0
 }

@@ -13,7 +13,10 @@ import VFIOHost
     return Answer.int { () throws(Errno) -> Int32 in
         // The kernel looks at the low half only.
         let request = UInt32(truncatingIfNeeded: request)
+        let isAboutRegion = request == UInt32(truncatingIfNeeded: Request.deviceGetRegionInfo.rawValue)
+        let room = isAboutRegion ? RegisterMapping.room(argument) : 0
         let result = try Run.present.control(number, request, argument)
+        if isAboutRegion { try RegisterMapping.offer(number, argument, room: room) }
         if request == UInt32(truncatingIfNeeded: Request.groupGetDeviceFD.rawValue) {
             guard Handles.add(result, nil) else {
                 Run.present.close(result)
