@@ -95,8 +95,8 @@ let package = Package(
         tests(
             "VFIOCommandTests",
             on: [
-                "VFIOCommand", "MachineFormat", "VFIOConformance", "SoftwareHost", "NVMeController",
-                "VFIOHost", "LinuxSystem",
+                "VFIOCommand", "MachineFormat", "VFIOConformance", "SoftwareHost",
+                "SoftwareDevices", "NVMeController", "VFIOHost", "LinuxSystem",
             ]),
         // What is done with a device in the kernel lab, written once: on a real kernel by the probe, on the
         // software host by a test.
