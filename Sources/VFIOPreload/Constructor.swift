@@ -2,6 +2,7 @@
 private func construct() {
     RealCalls.findAll()
     Run.begin()
+    if Run.isActive { PrivatePaths.begin() }
 }
 
 @section(".init_array") @used

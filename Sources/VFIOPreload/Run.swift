@@ -20,6 +20,8 @@ enum Run {
     // SAFETY: only touched with `lock` held, except for being read by calls on handles, which exist only after it
     // was set.
     nonisolated(unsafe) private static var host: (any Host)?
+    // SAFETY: as `host`.
+    nonisolated(unsafe) private static var ownHost: SoftwareHost?
     // SAFETY: made by the constructor.
     nonisolated(unsafe) private static var lock: Lock?
 
@@ -49,7 +51,8 @@ enum Run {
         if let host = unsafe host { return host }
         try Handles.prepare()
         do throws(RunFailure) {
-            let made = try make()
+            let made = try makeOwn()
+            unsafe ownHost = made
             unsafe host = made
             return made
         } catch {
@@ -65,7 +68,29 @@ enum Run {
         unsafe host.unsafelyUnwrapped
     }
 
-    private static func make() throws(RunFailure) -> any Host {
+    /// The kernel of this process; where it has none, one that is made to ask it something.
+    static func kernelToAsk() throws(RunFailure) -> SoftwareHost {
+        if let host = unsafe ownHost { return host }
+        return try makeOwn()
+    }
+
+    /// A kernel as the run describes it, with what has become of its drivers meanwhile.
+    private static func makeOwn() throws(RunFailure) -> SoftwareHost {
+        let host = try make()
+        DriverChanges.repeatAll(on: host, in: unsafe folder)
+        return host
+    }
+
+    /// Writes down a change of a driver, for kernels that are made later.
+    static func remember(_ change: DriverChange) { DriverChanges.append(change, in: unsafe folder) }
+
+    /// Writes down which devices a driver was told of.
+    static func remember(_ id: NewID) { DriverChanges.append(id, in: unsafe folder) }
+
+    /// The devices that drivers were told of.
+    static var newIDs: [NewID] { DriverChanges.newIDs(in: unsafe folder) }
+
+    private static func make() throws(RunFailure) -> SoftwareHost {
         let bytes: [UInt8]
         do throws(Errno) {
             bytes = try FileSystem.bytes(of: unsafe folder + "/run.json", limit: 2 * MachineFile.byteLimit)
@@ -88,7 +113,9 @@ enum Run {
             throw RunFailure("the machine: \(error)")
         }
         do throws(MachineError) {
-            return try SoftwareHost(description)
+            let host = try SoftwareHost(description)
+            host.watchHandles(NewHandles())
+            return host
         } catch {
             throw RunFailure("the machine can't be made: \(error)")
         }
