@@ -95,8 +95,8 @@ let package = Package(
         tests(
             "VFIOCommandTests",
             on: [
-                "VFIOCommand", "MachineFormat", "VFIOConformance", "SoftwareHost", "NVMeController",
-                "VFIOHost", "LinuxSystem",
+                "VFIOCommand", "MachineFormat", "VFIOConformance", "SoftwareHost",
+                "SoftwareDevices", "NVMeController", "VFIOHost", "LinuxSystem",
             ]),
         // C programs of Tests/Preload and tools on the software machine, by `vfio run` and the library of Embedded/.
         tests("PreloadTests", on: ["VFIOCommand"]),

@@ -793,6 +793,8 @@ CLINUX unsigned clinux_guard_limit(void) { return CLINUX_MOST_GUARDED; }
 // For a library that stands in front of the C library: the next function of a name behind it (RTLD_NEXT), and the
 // thread's error number. What programs hand to it is in hooks.h.
 CLINUX void *clinux_next_function(const char *name) { return dlsym((void *)-1l, name); }
+// What the program itself or one of its libraries has under a name (RTLD_DEFAULT).
+CLINUX void *clinux_program_symbol(const char *name) { return dlsym((void *)0, name); }
 CLINUX int clinux_errno(void) { return errno; }
 CLINUX void clinux_set_errno(int error) { errno = error; }
 CLINUX const char *clinux_environment(const char *name) { return getenv(name); }

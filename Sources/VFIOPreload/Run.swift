@@ -106,12 +106,13 @@ enum Run {
         guard let machine = document["machine"], case .string(let base)? = document["folder"] else {
             throw RunFailure("the description of the run lacks its machine")
         }
-        let description: MachineDescription
+        var description: MachineDescription
         do throws(StrictObject.Problem) {
             description = try MachineFile.machine(machine, folder: base)
         } catch {
             throw RunFailure("the machine: \(error)")
         }
+        description.memoryWriteObserver = TranslatedCode()
         do throws(MachineError) {
             let host = try SoftwareHost(description)
             host.watchHandles(NewHandles())
