@@ -112,7 +112,7 @@ final class Scratch {
 
     func file(_ name: String) throws -> FileHandle {
         let path = folder.appending(path: name)
-        FileManager.default.createFile(atPath: path.path, contents: nil)
+        try #require(FileManager.default.createFile(atPath: path.path, contents: nil))
         return try FileHandle(forWritingTo: path)
     }
 
