@@ -120,10 +120,25 @@ CLINUX long clinux_make_temporary_folder(char *path) {
     }
     return -(long)EEXIST;
 }
+// The name of a socket that nobody listens at: opening it fails with ENXIO, for anybody. With its time of change.
+CLINUX long clinux_make_socket_name(const char *path, unsigned mode, int64_t seconds, long nanoseconds) {
+    struct timespec times[2] = {{seconds, nanoseconds}, {seconds, nanoseconds}};
+    long r = clinux_result(mknod(path, S_IFSOCK | 0600, 0));
+    if (r < 0) return r;
+    // The mask of the process doesn't apply here.
+    r = clinux_result(chmod(path, mode));
+    return r < 0 ? r : clinux_result(utimensat(AT_FDCWD, path, times, 0));
+}
 CLINUX long clinux_symlink(const char *target, const char *path) {
     return clinux_result(symlink(target, path));
 }
 CLINUX long clinux_unlink(const char *path) { return clinux_result(unlink(path)); }
+CLINUX uint32_t clinux_mode(const struct stat *s) { return s->st_mode; }
+CLINUX long clinux_has_attribute(const char *path, const char *name) {
+    return syscall(SYS_getxattr, path, name, (void *)0, 0ul) >= 0;
+}
+CLINUX uint32_t clinux_real_user(void) { return getuid(); }
+CLINUX uint32_t clinux_real_group(void) { return getgid(); }
 CLINUX uint32_t clinux_mode_type(const struct stat *s) { return s->st_mode & S_IFMT; }
 CLINUX uint32_t clinux_type_regular(void) { return S_IFREG; }
 CLINUX uint32_t clinux_type_block(void) { return S_IFBLK; }
@@ -775,19 +790,14 @@ CLINUX int clinux_guard_is_lost(unsigned i) {
 CLINUX uint64_t clinux_guard_lost_count(void) { return __atomic_load_n(&clinux_guard()->lost, __ATOMIC_ACQUIRE); }
 CLINUX unsigned clinux_guard_limit(void) { return CLINUX_MOST_GUARDED; }
 
-// For a library that stands in front of the C library: the next function of a name behind it (RTLD_NEXT), the
-// thread's error number, and what a structure for stat(2) says of a device's node.
 CLINUX int clinux_has_function(const char *name) { return dlsym((void *)0, name) != 0; }
+// For a library that stands in front of the C library: the next function of a name behind it (RTLD_NEXT), and the
+// thread's error number. What programs hand to it is in hooks.h.
 CLINUX void *clinux_next_function(const char *name) { return dlsym((void *)-1l, name); }
 // What the program itself or one of its libraries has under a name (RTLD_DEFAULT).
 CLINUX void *clinux_program_symbol(const char *name) { return dlsym((void *)0, name); }
 CLINUX int clinux_errno(void) { return errno; }
 CLINUX void clinux_set_errno(int error) { errno = error; }
-CLINUX void clinux_make_node(struct stat *s, uint32_t major, uint32_t minor) {
-    s->st_mode = S_IFCHR | 0600;
-    s->st_rdev = makedev(major, minor);
-    s->st_size = 0;
-}
 CLINUX const char *clinux_environment(const char *name) { return getenv(name); }
 CLINUX int clinux_at_current_folder(void) { return AT_FDCWD; }
 CLINUX int clinux_map_fixed(void) { return MAP_FIXED; }

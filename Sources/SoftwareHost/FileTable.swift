@@ -55,9 +55,13 @@ enum OpenFile {
 /// The numbers are real: an empty memory file holds the place of each, so that nobody else in the process gets
 /// it.
 final class FileTable: @unchecked Sendable {
-    // SAFETY: `files` is only touched with `lock` held.
+    // SAFETY: `files` and `watcher` are only touched with `lock` held.
     private let lock = Lock()
     private var files: [OpenFile?] = []
+    private var watcher: (any HandleWatcher)?
+
+    /// Tells somebody of each new number from now on.
+    func watch(_ watcher: any HandleWatcher) { lock.withLock { self.watcher = watcher } }
 
     /// How many files are open.
     var count: Int { lock.withLock { files.count { $0 != nil } } }
@@ -65,15 +69,33 @@ final class FileTable: @unchecked Sendable {
     /// Gives a new file a number. As in a kernel the number comes first: whoever has no more descriptors is told
     /// so before anything is opened.
     /// - Parameter make: opens the file; the table takes over the hold on it.
-    /// - Parameter lowest: the number is this or more, unless the process may not have such.
-    /// - Throws: `EMFILE` if the process can't have more descriptors; what `make` throws.
-    func install(above lowest: Int32 = 0, _ make: () throws(Errno) -> OpenFile) throws(Errno) -> Int32 {
-        var place = try MemoryFile.create("vfio-handle", byteCount: 0)
-        if lowest > place.number, let higher = try? Descriptor(duplicating: place.number, from: lowest) {
-            place = higher
+    /// - Throws: `EMFILE` if the process can't have more descriptors, or the watcher can't; what `make` throws.
+    func install(_ make: () throws(Errno) -> OpenFile) throws(Errno) -> Int32 {
+        let place = try MemoryFile.create("vfio-handle", byteCount: 0)
+        if let watcher = lock.withLock({ watcher }), !watcher.canWatch(place.number) {
+            throw .tooManyDescriptors
         }
         let file = try make()
         let number = place.release()
+        put(file, at: number)
+        lock.withLock { watcher }?.handleOpened(number)
+        return number
+    }
+
+    /// Gives a file a further number, which dup(2) or one of its relatives has made of another: both stand for it from
+    /// now on, and it is closed with the last.
+    /// - Throws: `EBADF` for a number that isn't a handle.
+    func share(_ number: Int32, as other: Int32) throws(Errno) {
+        guard other >= 0 else { throw .badDescriptor }
+        // The hold is the table's own from here on.
+        put(try hold(number), at: other)
+    }
+
+    /// Takes a number out of the table that isn't the process's descriptor for the file any more. Unknown numbers are
+    /// left alone.
+    func forget(_ number: Int32) { take(number)?.object.letGo() }
+
+    private func put(_ file: OpenFile, at number: Int32) {
         let index = Int(number)
         let stale = lock.withLock { () -> OpenFile? in
             if index >= files.count {
@@ -83,9 +105,18 @@ final class FileTable: @unchecked Sendable {
             files[index] = file
             return stale
         }
-        // Somebody closed the number behind our back, and the system gave it out again.
+        // Somebody closed the number behind our back, and the system gave it out again; or it was put over.
         stale?.object.letGo()
-        return number
+    }
+
+    private func take(_ number: Int32) -> OpenFile? {
+        let index = Int(number)
+        return lock.withLock { () -> OpenFile? in
+            guard index >= 0 && index < files.count else { return nil }
+            let file = files[index]
+            files[index] = nil
+            return file
+        }
     }
 
     /// The file that a number stands for. The caller lets go of it when done.
@@ -101,14 +132,7 @@ final class FileTable: @unchecked Sendable {
 
     /// Takes a number out of the table and closes it. Unknown numbers are left alone.
     func close(_ number: Int32) {
-        let index = Int(number)
-        lock.lock()
-        guard index >= 0 && index < files.count, let file = files[index] else {
-            lock.unlock()
-            return
-        }
-        files[index] = nil
-        lock.unlock()
+        guard let file = take(number) else { return }
         // Out of the table first: from here on the number may be anybody's.
         _ = Descriptor(owning: number)
         file.object.letGo()

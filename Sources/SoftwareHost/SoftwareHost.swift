@@ -1,5 +1,6 @@
 import DeviceModel
 import LinuxSystem
+import Synchronization
 import VFIOABI
 import VFIOHost
 
@@ -54,20 +55,19 @@ public final class SoftwareHost: Host, @unchecked Sendable {
         }
     }
 
-    /// Makes another number for an open file, from 1000 on where the process may have such.
-    /// - Throws: `EBADF`, `EMFILE`
-    public func duplicate(_ handle: Int32) throws(Errno) -> Int32 {
-        let file = try core.files.hold(handle)
-        do throws(Errno) {
-            return try core.files.install(above: 1000) { file }
-        } catch {
-            file.object.letGo()
-            throw error
-        }
-    }
-
     /// Closes a handle; numbers that aren't handles are left alone.
     public func close(_ handle: Int32) { core.files.close(handle) }
+
+    /// Takes note of another number of a handle; see ``Host/share(_:as:)``.
+    public func share(_ handle: Int32, as number: Int32) throws(Errno) {
+        try core.files.share(handle, as: number)
+    }
+
+    /// Takes note that a number is no handle any more; see ``Host/forget(_:)``. Other numbers are left alone.
+    public func forget(_ handle: Int32) { core.files.forget(handle) }
+
+    /// Tells somebody of every handle that is made from now on.
+    public func watchHandles(_ watcher: any HandleWatcher) { core.files.watch(watcher) }
 
     /// Sends a request; see ``Host/control(_:_:_:)``.
     /// - Throws: `EBADF` for a number that isn't a handle; otherwise what the request has (kernel.md A to F).
@@ -98,6 +98,12 @@ public final class SoftwareHost: Host, @unchecked Sendable {
         let file = try core.files.hold(handle)
         defer { file.object.letGo() }
         guard case .device(let device) = file else { throw Self.withoutOffsets(file) }
+        return try read(device, at: offset, into: &bytes)
+    }
+
+    private func read(
+        _ device: DeviceFile, at offset: UInt64, into bytes: inout MutableRawSpan
+    ) throws(Errno) -> Int {
         if core.injector.isWatching([.read, .device, .absence]),
             let count = try readFaultily(device, at: offset, into: &bytes)
         {
@@ -112,6 +118,10 @@ public final class SoftwareHost: Host, @unchecked Sendable {
         let file = try core.files.hold(handle)
         defer { file.object.letGo() }
         guard case .device(let device) = file else { throw Self.withoutOffsets(file) }
+        return try write(device, at: offset, bytes)
+    }
+
+    private func write(_ device: DeviceFile, at offset: UInt64, _ bytes: RawSpan) throws(Errno) -> Int {
         if core.injector.isWatching([.write, .device, .absence]),
             let count = try writeFaultily(device, at: offset, bytes)
         {
@@ -128,25 +138,38 @@ public final class SoftwareHost: Host, @unchecked Sendable {
         }
     }
 
-    /// Reads the state of a device that is moved away; see ``Host/read(_:into:)``.
+    /// Reads the state of a device that is moved away, or at a device's own position, which starts at the first region
+    /// and only goes forward; see ``Host/read(_:into:)``.
     /// - Throws: `EBADF`, also for a state that comes in; `EINVAL` for any other handle; `ENOMSG` where nothing is left
     ///   while the device works; `ENODEV` when it has left the states in which its state goes out.
     public func read(_ handle: Int32, into bytes: inout MutableRawSpan) throws(Errno) -> Int {
         let file = try core.files.hold(handle)
         defer { file.object.letGo() }
         if case .faultQueue(let queue) = file { return try queue.read(into: &bytes) }
+        if case .device(let device) = file {
+            let position = device.position.load(ordering: .relaxed)
+            let count = try read(device, at: position, into: &bytes)
+            device.position.store(position + UInt64(count), ordering: .relaxed)
+            return count
+        }
         guard case .migration(let session) = file else { throw .invalid }
         if core.injector.isWatching([.read, .device]) { try meet(.read, session.device) }
         return try session.read(into: &bytes)
     }
 
-    /// Writes the state of a device that comes here; see ``Host/write(_:_:)``.
+    /// Writes the state of a device that comes here, or at a device's own position; see ``Host/write(_:_:)``.
     /// - Throws: `EBADF`, also for a state that goes out; `EINVAL` for any other handle, and for bytes that are no state
     ///   of such a device; `ENOMEM` for more than one; `ENODEV` when the device takes no state any more.
     public func write(_ handle: Int32, _ bytes: RawSpan) throws(Errno) -> Int {
         let file = try core.files.hold(handle)
         defer { file.object.letGo() }
         if case .faultQueue(let queue) = file { return try queue.write(bytes) }
+        if case .device(let device) = file {
+            let position = device.position.load(ordering: .relaxed)
+            let count = try write(device, at: position, bytes)
+            device.position.store(position + UInt64(count), ordering: .relaxed)
+            return count
+        }
         guard case .migration(let session) = file else { throw .invalid }
         if core.injector.isWatching([.write, .device]) { try meet(.write, session.device) }
         return try session.write(bytes)

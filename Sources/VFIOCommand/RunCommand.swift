@@ -18,7 +18,11 @@ struct RunCommand: ParsableCommand {
             educational device at 0000:02:00.0 (group 27).
 
             Programs that don't go through the C library can't be reached this way: statically linked ones, those \
-            that run with another user's rights (setuid), and those that make system calls by themselves, as Go's do.
+            that run with another user's rights (setuid, file capabilities), those for another processor or another C \
+            library, and what programs do by system calls of their own, as Go's do. Such a program is refused, or, in \
+            Go, warned of; --anyway starts it, for instance a static shell whose children can be reached. What a \
+            program starts later isn't looked at: a child that can't be reached finds the names of nodes that can't be \
+            opened (ENXIO) if it was given their folder, and this computer's own devices otherwise.
 
             Examples:
               vfio run -- ls -l /sys/bus/pci/devices /dev/vfio
@@ -51,6 +55,9 @@ struct RunCommand: ParsableCommand {
     @OptionGroup var faults: FaultOptions
     @OptionGroup var trace: TraceOption
 
+    @Flag(help: "Start the program even if the library can't be loaded under it.")
+    var anyway = false
+
     @Argument(
         parsing: .postTerminator, help: ArgumentHelp("The program and its arguments.", valueName: "program"))
     var program: [String] = []
@@ -66,6 +73,10 @@ struct RunCommand: ParsableCommand {
     }
 
     func run() throws {
+        if let known = ForeignProgram(program[0]), let complaint = known.complaint {
+            guard anyway || known.obstacle == .isGo else { throw CommandFailure.refused(complaint) }
+            Console.complain("vfio: \(complaint)")
+        }
         let plan = try RunPlan(machine: machine, devices: devices, faults: faults)
         let library = try PreloadLibrary.find()
         let folder = try RunFolder(plan, bars: bars, trace: try trace.begin())

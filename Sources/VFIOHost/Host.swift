@@ -17,12 +17,18 @@ public protocol Host: AnyObject, Sendable {
     /// - Throws: the errno that open(2) on the node has: `ENOENT`, `EACCES`, `EBUSY`, `ENODEV`, …
     func open(_ node: Node) throws(Errno) -> Int32
 
-    /// Makes another number for an open handle, as dup(2): both are closed, and the last of them ends the handle.
-    /// - Throws: `EBADF`, `EMFILE`; `EOPNOTSUPP` for hosts that can't.
-    func duplicate(_ handle: Int32) throws(Errno) -> Int32
-
     /// Closes a handle. What depended on it is torn down in the kernel's order (kernel.md A.7).
     func close(_ handle: Int32)
+
+    /// Another number of an open handle, which its owner has made by dup(2) or one of its relatives: a handle like the
+    /// first from now on. Both are closed, each with ``close(_:)`` or ``forget(_:)``; what is open goes with the last.
+    /// - Parameter number: if it was a handle itself, that one is forgotten, as dup2(2) has closed it.
+    /// - Throws: `EBADF` for a number that isn't a handle.
+    func share(_ handle: Int32, as number: Int32) throws(Errno)
+
+    /// A handle whose number isn't a descriptor for it any more: closed by other means, or dup2(2) has put another file
+    /// there. All that ``close(_:)`` does, other than closing the number.
+    func forget(_ handle: Int32)
 
     /// Sends a request (an ioctl).
     /// - Parameters:
@@ -81,9 +87,11 @@ public protocol Host: AnyObject, Sendable {
 }
 
 extension Host {
-    /// For hosts whose handles have one number each.
-    /// - Throws: `EOPNOTSUPP`
-    public func duplicate(_ handle: Int32) throws(Errno) -> Int32 { throw .notSupported }
+    /// For hosts whose handles are the operating system's own: it knows already.
+    public func share(_ handle: Int32, as number: Int32) throws(Errno) {}
+
+    /// For hosts whose handles are the operating system's own: it knows already.
+    public func forget(_ handle: Int32) {}
 
     /// For hosts that have no streams.
     /// - Throws: `EINVAL`

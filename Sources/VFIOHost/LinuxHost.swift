@@ -26,11 +26,6 @@ public final class LinuxHost: Host {
         try Descriptor(opening: devices + "/" + node.path, .readWrite).release()
     }
 
-    /// fcntl(2), `F_DUPFD_CLOEXEC`.
-    public func duplicate(_ handle: Int32) throws(Errno) -> Int32 {
-        try Descriptor(duplicating: handle).release()
-    }
-
     /// Closes a handle: close(2).
     public func close(_ handle: Int32) { _ = Descriptor(owning: handle) }
 

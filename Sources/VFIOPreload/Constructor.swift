@@ -2,7 +2,9 @@
 private func construct() {
     RealCalls.findAll()
     Run.begin()
-    if Run.isActive { RealSignals.adoptInherited() }
+    guard Run.isActive else { return }
+    PrivatePaths.begin()
+    RealSignals.adoptInherited()
 }
 
 @section(".init_array") @used

@@ -20,11 +20,15 @@ enum Run {
     // SAFETY: only touched with `lock` held, except for being read by calls on handles, which exist only after it
     // was set.
     nonisolated(unsafe) private static var host: (any Host)?
+    // SAFETY: as `host`.
+    nonisolated(unsafe) private static var ownHost: SoftwareHost?
     // SAFETY: made by the constructor.
     nonisolated(unsafe) private static var lock: Lock?
 
     // SAFETY: as `host`.
     nonisolated(unsafe) private static var bars: RegisterMapping.Policy?
+    // SAFETY: as `host`.
+    nonisolated(unsafe) private static var trace: String?
 
     /// Whether the process runs under `vfio run`.
     static var isActive: Bool { unsafe !root.isEmpty }
@@ -52,8 +56,9 @@ enum Run {
         if let host = unsafe host { return host }
         try Handles.prepare()
         do throws(RunFailure) {
-            let made = try make()
-            unsafe host = made
+            let made = try makeOwn()
+            unsafe ownHost = made
+            unsafe host = try traced(made)
             RegisterMapping.start(unsafe bars ?? RegisterMapping.suitable())
             return made
         } catch {
@@ -69,7 +74,29 @@ enum Run {
         unsafe host.unsafelyUnwrapped
     }
 
-    private static func make() throws(RunFailure) -> any Host {
+    /// The kernel of this process; where it has none, one that is made to ask it something.
+    static func kernelToAsk() throws(RunFailure) -> SoftwareHost {
+        if let host = unsafe ownHost { return host }
+        return try makeOwn()
+    }
+
+    /// A kernel as the run describes it, with what has become of its drivers meanwhile.
+    private static func makeOwn() throws(RunFailure) -> SoftwareHost {
+        let host = try make()
+        DriverChanges.repeatAll(on: host, in: unsafe folder)
+        return host
+    }
+
+    /// Writes down a change of a driver, for kernels that are made later.
+    static func remember(_ change: DriverChange) { DriverChanges.append(change, in: unsafe folder) }
+
+    /// Writes down which devices a driver was told of.
+    static func remember(_ id: NewID) { DriverChanges.append(id, in: unsafe folder) }
+
+    /// The devices that drivers were told of.
+    static var newIDs: [NewID] { DriverChanges.newIDs(in: unsafe folder) }
+
+    private static func make() throws(RunFailure) -> SoftwareHost {
         let bytes: [UInt8]
         do throws(Errno) {
             bytes = try FileSystem.bytes(of: unsafe folder + "/run.json", limit: 2 * MachineFile.byteLimit)
@@ -85,6 +112,7 @@ enum Run {
         guard let machine = document["machine"], case .string(let base)? = document["folder"] else {
             throw RunFailure("the description of the run lacks its machine")
         }
+        if case .string(let path)? = document["trace"] { unsafe trace = path }
         if case .string(let text)? = document["bars"] { unsafe bars = RegisterMapping.Policy(named: text) }
         var description: MachineDescription
         do throws(StrictObject.Problem) {
@@ -93,13 +121,18 @@ enum Run {
             throw RunFailure("the machine: \(error)")
         }
         description.memoryWriteObserver = TranslatedCode()
-        let host: SoftwareHost
         do throws(MachineError) {
-            host = try SoftwareHost(description)
+            let host = try SoftwareHost(description)
+            host.watchHandles(NewHandles())
+            return host
         } catch {
             throw RunFailure("the machine can't be made: \(error)")
         }
-        guard case .string(let trace)? = document["trace"] else { return host }
+    }
+
+    /// A host that writes down what goes through it, where the run is to be traced.
+    private static func traced(_ host: SoftwareHost) throws(RunFailure) -> any Host {
+        guard let trace = unsafe trace else { return host }
         do throws(TraceError) {
             return TracingHost(host, writingTo: try TraceWriter(appendingTo: trace))
         } catch {

@@ -84,13 +84,23 @@ public final class TracingHost: Host {
         return Int32(try outcome.get())
     }
 
-    /// Hands on; what is done with the new number is written down under it.
-    public func duplicate(_ handle: Int32) throws(Errno) -> Int32 { try inner.duplicate(handle) }
-
     /// Closes a handle, and writes it down.
     public func close(_ handle: Int32) {
         var record = begin(.close, handle)
         inner.close(handle)
+        end(&record, .success(0))
+        output.write(record)
+    }
+
+    /// Hands on that a handle has another number.
+    public func share(_ handle: Int32, as number: Int32) throws(Errno) {
+        try inner.share(handle, as: number)
+    }
+
+    /// Forgets a handle, and writes it down as closed.
+    public func forget(_ handle: Int32) {
+        var record = begin(.close, handle)
+        inner.forget(handle)
         end(&record, .success(0))
         output.write(record)
     }

@@ -1,6 +1,5 @@
 import CLinux
 import LinuxSystem
-import VFIOABI
 import VFIOHost
 
 // ioctl(2): requests to our handles.
@@ -10,6 +9,7 @@ import VFIOHost
     guard Handles.contains(number) else {
         return RealCalls.call(.ioctl, as: RealCalls.Control.self)(number, request, argument)
     }
+    // New handles that requests make are known by then (`NewHandles`).
     return Answer.int { () throws(Errno) -> Int32 in
         // The kernel looks at the low half only.
         let request = UInt32(truncatingIfNeeded: request)
@@ -17,12 +17,6 @@ import VFIOHost
         let room = isAboutRegion ? RegisterMapping.room(argument) : 0
         let result = try Run.present.control(number, request, argument)
         if isAboutRegion { try RegisterMapping.offer(number, argument, room: room) }
-        if request == UInt32(truncatingIfNeeded: Request.groupGetDeviceFD.rawValue) {
-            guard Handles.add(result, nil) else {
-                Run.present.close(result)
-                throw .tooManyDescriptors
-            }
-        }
         return result
     }
 }

@@ -25,7 +25,11 @@ enum TrapHolders {
                 return unsafe holders[index].number
             }
             do throws(Errno) {
-                let number = try Run.present.duplicate(handle)
+                // Made by the system, and high, out of the way of the program's own.
+                let number = try Descriptor(duplicating: handle, from: 1000).release()
+                try Run.present.share(handle, as: number)
+                // Not one of the program's, whoever made it.
+                Handles.remove(number)
                 unsafe holders.append(Holder(handle: handle, number: number, uses: 1))
                 return number
             } catch {
