@@ -55,6 +55,7 @@ static void container(void) {
     memset(&x, 0xff, sizeof x);
     CHECK(statx(AT_FDCWD, path, 0, STATX_BASIC_STATS, &x) == 0 && S_ISCHR(x.stx_mode));
     CHECK(x.stx_rdev_major == 10 && x.stx_rdev_minor == 196 && x.stx_size == 0);
+    CHECK(statx(AT_FDCWD, path, 0, STATX_TYPE, &x) == 0 && S_ISCHR(x.stx_mode) && x.stx_rdev_minor == 196);
     memset(&x, 0xff, sizeof x);
     CHECK(statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &x) == 0 && S_ISCHR(x.stx_mode) && x.stx_rdev_minor == 196);
     char link[PATH_MAX], name[64];

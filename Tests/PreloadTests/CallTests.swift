@@ -48,7 +48,7 @@ struct ToolTests {
         #expect(outcome.code == 0 && outcome.errors.isEmpty, "\(outcome.errors)")
         let lines = outcome.output.split(separator: "\n").map(String.init)
         try #require(lines.count == 14, "\(outcome.output)")
-        #expect(lines[0...2] == ["0000:01:00.0", "0000:02:00.0", "0x1b36"])
+        #expect(lines[0...2] == ["0000:01:00.0", "0000:02:00.0", "0x1234"])
         #expect(lines[3].hasPrefix("crw-------") && lines[3].hasSuffix(" /dev/vfio/26"), "\(lines[3])")
         #expect(
             lines[4...8] == [
@@ -115,7 +115,7 @@ struct ToolTests {
     func lspci() throws {
         let outcome = try Runs.vfio(["run", "--", "lspci", "-Dnk"])
         #expect(outcome.code == 0, "\(outcome.errors)")
-        #expect(outcome.output.contains("0000:01:00.0 0108: 1b36:0010"), "\(outcome.output)")
+        #expect(outcome.output.contains("0000:01:00.0 0108: 1234:"), "\(outcome.output)")
         #expect(outcome.output.contains("Kernel driver in use: vfio-pci"), "\(outcome.output)")
     }
 
@@ -151,6 +151,6 @@ struct ToolTests {
     @Test("a program's own exit code is handed on, and its signal")
     func endings() throws {
         #expect(try shell("exit 7").code == 7)
-        #expect(try shell("kill -TERM $$").code == 128 + 15)
+        #expect(try shell("kill -KILL $$").code == 128 + 9)
     }
 }

@@ -201,6 +201,8 @@ private func shapeExtended(_ status: UnsafeMutableRawPointer, _ handle: Int32?) 
     _ folder: Int32, _ path: UnsafePointer<CChar>?, _ flags: Int32, _ wanted: UInt32,
     _ status: UnsafeMutableRawPointer?
 ) -> Int32 {
+    // The time of change tells which node it is: STATX_MTIME, STATX_CTIME.
+    let wanted = Run.isActive ? wanted | 0xc0 : wanted
     let result = unsafe PrivatePaths.using(path) { place in
         unsafe RealCalls.call(.statx, as: RealCalls.ExtendedStatus.self)(folder, place, flags, wanted, status)
     }
