@@ -64,8 +64,9 @@ let package = Package(
                 // Only the interposed names are seen from outside.
                 .unsafeFlags([
                     "-Xlinker", "--version-script=\(Context.packageDirectory)/Preload.map",
-                    "-Xlinker", "-Bsymbolic", "-use-ld=lld", "-Xlinker", "--gc-sections", "-Xlinker",
-                    "--icf=safe",
+                    "-Xlinker", "-Bsymbolic", "-use-ld=lld", "-Xlinker", "--gc-sections",
+                    // As small as can be: functions that are the same are one, relocations are packed.
+                    "-Xlinker", "--icf=all", "-Xlinker", "--pack-dyn-relocs=relr",
                 ]),
             ]),
         .executableTarget(

@@ -1,5 +1,6 @@
 import CLinux
 import LinuxSystem
+import VFIOABI
 import VFIOHost
 
 // ioctl(2): requests to our handles.
