@@ -66,7 +66,7 @@ let package = Package(
                     "-Xlinker", "--version-script=\(Context.packageDirectory)/Preload.map",
                     "-Xlinker", "-Bsymbolic", "-use-ld=lld", "-Xlinker", "--gc-sections",
                     // As small as can be: functions that are the same are one, relocations are packed.
-                    "-Xlinker", "--icf=all", "-Xlinker", "--pack-dyn-relocs=relr",
+                    "-Xlinker", "--icf=all", "-Xlinker", "-z", "-Xlinker", "pack-relative-relocs",
                 ]),
             ]),
         .executableTarget(
