@@ -488,10 +488,11 @@ CLINUX long clinux_run_quietly(char *const arguments[]) {
 }
 
 // Starts a program found in PATH with this process's own streams, hands on the signals that are meant for it, and waits
-// for its end. Returns its status as waitpid(2) has it, or -errno. Called before there are threads.
-CLINUX long clinux_run_program(char *const arguments[], char *const environment[]) {
+// for its end. Returns its status as waitpid(2) has it, or -errno. Called before there are threads. Where `stand_in` is a
+// signal, it is held back from the program where `replaced` is held back now, and that one never is.
+CLINUX long clinux_run_program(char *const arguments[], char *const environment[], int replaced, int stand_in) {
     posix_spawnattr_t attributes;
-    sigset_t held, former;
+    sigset_t held, former, handed;
     pid_t child;
     int status;
     sigemptyset(&held);
@@ -503,8 +504,14 @@ CLINUX long clinux_run_program(char *const arguments[], char *const environment[
     sigaddset(&held, SIGUSR2);
     sigaddset(&held, SIGCHLD);
     pthread_sigmask(SIG_BLOCK, &held, &former);
+    handed = former;
+    if (stand_in > 0) {
+        if (sigismember(&former, replaced) == 1) sigaddset(&handed, stand_in);
+        else sigdelset(&handed, stand_in);
+        sigdelset(&handed, replaced);
+    }
     posix_spawnattr_init(&attributes);
-    posix_spawnattr_setsigmask(&attributes, &former);
+    posix_spawnattr_setsigmask(&attributes, &handed);
     posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
     int r = posix_spawnp(&child, arguments[0], (posix_spawn_file_actions_t *)0, &attributes, arguments,
                          environment);

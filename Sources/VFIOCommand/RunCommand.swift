@@ -88,7 +88,9 @@ struct RunCommand: ParsableCommand {
         do throws(Errno) {
             ending = try ChildProcess.runInFront(
                 program[0], Array(program.dropFirst()),
-                variables: [("LD_PRELOAD", preload), ("VFIO_RUN", folder.path)])
+                variables: [("LD_PRELOAD", preload), ("VFIO_RUN", folder.path)],
+                // The library never holds SIGSEGV back: SIGSTKFLT's place in the mask stands for it (`SignalSet`).
+                standIn: 16)
         } catch {
             folder.remove()
             throw CommandFailure.refused("\(program[0]) can't be started: \(error)")

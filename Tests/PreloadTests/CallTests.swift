@@ -23,6 +23,28 @@ struct CallTests {
 
     @Test("on many threads that open, copy and close at once")
     func storm() throws { try Runs.expectSuccess(of: "storm") }
+
+    @Test(
+        "that map registers: every form of access, four threads of which each access counts, their own signals",
+        .enabled(if: Self.hasTraps, "registers are trapped on x86-64 only"),
+        arguments: ["trap-forms", "trap-threads", "trap-signals"],
+        ["gcc -O0", "gcc -O2", "gcc -O3", "clang -O0", "clang -O2", "clang -O3"])
+    func traps(_ name: String, _ way: String) throws {
+        let words = way.split(separator: " ").map(String.init)
+        // One of the two is there, and the other adds other instructions.
+        guard let compiler = Runs.program(words[0]) else { return }
+        try Runs.expectSuccess(
+            of: name, machine: ["--device", "sampler"], compiler: compiler, options: [words[1]],
+            complaining: name == "trap-signals" ? "an instruction that isn't known" : "")
+    }
+
+    private static var hasTraps: Bool {
+        #if arch(x86_64)
+            true
+        #else
+            false
+        #endif
+    }
 }
 
 @Suite("Tools under vfio run", .enabled(if: Runs.library != nil, Runs.needsLibrary))

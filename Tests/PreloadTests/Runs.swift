@@ -74,12 +74,16 @@ enum Runs {
     }
 
     /// Compiles a program of Tests/Preload.
-    /// - Parameter options: the compiler's.
-    static func compile(_ name: String, into scratch: Scratch, options: [String] = []) throws -> String {
+    /// - Parameters:
+    ///   - other: the compiler, if not `cc`.
+    ///   - options: the compiler's.
+    static func compile(
+        _ name: String, into scratch: Scratch, with other: URL? = nil, options: [String] = []
+    ) throws -> String {
         let result = scratch.folder.appending(path: name).path
         let source = package.appending(path: "Tests/Preload/\(name).c").path
         let outcome = try run(
-            try #require(compiler),
+            try #require(other ?? compiler),
             ["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-O1", "-g", "-pthread", source, "-o", result]
                 + options)
         try #require(outcome.code == 0, "\(outcome.errors)")
@@ -87,15 +91,19 @@ enum Runs {
     }
 
     /// Compiles a program of Tests/Preload, runs it on the software machine, and expects that it ends well.
+    /// - Parameter complaint: what must be said on the standard error; nothing must be if it is empty.
     static func expectSuccess(
-        of name: String, _ arguments: [String] = [], machine: [String] = [],
+        of name: String, _ arguments: [String] = [], machine: [String] = [], compiler: URL? = nil,
+        options: [String] = [], complaining complaint: String = "",
         sourceLocation: SourceLocation = #_sourceLocation
     ) throws {
         let scratch = try Scratch()
-        let program = try compile(name, into: scratch)
+        let program = try compile(name, into: scratch, with: compiler, options: options)
         let outcome = try vfio(["run"] + machine + ["--", program] + arguments)
         #expect(outcome.code == 0, "\(outcome.output)\(outcome.errors)", sourceLocation: sourceLocation)
-        #expect(outcome.errors.isEmpty, "\(outcome.errors)", sourceLocation: sourceLocation)
+        #expect(
+            complaint.isEmpty ? outcome.errors.isEmpty : outcome.errors.contains(complaint),
+            "\(outcome.errors)", sourceLocation: sourceLocation)
     }
 }
 
