@@ -57,10 +57,11 @@ enum Run {
         try Handles.prepare()
         do throws(RunFailure) {
             let made = try makeOwn()
+            let front = try traced(made)
             unsafe ownHost = made
-            unsafe host = try traced(made)
+            unsafe host = front
             RegisterMapping.start(unsafe bars ?? RegisterMapping.suitable())
-            return made
+            return front
         } catch {
             LineOutput(2).write("vfio run: \(error.text)")
             throw .noDevice
