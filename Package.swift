@@ -35,6 +35,7 @@ let package = Package(
         .library(name: "DeviceModel", targets: ["DeviceModel"]),
         .library(name: "VFIOConformance", targets: ["VFIOConformance"]),
         .library(name: "VFIOTrace", targets: ["VFIOTrace", "VFIOHost"]),
+        .library(name: "VFIOOperator", targets: ["VFIOOperator", "PCIDecoder", "VFIOHost"]),
         .library(name: "IOVASpace", targets: ["IOVASpace"]),
         .library(name: "VFIOGuest", targets: ["VFIOGuest", "VFIO"]),
         .library(name: "VFIOUser", targets: ["VFIOUser", "DeviceModel", "SoftwareDevices", "LinuxSystem"]),
@@ -55,6 +56,7 @@ let package = Package(
         target("LinuxSystem", on: ["CLinux"]),
         target("IOVASpace"),
         target("AccessDecoder"),
+        target("PCIDecoder"),
         // Floor 2: the two seams.
         target("VFIOHost", on: ["LinuxSystem", "VFIOABI"]),
         target("DeviceModel", on: ["VFIOABI", "LinuxSystem", "IOVASpace"]),
@@ -77,13 +79,17 @@ let package = Package(
                 "JSONText", "SoftwareHost", "NVMeController", "SoftwareDevices", "DeviceModel", "VFIOHost",
                 "LinuxSystem",
             ]),
+        target(
+            "VFIOOperator",
+            on: ["VFIO", "VFIOHost", "VFIOABI", "LinuxSystem", "PCIDecoder"]),
         target("VFIOConformance", on: ["VFIOTrace", "VFIOHost", "VFIOABI", "LinuxSystem"]),
         // Floor 5: the command.
         .executableTarget(
             name: "VFIOCommand",
             dependencies: [
                 "VFIO", "VFIOGuest", "NVMeDriver", "SoftwareHost", "NVMeController", "SoftwareDevices",
-                "MachineFormat", "JSONText", "VFIOUser", "VFIOTrace", "VFIOConformance", "VFIOHost",
+                "MachineFormat", "JSONText", "VFIOUser", "VFIOTrace", "VFIOConformance", "VFIOOperator",
+                "PCIDecoder", "VFIOHost",
                 "DeviceModel", "NVMe",
                 "VFIOABI", "LinuxSystem",
                 "IOVASpace",
@@ -131,6 +137,13 @@ let package = Package(
             ]),
         tests("NVMeTests", on: ["NVMe"]),
         tests("AccessDecoderTests", on: ["AccessDecoder", "LinuxSystem"]),
+        tests("PCIDecoderTests", on: ["PCIDecoder"]),
+        tests(
+            "VFIOOperatorTests",
+            on: [
+                "VFIOOperator", "SoftwareHost", "SoftwareDevices", "NVMeController", "VFIO", "VFIOHost",
+                "PCIDecoder", "LinuxSystem",
+            ]),
         tests("JSONTextTests", on: ["JSONText"]),
         tests("LinuxSystemTests", on: ["LinuxSystem"]),
         tests("IOVASpaceTests", on: ["IOVASpace"]),

@@ -8,6 +8,7 @@ import SoftwareDevices
 import SoftwareHost
 import VFIO
 import VFIOHost
+import VFIOOperator
 import VFIOUser
 
 /// Who answers, and which way in is taken: options that most verbs have.
@@ -49,6 +50,7 @@ struct HostOptions: ParsableArguments {
     @Option(help: ArgumentHelp("The software machine, as a JSON file.", valueName: "file"))
     var machine: String?
 
+    @OptionGroup var folders: FolderOptions
     @OptionGroup var faults: FaultOptions
     @OptionGroup var trace: TraceOption
 
@@ -67,23 +69,29 @@ struct HostOptions: ParsableArguments {
 
     /// The host that was asked for.
     func makeHost() throws(CommandFailure) -> any Host {
-        try trace.added(to: try Self.makeHost(host, machine, faults, sample: Self.sampleMachine))
+        try trace.added(
+            to: try Self.makeHost(host, machine, faults, folders: folders, sample: Self.sampleMachine))
     }
 
     /// The host that was asked for.
     /// - Parameters:
     ///   - faults: what is to go wrong besides what the machine's description says.
+    ///   - folders: where this machine's kernel tells its facts.
     ///   - sample: makes the software machine where none is described.
     static func makeHost(
-        _ host: Kind?, _ machine: String?, _ faults: FaultOptions,
+        _ host: Kind?, _ machine: String?, _ faults: FaultOptions, folders: FolderOptions? = nil,
         sample: () throws(CommandFailure) -> MachineDescription
     ) throws(CommandFailure) -> any Host {
+        let isLinux = machine == nil && (host == nil || host == .linux)
+        if !isLinux, let name = folders?.given.first {
+            throw .wrongUsage("\(name) is where a kernel of Linux tells its facts: use it with --host linux")
+        }
         switch (host, machine) {
         case (.linux, .some), (.user, .some):
             throw .wrongUsage("--machine describes a software machine: use it with --host soft")
         case (.linux, nil), (nil, nil):
             try faults.requireNone()
-            return LinuxHost()
+            return folders?.roots.host ?? LinuxHost()
         case (.user(let path), nil):
             try faults.requireNone()
             do throws(ClientFailure) {

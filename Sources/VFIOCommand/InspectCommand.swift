@@ -1,6 +1,7 @@
 import ArgumentParser
 import IOVASpace
 import LinuxSystem
+import PCIDecoder
 import VFIO
 import VFIOABI
 import VFIOHost
@@ -156,15 +157,15 @@ struct InspectCommand: ParsableCommand {
             vendor: isPCI ? hexadecimal(try configuration.vendor, digits: 4) : nil,
             device: isPCI ? hexadecimal(try configuration.deviceID, digits: 4) : nil,
             classCode: classCode.map { hexadecimal($0, digits: 6) },
-            className: classCode.map { PCIText.className($0) },
+            className: classCode.map { PCIClass.name($0) },
             route: "\(device.route.kind)", routeReason: device.route.reason, canReset: device.canReset,
             regions: regions, interrupts: interrupts,
             capabilities: capabilities.map {
-                CapabilityEntry(offset: $0.offset, id: Int($0.id), name: PCIText.capabilityName($0.id))
+                CapabilityEntry(offset: $0.offset, id: Int($0.id), name: CapabilityName.of($0.id))
             },
             extendedCapabilities: extended.map {
                 CapabilityEntry(
-                    offset: $0.offset, id: Int($0.id), name: PCIText.extendedCapabilityName($0.id))
+                    offset: $0.offset, id: Int($0.id), name: CapabilityName.ofExtended($0.id))
             },
             usableAddresses: device.addressSpace.usableRanges.map {
                 RangeEntry(first: "\($0.first)", last: "\($0.last)")

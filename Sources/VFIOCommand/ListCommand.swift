@@ -1,4 +1,5 @@
 import ArgumentParser
+import PCIDecoder
 import VFIOHost
 
 /// `vfio list`: the devices and groups of a host.
@@ -86,7 +87,7 @@ struct ListCommand: ParsableCommand {
                     address: "\(device.address)", vendor: hexadecimal(device.vendor, digits: 4),
                     device: hexadecimal(device.device, digits: 4),
                     classCode: hexadecimal(device.classCode, digits: 6),
-                    className: PCIText.className(device.classCode), driver: device.driver?.name,
+                    className: PCIClass.name(device.classCode), driver: device.driver?.name,
                     group: device.group, node: device.deviceNode.map { "/dev/\(Node.device($0).path)" },
                     blockedBy: blockers.map { "\($0.id)" },
                     usable: isUsable(device.summary, blockers))

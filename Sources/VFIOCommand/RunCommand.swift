@@ -245,12 +245,7 @@ struct RunFolder {
             throw .refused("no folder for the run can be made in \(place ?? "/tmp"): \(error)")
         }
         do throws(InventoryError) {
-            let parameters = host.parameters
-            try SysfsTree.write(
-                try host.inventory(), to: path + "/root",
-                parameters: ModuleParameters.names.compactMap { name in
-                    parameters.text(of: name).map { (name, $0) }
-                }, configuration: { host.configuration(of: $0) })
+            try host.writeTree(to: path + "/root")
             var members: [JSON.Member] = [
                 .init("folder", .string(plan.folder)), .init("machine", plan.document),
                 .init("bars", .string(bars.rawValue)),
