@@ -23,8 +23,11 @@ public final class SoftwareHost: Host, @unchecked Sendable {
     let core: Core
 
     /// Makes a host whose devices get the bus drivers that a function makes. For tests of the core.
-    init(_ machine: MachineDescription, busDriver: @escaping Core.BusDriverMaker) throws(MachineError) {
-        core = try Core(machine, busDriver)
+    init(
+        _ machine: MachineDescription, places: (any HandlePlaces)? = nil,
+        busDriver: @escaping Core.BusDriverMaker
+    ) throws(MachineError) {
+        core = try Core(machine, places, busDriver)
         for rule in machine.faults.rules { inject(rule) }
     }
 
@@ -48,7 +51,7 @@ public final class SoftwareHost: Host, @unchecked Sendable {
     ///   that is open, or whose devices are in use by themselves; `EMFILE`.
     public func open(_ node: Node) throws(Errno) -> Int32 {
         if core.injector.isWatching(.open) { try failOpening(node) }
-        return try core.files.install { () throws(Errno) -> OpenFile in
+        return try core.files.install(node) { () throws(Errno) -> OpenFile in
             try core.checkPermission(node)
             return try core.lock.withLock { () throws(Errno) -> OpenFile in try core.file(for: node) }
         }

@@ -31,6 +31,11 @@ enum RealCalls {
         @convention(c) (
             UnsafePointer<CChar>?, UnsafeMutablePointer<CChar>?
         ) -> UnsafeMutablePointer<CChar>?
+    typealias ReceiveMessage = @convention(c) (Int32, UnsafeMutablePointer<msghdr>?, Int32) -> Int
+    typealias ReceiveMessages =
+        @convention(c) (
+            Int32, UnsafeMutableRawPointer?, UInt32, Int32, UnsafeMutableRawPointer?
+        ) -> Int32
     typealias OpenFolder = @convention(c) (UnsafePointer<CChar>?) -> UnsafeMutableRawPointer?
     typealias OpenStream =
         @convention(c) (
@@ -42,13 +47,14 @@ enum RealCalls {
 
     /// Room for the addresses; zero until found.
     private struct Places {
-        var found = InlineArray<32, UInt>(repeating: 0)
+        var found = InlineArray<128, UInt>(repeating: 0)
     }
 
     /// The functions that are stood in front of.
     enum Name: Int, CaseIterable {
         case open, openat, close, ioctl, read, write, pread, pwrite, mmap, munmap
         case stat, lstat, fstat, fstatat, access, faccessat, readlink, readlinkat, realpath, opendir, fopen
+        case recvmsg, recvmmsg
 
         var text: StaticString {
             switch self {
@@ -73,6 +79,8 @@ enum RealCalls {
             case .realpath: "realpath"
             case .opendir: "opendir"
             case .fopen: "fopen"
+            case .recvmsg: "recvmsg"
+            case .recvmmsg: "recvmmsg"
             }
         }
     }

@@ -20,6 +20,12 @@ enum Run {
     // SAFETY: only touched with `lock` held, except for being read by calls on handles, which exist only after it
     // was set.
     nonisolated(unsafe) private static var host: (any Host)?
+    // SAFETY: as above: the same object, if the kernel lives elsewhere.
+    nonisolated(unsafe) private static var client: ForwardingHost?
+    // SAFETY: as above: serves others, if the kernel lives here.
+    nonisolated(unsafe) private static var service: KernelService?
+    // SAFETY: set when `host` is first set, and in the only thread of a child of fork(2).
+    nonisolated(unsafe) private static var process: Int32 = 0
     // SAFETY: made by the constructor.
     nonisolated(unsafe) private static var lock: Lock?
 
@@ -37,21 +43,26 @@ enum Run {
         unsafe lock = Lock()
         unsafe folder = path
         unsafe root = Array((path + "/root").utf8)
+        adoptInherited()
     }
 
     /// The kernel that answers; made when it is first asked for.
     /// - Throws: `ENODEV` if the machine can't be made; the reason is written to the standard error.
     static func kernel() throws(Errno) -> any Host {
-        if let host = unsafe host { return host }
+        if let host = unsafe host, unsafe service != nil {
+            // What others have closed meanwhile is closed for what comes now.
+            unsafe service?.collect()
+            return host
+        }
         guard let lock = unsafe lock else { throw .noDevice }
         lock.lock()
         defer { lock.unlock() }
-        if let host = unsafe host { return host }
-        try Handles.prepare()
+        if let host = unsafe host {
+            if unsafe service != nil { return host }
+            if (try? unsafe client?.connect()) != nil { return host }
+        }
         do throws(RunFailure) {
-            let made = try make()
-            unsafe host = made
-            return made
+            return try decide()
         } catch {
             LineOutput(2).write("vfio run: \(error.text)")
             throw .noDevice
@@ -65,7 +76,126 @@ enum Run {
         unsafe host.unsafelyUnwrapped
     }
 
-    private static func make() throws(RunFailure) -> any Host {
+    /// Whether the calling thread is in the process that the tables here are about: a child of vfork(2) shares them, but
+    /// has descriptors of its own.
+    static var isOwnProcess: Bool { unsafe process == clinux_process() }
+
+    // MARK: several processes
+
+    private static var socketPath: String { unsafe folder + "/kernel" }
+
+    /// Finds the kernel of the run, or makes it here if there is none. With `lock` held.
+    private static func decide() throws(RunFailure) -> any Host {
+        let turn = try takeTurn()
+        let places: KernelPlaces
+        do throws(Errno) {
+            try Handles.prepare()
+            if unsafe host != nil { Handles.loseFiles() }
+            let other = ForwardingHost(socketPath)
+            if (try? other.connect()) != nil {
+                try begin(other, other, nil)
+                return other
+            }
+            // What a kernel that was killed left behind.
+            try? FileSystem.unlink(socketPath)
+            places = try KernelPlaces()
+        } catch {
+            throw RunFailure("the kernel of the run can't be found: \(error)")
+        }
+        let (kernel, front) = try make(places)
+        do throws(Errno) {
+            let made = try KernelService(kernel, front, places, at: socketPath)
+            try made.start()
+            try begin(front, nil, made)
+        } catch {
+            throw RunFailure("the kernel can't be reached by other processes: \(error)")
+        }
+        _ = consume turn
+        return front
+    }
+
+    /// One process at a time looks for the kernel; its turn ends with the descriptor.
+    private static func takeTurn() throws(RunFailure) -> Descriptor {
+        do throws(Errno) {
+            let turn = try Descriptor(opening: unsafe folder + "/kernel.lock", [.readWrite, .create])
+            try turn.lockFile()
+            return turn
+        } catch {
+            throw RunFailure("the folder of the run can't be used: \(error)")
+        }
+    }
+
+    private static func begin(
+        _ newHost: any Host, _ newClient: ForwardingHost?, _ newService: KernelService?
+    ) throws(Errno) {
+        try Handles.prepare()
+        if unsafe process == 0 {
+            clinux_at_fork({ Run.willFork() }, { Run.didFork() }, { Run.becomeChild() })
+        }
+        unsafe process = clinux_process()
+        unsafe client = newClient
+        unsafe service = newService
+        unsafe host = newHost
+    }
+
+    /// Makes a descriptor that came from elsewhere known, if it is a handle of the run's kernel.
+    static func adopt(_ number: Int32) {
+        guard let name = HandleName.of(number), let lock = unsafe lock else { return }
+        lock.lock()
+        defer { lock.unlock() }
+        do throws(Errno) {
+            if unsafe host == nil {
+                let other = ForwardingHost(socketPath, of: name.kernel)
+                try begin(other, other, nil)
+            }
+            HandleName.learn(number)
+        } catch {
+            // No memory for the table: the descriptor isn't ours then.
+        }
+    }
+
+    /// What was open when this program took the place of another.
+    private static func adoptInherited() {
+        guard let names = try? FileSystem.names(in: "/proc/self/fd") else { return }
+        for name in names {
+            if let number = Int32(name) { adopt(number) }
+        }
+    }
+
+    private static func willFork() {
+        unsafe lock?.lock()
+        unsafe service?.lockForFork()
+    }
+
+    private static func didFork() {
+        unsafe service?.unlockAfterFork()
+        unsafe lock?.unlock()
+    }
+
+    /// The kernel stays with the parent: the child's calls go there.
+    private static func becomeChild() {
+        unsafe process = clinux_process()
+        var kernel: UInt64 = 0
+        if let service = unsafe service {
+            kernel = service.places.kernel
+            service.forget()
+            // Nothing of the copy may be torn down: that would work on files that the parent has too.
+            _ = unsafe Unmanaged.passRetained(service)
+        }
+        if let client = unsafe client {
+            kernel = client.identity
+            client.forget()
+        }
+        let other = ForwardingHost(socketPath, of: kernel)
+        unsafe service = nil
+        unsafe client = other
+        unsafe host = other
+        unsafe lock?.unlock()
+    }
+
+    private static func make(
+        _ places: KernelPlaces
+    ) throws(RunFailure) -> (kernel: SoftwareHost, front: any Host) {
         let bytes: [UInt8]
         do throws(Errno) {
             bytes = try FileSystem.bytes(of: unsafe folder + "/run.json", limit: 2 * MachineFile.byteLimit)
@@ -88,7 +218,8 @@ enum Run {
             throw RunFailure("the machine: \(error)")
         }
         do throws(MachineError) {
-            return try SoftwareHost(description)
+            let kernel = try SoftwareHost(description, places: places)
+            return (kernel, kernel)
         } catch {
             throw RunFailure("the machine can't be made: \(error)")
         }

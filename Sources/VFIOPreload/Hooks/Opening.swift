@@ -12,10 +12,6 @@ private func openNode(_ node: Node, _ flags: Int32) -> Int32 {
         if flags & O_DIRECTORY != 0 { throw .notDirectory }
         let kernel = try Run.kernel()
         let number = try kernel.open(node)
-        guard Handles.add(number, node) else {
-            kernel.close(number)
-            throw .tooManyDescriptors
-        }
         if flags & O_CLOEXEC == 0 { _ = clinux_set_close_on_exec(number, 0) }
         return number
     }
@@ -80,11 +76,11 @@ private func openAnywhere(
 
 /// Stands in front of `close`.
 @c(close) public func hookedClose(_ number: Int32) -> Int32 {
-    guard Handles.contains(number) else {
+    guard Handles.contains(number), Run.isOwnProcess else {
+        // What the library holds for itself is nothing to the program, which may close all there is.
+        if Handles.isProtected(number) { return Int32(Answer.fail(.badDescriptor)) }
         return RealCalls.call(.close, as: RealCalls.Close.self)(number)
     }
-    // No longer ours before the number is free: it may be given out again at once.
-    Handles.remove(number)
     Run.present.close(number)
     return 0
 }

@@ -1,6 +1,5 @@
 import CLinux
 import LinuxSystem
-import VFIOABI
 import VFIOHost
 
 // ioctl(2): requests to our handles.
@@ -13,13 +12,6 @@ import VFIOHost
     return Answer.int { () throws(Errno) -> Int32 in
         // The kernel looks at the low half only.
         let request = UInt32(truncatingIfNeeded: request)
-        let result = try Run.present.control(number, request, argument)
-        if request == UInt32(truncatingIfNeeded: Request.groupGetDeviceFD.rawValue) {
-            guard Handles.add(result, nil) else {
-                Run.present.close(result)
-                throw .tooManyDescriptors
-            }
-        }
-        return result
+        return try Run.present.control(number, request, argument)
     }
 }
