@@ -95,9 +95,11 @@ let package = Package(
         tests(
             "VFIOCommandTests",
             on: [
-                "VFIOCommand", "MachineFormat", "VFIOConformance", "SoftwareHost", "NVMeController",
-                "VFIOHost", "LinuxSystem",
+                "VFIOCommand", "MachineFormat", "VFIOConformance", "SoftwareHost",
+                "SoftwareDevices", "NVMeController", "VFIOHost", "LinuxSystem",
             ]),
+        // C programs of Tests/Preload and tools on the software machine, by `vfio run` and the library of Embedded/.
+        tests("PreloadTests", on: ["VFIOCommand"]),
         // What is done with a device in the kernel lab, written once: on a real kernel by the probe, on the
         // software host by a test.
         .target(

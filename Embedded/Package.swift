@@ -15,8 +15,9 @@ let embedded: [SwiftSetting] = [
     .enableExperimentalFeature("Lifetimes"),
     .enableExperimentalFeature("Volatile"),
     .enableExperimentalFeature("Embedded"),
-    // So that the linker can leave out what nobody calls.
-    .unsafeFlags(["-Xfrontend", "-function-sections", "-Osize"]),
+    // Functions in sections of their own, so that the linker can leave out what nobody calls. Exclusive access is checked
+    // where the same files are compiled the other time; here the check's call does nothing, and costs.
+    .unsafeFlags(["-Xfrontend", "-function-sections", "-Osize", "-enforce-exclusivity=unchecked"]),
 ]
 
 func target(_ name: String, on dependencies: [Target.Dependency] = []) -> Target {
@@ -53,7 +54,8 @@ let package = Package(
         .target(
             name: "VFIOPreload",
             dependencies: [
-                "MachineFormat", "SoftwareHost", "JSONText", "VFIOHost", "VFIOABI", "LinuxSystem", "CLinux",
+                "MachineFormat", "SoftwareHost", "JSONText", "VFIOHost", "AccessDecoder", "VFIOABI",
+                "LinuxSystem", "CLinux",
             ],
             swiftSettings: embedded,
             linkerSettings: [
@@ -62,8 +64,9 @@ let package = Package(
                 // Only the interposed names are seen from outside.
                 .unsafeFlags([
                     "-Xlinker", "--version-script=\(Context.packageDirectory)/Preload.map",
-                    "-Xlinker", "-Bsymbolic", "-use-ld=lld", "-Xlinker", "--gc-sections", "-Xlinker",
-                    "--icf=safe",
+                    "-Xlinker", "-Bsymbolic", "-use-ld=lld", "-Xlinker", "--gc-sections",
+                    // As small as can be: functions that are the same are one, relocations are packed.
+                    "-Xlinker", "--icf=all", "-Xlinker", "-z", "-Xlinker", "pack-relative-relocs",
                 ]),
             ]),
         .executableTarget(

@@ -28,7 +28,7 @@ public struct X86Code: Sendable {
         var value: UInt64 = 0
         for index in 0..<byteCount { value |= UInt64(bytes[position + index]) << UInt64(index * 8) }
         position += byteCount
-        return Int64(bitPattern: X86Width.signExtend(value, byteCount))
+        return Int64(bitPattern: AccessWidth.signExtend(value, byteCount))
     }
 
     /// Puts the last byte back.

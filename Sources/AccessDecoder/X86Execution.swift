@@ -43,12 +43,12 @@ extension X86Instruction {
         case .load: registers.write(register, operandSize, try port.load(address, byteCount: byteCount))
         case .loadSigned:
             let value = try port.load(address, byteCount: byteCount)
-            registers.write(register, operandSize, X86Width.signExtend(value, byteCount))
+            registers.write(register, operandSize, AccessWidth.signExtend(value, byteCount))
         case .loadSwapped:
             let value = try port.load(address, byteCount: byteCount)
-            registers.write(register, operandSize, X86Width.swapped(value, byteCount))
+            registers.write(register, operandSize, AccessWidth.swapped(value, byteCount))
         case .storeSwapped:
-            let value = X86Width.swapped(registers.read(register, operandSize), byteCount)
+            let value = AccessWidth.swapped(registers.read(register, operandSize), byteCount)
             try port.store(address, value, byteCount: byteCount)
         case .setCondition(let condition):
             try port.store(address, registers.holds(condition: condition) ? 1 : 0, byteCount: 1)
@@ -63,7 +63,7 @@ extension X86Instruction {
 
     /// The operand that isn't in memory.
     private func secondOperand(_ registers: X86Registers) -> UInt64 {
-        if let immediate { return X86Width.truncate(immediate, operandSize) }
+        if let immediate { return AccessWidth.truncate(immediate, operandSize) }
         return registers.read(register, operandSize)
     }
 
@@ -74,7 +74,7 @@ extension X86Instruction {
         let size = operandSize
         if case .bit = operation, immediate == nil {
             // The number of a bit in a register reaches beyond the operand, in both directions.
-            let number = Int64(bitPattern: X86Width.signExtend(registers.read(register, size), size))
+            let number = Int64(bitPattern: AccessWidth.signExtend(registers.read(register, size), size))
             let words = number >> Int64((size * 8).trailingZeroBitCount)
             address &+= UInt64(bitPattern: words) &* UInt64(size)
             if memory.isNarrow && memory.segment == nil { address &= 0xffff_ffff }
@@ -106,7 +106,7 @@ extension X86Instruction {
             let result = X86Result.difference(0, old, size)
             after.setArithmeticFlags(result.flags)
             try port.store(address, result.value, byteCount: byteCount)
-        case .not: try port.store(address, X86Width.truncate(~old, size), byteCount: byteCount)
+        case .not: try port.store(address, AccessWidth.truncate(~old, size), byteCount: byteCount)
         case .shift(let shift):
             let count = immediate ?? registers.read(register, 1)
             let value = shift.perform(old, by: count, size, &after)
@@ -153,11 +153,11 @@ extension X86Instruction {
         let bits = UInt64(size * 8)
         switch operation {
         case .multiply:
-            let a = Int64(bitPattern: X86Width.signExtend(old, size))
+            let a = Int64(bitPattern: AccessWidth.signExtend(old, size))
             let other = immediate ?? registers.read(register, size)
-            let product = a.multipliedFullWidth(by: Int64(bitPattern: X86Width.signExtend(other, size)))
-            let value = X86Width.truncate(product.low, size)
-            let whole = Int64(bitPattern: X86Width.signExtend(value, size))
+            let product = a.multipliedFullWidth(by: Int64(bitPattern: AccessWidth.signExtend(other, size)))
+            let value = AccessWidth.truncate(product.low, size)
+            let whole = Int64(bitPattern: AccessWidth.signExtend(value, size))
             let isWhole = product.high == whole >> 63 && product.low == UInt64(bitPattern: whole)
             setMultiplied(overflows: !isWhole, value, &after)
             after.write(register, size, value)
@@ -208,19 +208,20 @@ extension X86Instruction {
         let overflows: Bool
         let a = registers.read(.rax, size)
         if isSigned {
-            let left = Int64(bitPattern: X86Width.signExtend(a, size))
-            let right = Int64(bitPattern: X86Width.signExtend(old, size))
+            let left = Int64(bitPattern: AccessWidth.signExtend(a, size))
+            let right = Int64(bitPattern: AccessWidth.signExtend(old, size))
             let product = left.multipliedFullWidth(by: right)
-            low = X86Width.truncate(product.low, size)
+            low = AccessWidth.truncate(product.low, size)
             high =
                 size == 8
-                ? UInt64(bitPattern: product.high) : X86Width.truncate(product.low >> UInt64(size * 8), size)
-            let sign = X86Width.isNegative(low, size) ? X86Width.mask(size) : 0
+                ? UInt64(bitPattern: product.high)
+                : AccessWidth.truncate(product.low >> UInt64(size * 8), size)
+            let sign = AccessWidth.isNegative(low, size) ? AccessWidth.mask(size) : 0
             overflows = high != sign
         } else {
             let product = a.multipliedFullWidth(by: old)
-            low = X86Width.truncate(product.low, size)
-            high = size == 8 ? product.high : X86Width.truncate(product.low >> UInt64(size * 8), size)
+            low = AccessWidth.truncate(product.low, size)
+            high = size == 8 ? product.high : AccessWidth.truncate(product.low >> UInt64(size * 8), size)
             overflows = high != 0
         }
         setMultiplied(overflows: overflows, low, &after)

@@ -44,10 +44,10 @@ struct X86Result {
 
     /// A result with the flags that depend on the value alone: zero, sign and parity.
     init(_ value: UInt64, _ byteCount: Int) {
-        self.value = X86Width.truncate(value, byteCount)
+        self.value = AccessWidth.truncate(value, byteCount)
         flags = 0
         if self.value == 0 { flags |= X86Flag.zero }
-        if X86Width.isNegative(self.value, byteCount) { flags |= X86Flag.sign }
+        if AccessWidth.isNegative(self.value, byteCount) { flags |= X86Flag.sign }
         if (self.value & 0xff).nonzeroBitCount & 1 == 0 { flags |= X86Flag.parity }
     }
 
@@ -58,9 +58,9 @@ struct X86Result {
         let value = result.value
         // The carries out of every bit: where both have it, or one has it and the sum has lost it.
         let carries = (a & b) | ((a | b) & ~value)
-        result.set(X86Flag.carry, if: X86Width.isNegative(carries, byteCount))
+        result.set(X86Flag.carry, if: AccessWidth.isNegative(carries, byteCount))
         result.set(X86Flag.adjust, if: (a ^ b ^ value) & 0x10 != 0)
-        result.set(X86Flag.overflow, if: X86Width.isNegative((a ^ value) & (b ^ value), byteCount))
+        result.set(X86Flag.overflow, if: AccessWidth.isNegative((a ^ value) & (b ^ value), byteCount))
         return result
     }
 
@@ -68,9 +68,9 @@ struct X86Result {
         var result = X86Result(a &- b &- borrow, byteCount)
         let value = result.value
         let borrows = (~a & b) | ((~a | b) & value)
-        result.set(X86Flag.carry, if: X86Width.isNegative(borrows, byteCount))
+        result.set(X86Flag.carry, if: AccessWidth.isNegative(borrows, byteCount))
         result.set(X86Flag.adjust, if: (a ^ b ^ value) & 0x10 != 0)
-        result.set(X86Flag.overflow, if: X86Width.isNegative((a ^ b) & (a ^ value), byteCount))
+        result.set(X86Flag.overflow, if: AccessWidth.isNegative((a ^ b) & (a ^ value), byteCount))
         return result
     }
 }

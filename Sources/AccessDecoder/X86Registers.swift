@@ -20,7 +20,7 @@ public struct X86Registers: Sendable {
     /// The low bytes of a register, zero-extended.
     func read(_ register: X86Register, _ byteCount: Int) -> UInt64 {
         if register.isHighByte { return general[register.number] >> 8 & 0xff }
-        return X86Width.truncate(general[register.number], byteCount)
+        return AccessWidth.truncate(general[register.number], byteCount)
     }
 
     /// Sets the low bytes of a register as the processor does: four bytes clear the upper half, one or two leave the
@@ -35,7 +35,7 @@ public struct X86Registers: Sendable {
         case 8: general[number] = value
         case 4: general[number] = value & 0xffff_ffff
         default:
-            let mask = X86Width.mask(byteCount)
+            let mask = AccessWidth.mask(byteCount)
             general[number] = general[number] & ~mask | value & mask
         }
     }
@@ -55,28 +55,4 @@ struct X86Register: Sendable, Equatable {
     static let rsp = X86Register(number: 4)
     static let rsi = X86Register(number: 6)
     static let rdi = X86Register(number: 7)
-}
-
-/// Values of 1, 2, 4 or 8 bytes in a 64-bit word.
-enum X86Width {
-    static func mask(_ byteCount: Int) -> UInt64 {
-        byteCount >= 8 ? .max : (1 << UInt64(byteCount * 8)) - 1
-    }
-
-    static func truncate(_ value: UInt64, _ byteCount: Int) -> UInt64 { value & mask(byteCount) }
-
-    static func signExtend(_ value: UInt64, _ byteCount: Int) -> UInt64 {
-        if byteCount >= 8 { return value }
-        let shift = UInt64(64 - byteCount * 8)
-        return UInt64(bitPattern: Int64(bitPattern: value << shift) >> Int64(shift))
-    }
-
-    static func signBit(_ byteCount: Int) -> UInt64 { 1 << UInt64(byteCount * 8 - 1) }
-
-    static func isNegative(_ value: UInt64, _ byteCount: Int) -> Bool { value & signBit(byteCount) != 0 }
-
-    /// The bytes of a value in the other order.
-    static func swapped(_ value: UInt64, _ byteCount: Int) -> UInt64 {
-        value.byteSwapped >> UInt64(64 - byteCount * 8)
-    }
 }

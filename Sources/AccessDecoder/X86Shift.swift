@@ -24,15 +24,15 @@ public enum X86Shift: UInt8, Sendable {
             let turn = self == .rol ? count % bits : (bits - count % bits) % bits
             let turned =
                 turn == 0
-                ? value : X86Width.truncate(value << turn | value >> (bits - turn), byteCount)
-            let top = X86Width.isNegative(turned, byteCount)
+                ? value : AccessWidth.truncate(value << turn | value >> (bits - turn), byteCount)
+            let top = AccessWidth.isNegative(turned, byteCount)
             var flags: UInt64 = 0
             if self == .rol {
                 if turned & 1 != 0 { flags |= X86Flag.carry }
                 if top != (turned & 1 != 0) { flags |= X86Flag.overflow }
             } else {
                 if top { flags |= X86Flag.carry }
-                if top != X86Width.isNegative(turned << 1, byteCount) { flags |= X86Flag.overflow }
+                if top != AccessWidth.isNegative(turned << 1, byteCount) { flags |= X86Flag.overflow }
             }
             let changed = X86Flag.carry | X86Flag.overflow
             registers.flags = registers.flags & ~changed | flags
@@ -41,17 +41,17 @@ public enum X86Shift: UInt8, Sendable {
             var result = X86Result(count >= bits ? 0 : value << count, byteCount)
             let carried = count <= bits && value >> (bits - count) & 1 != 0
             result.set(X86Flag.carry, if: carried)
-            result.set(X86Flag.overflow, if: X86Width.isNegative(result.value, byteCount) != carried)
+            result.set(X86Flag.overflow, if: AccessWidth.isNegative(result.value, byteCount) != carried)
             registers.setArithmeticFlags(result.flags)
             return result.value
         case .shr:
             var result = X86Result(count >= bits ? 0 : value >> count, byteCount)
             result.set(X86Flag.carry, if: count <= bits && value >> (count - 1) & 1 != 0)
-            result.set(X86Flag.overflow, if: X86Width.isNegative(value, byteCount))
+            result.set(X86Flag.overflow, if: AccessWidth.isNegative(value, byteCount))
             registers.setArithmeticFlags(result.flags)
             return result.value
         case .sar:
-            let wide = Int64(bitPattern: X86Width.signExtend(value, byteCount))
+            let wide = Int64(bitPattern: AccessWidth.signExtend(value, byteCount))
             var result = X86Result(UInt64(bitPattern: wide >> Int64(min(count, 63))), byteCount)
             result.set(X86Flag.carry, if: (wide >> Int64(min(count - 1, 63))) & 1 != 0)
             registers.setArithmeticFlags(result.flags)

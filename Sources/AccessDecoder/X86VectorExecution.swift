@@ -36,7 +36,7 @@ extension X86Instruction {
         while offset < byteCount {
             let lane = vector.firstLane + offset / 8
             let piece = min(8, byteCount - offset)
-            let value = X86Width.truncate(port.vector(vector.register, lane: lane), piece)
+            let value = AccessWidth.truncate(port.vector(vector.register, lane: lane), piece)
             try port.store(address &+ UInt64(offset), value, byteCount: piece)
             offset += 8
         }
@@ -81,7 +81,7 @@ extension X86Instruction {
             while offset < 8 {
                 if selected.bits >> UInt64(offset / vector.elementSize) & 1 != 0 {
                     let value = try port.load(at &+ UInt64(offset), byteCount: vector.elementSize)
-                    let place = X86Width.mask(vector.elementSize) << UInt64(offset * 8)
+                    let place = AccessWidth.mask(vector.elementSize) << UInt64(offset * 8)
                     lanes[lane] = lanes[lane] & ~place | value << UInt64(offset * 8)
                 }
                 offset += vector.elementSize
@@ -102,7 +102,7 @@ extension X86Instruction {
             var offset = 0
             while offset < 8 {
                 if selected.bits >> UInt64(offset / vector.elementSize) & 1 != 0 {
-                    let element = X86Width.truncate(value >> UInt64(offset * 8), vector.elementSize)
+                    let element = AccessWidth.truncate(value >> UInt64(offset * 8), vector.elementSize)
                     try port.store(at &+ UInt64(offset), element, byteCount: vector.elementSize)
                 }
                 offset += vector.elementSize

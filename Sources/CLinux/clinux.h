@@ -121,10 +121,25 @@ CLINUX long clinux_make_temporary_folder(char *path) {
     }
     return -(long)EEXIST;
 }
+// The name of a socket that nobody listens at: opening it fails with ENXIO, for anybody. With its time of change.
+CLINUX long clinux_make_socket_name(const char *path, unsigned mode, int64_t seconds, long nanoseconds) {
+    struct timespec times[2] = {{seconds, nanoseconds}, {seconds, nanoseconds}};
+    long r = clinux_result(mknod(path, S_IFSOCK | 0600, 0));
+    if (r < 0) return r;
+    // The mask of the process doesn't apply here.
+    r = clinux_result(chmod(path, mode));
+    return r < 0 ? r : clinux_result(utimensat(AT_FDCWD, path, times, 0));
+}
 CLINUX long clinux_symlink(const char *target, const char *path) {
     return clinux_result(symlink(target, path));
 }
 CLINUX long clinux_unlink(const char *path) { return clinux_result(unlink(path)); }
+CLINUX uint32_t clinux_mode(const struct stat *s) { return s->st_mode; }
+CLINUX long clinux_has_attribute(const char *path, const char *name) {
+    return syscall(SYS_getxattr, path, name, (void *)0, 0ul) >= 0;
+}
+CLINUX uint32_t clinux_real_user(void) { return getuid(); }
+CLINUX uint32_t clinux_real_group(void) { return getgid(); }
 CLINUX uint32_t clinux_mode_type(const struct stat *s) { return s->st_mode & S_IFMT; }
 CLINUX uint32_t clinux_type_regular(void) { return S_IFREG; }
 CLINUX uint32_t clinux_type_block(void) { return S_IFBLK; }
@@ -528,10 +543,11 @@ CLINUX long clinux_run_quietly(char *const arguments[]) {
 }
 
 // Starts a program found in PATH with this process's own streams, hands on the signals that are meant for it, and waits
-// for its end. Returns its status as waitpid(2) has it, or -errno. Called before there are threads.
-CLINUX long clinux_run_program(char *const arguments[], char *const environment[]) {
+// for its end. Returns its status as waitpid(2) has it, or -errno. Called before there are threads. Where `stand_in` is a
+// signal, it is held back from the program where `replaced` is held back now, and that one never is.
+CLINUX long clinux_run_program(char *const arguments[], char *const environment[], int replaced, int stand_in) {
     posix_spawnattr_t attributes;
-    sigset_t held, former;
+    sigset_t held, former, handed;
     pid_t child;
     int status;
     sigemptyset(&held);
@@ -543,8 +559,14 @@ CLINUX long clinux_run_program(char *const arguments[], char *const environment[
     sigaddset(&held, SIGUSR2);
     sigaddset(&held, SIGCHLD);
     pthread_sigmask(SIG_BLOCK, &held, &former);
+    handed = former;
+    if (stand_in > 0) {
+        if (sigismember(&former, replaced) == 1) sigaddset(&handed, stand_in);
+        else sigdelset(&handed, stand_in);
+        sigdelset(&handed, replaced);
+    }
     posix_spawnattr_init(&attributes);
-    posix_spawnattr_setsigmask(&attributes, &former);
+    posix_spawnattr_setsigmask(&attributes, &handed);
     posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
     int r = posix_spawnp(&child, arguments[0], (posix_spawn_file_actions_t *)0, &attributes, arguments,
                          environment);
@@ -860,19 +882,20 @@ CLINUX int clinux_guard_is_lost(unsigned i) {
 CLINUX uint64_t clinux_guard_lost_count(void) { return __atomic_load_n(&clinux_guard()->lost, __ATOMIC_ACQUIRE); }
 CLINUX unsigned clinux_guard_limit(void) { return CLINUX_MOST_GUARDED; }
 
-// For a library that stands in front of the C library: the next function of a name behind it (RTLD_NEXT), the
-// thread's error number, and what a structure for stat(2) says of a device's node.
+CLINUX int clinux_has_function(const char *name) { return dlsym((void *)0, name) != 0; }
+// For a library that stands in front of the C library: the next function of a name behind it (RTLD_NEXT), and the
+// thread's error number. What programs hand to it is in hooks.h.
 CLINUX void *clinux_next_function(const char *name) { return dlsym((void *)-1l, name); }
+// What the program itself or one of its libraries has under a name (RTLD_DEFAULT).
+CLINUX void *clinux_program_symbol(const char *name) { return dlsym((void *)0, name); }
 CLINUX int clinux_errno(void) { return errno; }
 CLINUX void clinux_set_errno(int error) { errno = error; }
-CLINUX void clinux_make_node(struct stat *s, uint32_t major, uint32_t minor) {
-    s->st_mode = S_IFCHR | 0600;
-    s->st_rdev = makedev(major, minor);
-    s->st_size = 0;
-}
 CLINUX const char *clinux_environment(const char *name) { return getenv(name); }
 CLINUX int clinux_at_current_folder(void) { return AT_FDCWD; }
 CLINUX int clinux_map_fixed(void) { return MAP_FIXED; }
+CLINUX int clinux_map_fixed_noreplace(void) { return MAP_FIXED_NOREPLACE; }
+CLINUX int clinux_map_anonymous(void) { return MAP_ANONYMOUS | MAP_NORESERVE; }
+CLINUX int clinux_map_populate(void) { return MAP_POPULATE; }
 CLINUX uintptr_t clinux_map_failed(void) { return (uintptr_t)MAP_FAILED; }
 // A second mapping of the same shared pages at a given place: mremap(2) with an old length of 0.
 CLINUX long clinux_map_again(uintptr_t from, uintptr_t at, size_t n) {

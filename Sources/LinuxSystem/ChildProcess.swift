@@ -25,9 +25,12 @@ public enum ChildProcess {
     /// sent, and waits for its end. To be called before there are other threads.
     /// - Parameters:
     ///   - variables: variables of its environment, in place of those of this process's own with the same names.
+    ///   - standIn: a signal that is held back from the program where SIGSEGV is held back from this process; SIGSEGV
+    ///     itself then never is. 0 for none.
     /// - Throws: `ENOENT` if there is no such program; `EACCES` for one that can't be run.
     public static func runInFront(
-        _ program: String, _ arguments: [String], variables: [(name: String, value: String)]
+        _ program: String, _ arguments: [String], variables: [(name: String, value: String)],
+        standIn: Int32 = 0
     ) throws(Errno) -> Ending {
         var environment: [String] = []
         // SAFETY: the list ends with nil, its texts with a NUL; nobody changes them meanwhile.
@@ -42,7 +45,7 @@ public enum ChildProcess {
         let words = CStrings([program] + arguments)
         let lines = CStrings(environment)
         // SAFETY: both lists end with nil and live through the call.
-        let result = unsafe clinux_run_program(words.list, lines.list)
+        let result = unsafe clinux_run_program(words.list, lines.list, SIGSEGV, standIn)
         _ = consume words
         _ = consume lines
         let status = Int32(truncatingIfNeeded: try checked(retrying: false) { result })

@@ -22,6 +22,31 @@ public enum FileSystem {
         unsafe path.withCString { unsafe clinux_access($0, R_OK | W_OK) } == 0
     }
 
+    /// Whether this process may run the file: access(2) with real ids.
+    public static func isExecutable(_ path: String) -> Bool {
+        // SAFETY: the C string lives through the call.
+        unsafe path.withCString { unsafe clinux_access($0, X_OK) } == 0
+    }
+
+    /// Who may do what with a file (links followed): its mode's low twelve bits, its owner and its group.
+    public static func rights(
+        of path: String
+    ) throws(Errno) -> (mode: UInt32, owner: UInt32, group: UInt32) {
+        var raw = stat()
+        // SAFETY: the kernel fills the structure; the C string lives through the call.
+        _ = try checked { unsafe path.withCString { unsafe clinux_stat($0, &raw) } }
+        // SAFETY: the helper only reads the structure.
+        return (unsafe clinux_mode(&raw) & 0o7777, raw.st_uid, raw.st_gid)
+    }
+
+    /// Whether a file has an extended attribute (links followed).
+    public static func hasAttribute(_ name: String, _ path: String) -> Bool {
+        // SAFETY: the C strings live through the call.
+        unsafe path.withCString { path in
+            unsafe name.withCString { unsafe clinux_has_attribute(path, $0) }
+        } != 0
+    }
+
     /// Where a symbolic link points, as text.
     public static func linkTarget(_ path: String) throws(Errno) -> String {
         var target = [UInt8](repeating: 0, count: 4096)
@@ -120,6 +145,21 @@ public enum FileSystem {
             let count = try file.write(at: UInt64(done), rest)
             if count == 0 { throw .inputOutput }
             done += count
+        }
+    }
+
+    /// Makes the name of a socket at which nobody listens: whoever opens it is told `ENXIO`.
+    /// - Parameters:
+    ///   - mode: who may do what with it (`0600`), whatever the process's mask.
+    ///   - seconds: its time of change.
+    ///   - nanoseconds: what is added to that; below 1 000 000 000.
+    /// - Throws: `EEXIST` where the name is taken.
+    public static func makeSocketName(
+        _ path: String, mode: UInt32, seconds: Int64, nanoseconds: Int
+    ) throws(Errno) {
+        // SAFETY: the C string lives through the call.
+        _ = try checked {
+            unsafe path.withCString { unsafe clinux_make_socket_name($0, mode, seconds, nanoseconds) }
         }
     }
 

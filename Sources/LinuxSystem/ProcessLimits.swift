@@ -2,6 +2,12 @@ import CLinux
 
 /// What this process may use.
 public enum ProcessLimits {
+    /// The user who started the process (its real user ID).
+    public static var userID: UInt32 { clinux_real_user() }
+
+    /// The group of the user who started the process (its real group ID).
+    public static var groupID: UInt32 { clinux_real_group() }
+
     /// How much memory may be locked (`RLIMIT_MEMLOCK`): the soft limit in bytes, `UInt64.max` for no limit.
     public static var lockedMemory: UInt64 {
         var soft: UInt64 = 0

@@ -1,10 +1,10 @@
 /// Memory that a device in software keeps for what passes through it, which nobody else reaches.
-@safe package final class ScratchMemory: @unchecked Sendable {
+@safe public final class ScratchMemory: @unchecked Sendable {
     /// The memory.
-    package let window: MemoryWindow
+    public let window: MemoryWindow
 
     /// Memory of zeros.
-    package init(byteCount: Int) {
+    public init(byteCount: Int) {
         let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: byteCount, alignment: 4096)
         // SAFETY: the memory lives as long as this object, which hands out the window only through itself. It is
         // cleared, so that nothing of this process can reach a driver.

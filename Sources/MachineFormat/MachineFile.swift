@@ -22,7 +22,8 @@ import VFIOHost
 /// What "faults" may say is told by `FaultRule.init(_:)` and `vfio list --help`; "seed" is what chance is drawn from
 /// there. An "edu" with "virtualFunctions" (1 to 256) is one on PCI Express that can have so many; a "sampler" has a
 /// region of every kind, the legacy ones too with "vga"; a "bridge" can be a member of a group, and a "bystander" is
-/// only there. A mediated device's "type" is that of a serial card ("mtty-1", "mtty-2"), a frame buffer ("mdpy-vga",
+/// only there. A "virtio-net" and an "82574" are network cards: with "mac", with the name of a "wire" that those of the
+/// same name share (and all without one), with "loopback" or a "tap" of the system's at that wire. A mediated device's "type" is that of a serial card ("mtty-1", "mtty-2"), a frame buffer ("mdpy-vga",
 /// "mdpy-xga", "mdpy-hd") or a Bochs display ("mbochs-small", "mbochs-medium", "mbochs-large"). All keys but "address" and "model" of a device and "number" of a group may be left out.
 public enum MachineFile {
     /// Makes a machine from the text of a file.
@@ -57,6 +58,7 @@ public enum MachineFile {
                 "iommu", "groups", "devices", "mediated", "process", "nodes", "parameters", "faults", "seed",
             ])
         var machine = MachineDescription()
+        let wires = Wires()
         machine.mediatedParents = MediatedParents.make()
         for item in try root.list("mediated") {
             let object = try StrictObject(item.value, at: item.place, keys: ["uuid", "type"])
@@ -70,10 +72,10 @@ public enum MachineFile {
             machine.iommu = try iommu(object)
         }
         for item in try root.list("groups") {
-            machine.groups.append(try group(item.value, item.place, folder))
+            machine.groups.append(try group(item.value, item.place, folder, wires))
         }
         for item in try root.list("devices") {
-            machine.ungroupedDevices.append(try device(item.value, item.place, folder))
+            machine.ungroupedDevices.append(try device(item.value, item.place, folder, wires))
         }
         if let object = try root.object("process", keys: ["lockedMemory", "ipcLock", "rawIO"]) {
             machine.process.lockedMemoryLimit = try object.size("lockedMemory")
@@ -200,7 +202,7 @@ public enum MachineFile {
     }
 
     private static func group(
-        _ value: JSON, _ place: String, _ folder: String
+        _ value: JSON, _ place: String, _ folder: String, _ wires: Wires
     ) throws(StrictObject.Problem) -> IOMMUGroup {
         let object = try StrictObject(value, at: place, keys: ["number", "devices", "emulated"])
         guard let number = Int(exactly: try object.requiredSize("number")) else {
@@ -212,7 +214,7 @@ public enum MachineFile {
             if let other = try otherDevice(item.value, item.place) {
                 others.append(other)
             } else {
-                devices.append(try device(item.value, item.place, folder))
+                devices.append(try device(item.value, item.place, folder, wires))
             }
         }
         return IOMMUGroup(
@@ -223,8 +225,9 @@ public enum MachineFile {
     /// - Parameters:
     ///   - place: where it stands in the file, for complaints.
     ///   - folder: what relative paths are put behind.
+    ///   - wires: those of the machine.
     public static func device(
-        _ value: JSON, _ place: String, _ folder: String
+        _ value: JSON, _ place: String, _ folder: String, _ wires: Wires = Wires()
     ) throws(StrictObject.Problem) -> PCIDevice {
         let object = try StrictObject(
             value, at: place,
@@ -232,7 +235,7 @@ public enum MachineFile {
                 "address", "model", "driver", "image", "readOnly", "size", "blockSize", "serial", "vendor",
                 "device",
                 "class", "virtualFunctions", "vga",
-            ])
+            ] + networkKeys)
         let address = try object.requiredText("address")
         let model: any DeviceModel
         let name = try object.requiredText("model")
@@ -254,6 +257,8 @@ public enum MachineFile {
             } catch {
                 throw object.problem("model", "can't be made: \(error)")
             }
+        case "virtio-net": model = try networkCard(object, isVirtio: true, at: address, wires)
+        case "82574": model = try networkCard(object, isVirtio: false, at: address, wires)
         case "bridge": return PCIDevice(bridgeAt: address)
         case "bystander":
             let identity = PCIIdentity(
@@ -264,7 +269,8 @@ public enum MachineFile {
         default:
             throw object.problem(
                 "model",
-                "is \"\(name)\"; known are \"nvme\", \"edu\", \"sampler\", \"bridge\" and \"bystander\"")
+                "is \"\(name)\"; known are \"nvme\", \"edu\", \"virtio-net\", \"82574\", \"sampler\", "
+                    + "\"bridge\" and \"bystander\"")
         }
         return PCIDevice(model, at: address, driver: try driver(object, "vfio-pci"))
     }

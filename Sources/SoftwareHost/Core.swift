@@ -26,6 +26,8 @@ final class Core: @unchecked Sendable {
     let process: Process
     let registeredMemory: RegisteredMemory
     let faults = DMAFaultLog()
+    /// Who is told of memory that devices wrote.
+    let memoryWriteObserver: (any MemoryWriteObserver)?
     let obstacles: [NodePermission]
     let hasContainers: Bool
     let hasIOMMUFD: Bool
@@ -66,6 +68,7 @@ final class Core: @unchecked Sendable {
         injector = FaultInjector(seed: machine.faults.seed)
         process = Process(machine.process, injector)
         registeredMemory = RegisteredMemory(process)
+        memoryWriteObserver = machine.memoryWriteObserver
         obstacles = machine.nodes
         hasContainers = machine.hasContainers
         hasIOMMUFD = machine.hasIOMMUFD && iommu.spapr == nil

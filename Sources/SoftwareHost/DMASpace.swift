@@ -18,10 +18,12 @@ final class DMASpace: DMAAddressSpace, @unchecked Sendable {
     private let faultLock = Lock()
     private var faults = DMAFaultCount()
     private let log: DMAFaultLog
+    private let observer: (any MemoryWriteObserver)?
 
     /// - Parameter mergingAdjacent: whether mappings that continue each other become one.
-    init(log: DMAFaultLog, mergingAdjacent: Bool = false) {
-        self.log = log
+    init(_ core: Core, mergingAdjacent: Bool = false) {
+        log = core.faults
+        observer = core.memoryWriteObserver
         map = IOVAMap(mergingAdjacent: mergingAdjacent)
     }
 
@@ -40,6 +42,12 @@ final class DMASpace: DMAAddressSpace, @unchecked Sendable {
         return fault
     }
 
+    /// Tells of memory that was written for a device without going through here.
+    func tellWritten(_ memory: HostAddress, byteCount: Int) {
+        // SAFETY: it has just been written.
+        observer?.deviceWrote(unsafe MemoryWindow(unsafeAddress: memory, byteCount: byteCount))
+    }
+
     func readMemory(at iova: IOVA, into bytes: inout MutableRawSpan) throws(DMAFault) {
         try MemoryWindow.withWindow(on: &bytes) { (target) throws(DMAFault) in
             try transfer(iova, target.byteCount, .read) { (piece, offset) in
@@ -53,6 +61,7 @@ final class DMASpace: DMAAddressSpace, @unchecked Sendable {
         try MemoryWindow.withReadOnlyWindow(on: bytes) { (source) throws(DMAFault) in
             try transfer(iova, source.byteCount, .write) { (piece, offset) in
                 piece.copy(from: source, at: offset, to: 0, byteCount: piece.byteCount)
+                observer?.deviceWrote(piece)
                 return true
             }
         }
@@ -61,7 +70,11 @@ final class DMASpace: DMAAddressSpace, @unchecked Sendable {
     func withMemory(
         at iova: IOVA, byteCount: Int, for access: DMAAccess, _ body: (MemoryWindow) -> Bool
     ) throws(DMAFault) {
-        try transfer(iova, byteCount, access) { (piece, _) in body(piece) }
+        try transfer(iova, byteCount, access) { (piece, _) in
+            let goesOn = body(piece)
+            if access == .write { observer?.deviceWrote(piece) }
+            return goesOn
+        }
     }
 
     /// Goes through a range piece by piece, if all of it can be reached; with the map held still.

@@ -13,6 +13,8 @@ final class DeviceFile: FileObject {
     let group: Group?
     /// Whether anything but binding is allowed.
     private let access: Atomic<Bool>
+    /// Where the next access without an offset goes.
+    let position = Atomic<UInt64>(0)
     /// What the file of a node was bound to; `Core.lock`.
     var binding: IOMMUFDDevice?
 

@@ -123,7 +123,7 @@ final class FileTable: @unchecked Sendable {
     /// Takes a number out of the table and closes it. Unknown numbers are left alone.
     func close(_ number: Int32) {
         if let places {
-            if let file = places.close(number) { release(file) }
+            places.close(number) { release($0) }
             return
         }
         guard let file = take(number) else { return }

@@ -20,8 +20,9 @@ public protocol HandlePlaces: AnyObject, Sendable {
     func file(of number: Int32) -> Int32?
 
     /// Closes a descriptor of the caller's.
-    /// - Returns: the file, if that was its last descriptor anywhere: it is to be released.
-    func close(_ number: Int32) -> Int32?
+    /// - Parameter release: is called with the file if that was its last descriptor anywhere, before the host's number
+    ///   of the file can be that of another one.
+    func close(_ number: Int32, _ release: (Int32) -> Void)
 }
 
 extension SoftwareHost {

@@ -32,6 +32,8 @@ public struct MachineDescription {
     public var parameters = ModuleParameters()
     /// What is to go wrong.
     public var faults = FaultPlan()
+    /// Who is told of memory that devices wrote.
+    public var memoryWriteObserver: (any MemoryWriteObserver)?
     /// How often the program is asked to release a device while somebody wants to take it from its driver, in
     /// milliseconds; at least 1. Linux asks every ten seconds.
     public var releaseRequestMilliseconds = 10_000

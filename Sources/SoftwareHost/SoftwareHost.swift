@@ -1,5 +1,6 @@
 import DeviceModel
 import LinuxSystem
+import Synchronization
 import VFIOABI
 import VFIOHost
 
@@ -89,6 +90,12 @@ public final class SoftwareHost: Host, @unchecked Sendable {
         let file = try core.files.hold(handle)
         defer { file.object.letGo() }
         guard case .device(let device) = file else { throw Self.withoutOffsets(file) }
+        return try read(device, at: offset, into: &bytes)
+    }
+
+    private func read(
+        _ device: DeviceFile, at offset: UInt64, into bytes: inout MutableRawSpan
+    ) throws(Errno) -> Int {
         if core.injector.isWatching([.read, .device, .absence]),
             let count = try readFaultily(device, at: offset, into: &bytes)
         {
@@ -103,6 +110,10 @@ public final class SoftwareHost: Host, @unchecked Sendable {
         let file = try core.files.hold(handle)
         defer { file.object.letGo() }
         guard case .device(let device) = file else { throw Self.withoutOffsets(file) }
+        return try write(device, at: offset, bytes)
+    }
+
+    private func write(_ device: DeviceFile, at offset: UInt64, _ bytes: RawSpan) throws(Errno) -> Int {
         if core.injector.isWatching([.write, .device, .absence]),
             let count = try writeFaultily(device, at: offset, bytes)
         {
@@ -119,25 +130,38 @@ public final class SoftwareHost: Host, @unchecked Sendable {
         }
     }
 
-    /// Reads the state of a device that is moved away; see ``Host/read(_:into:)``.
+    /// Reads the state of a device that is moved away, or at a device's own position, which starts at the first region
+    /// and only goes forward; see ``Host/read(_:into:)``.
     /// - Throws: `EBADF`, also for a state that comes in; `EINVAL` for any other handle; `ENOMSG` where nothing is left
     ///   while the device works; `ENODEV` when it has left the states in which its state goes out.
     public func read(_ handle: Int32, into bytes: inout MutableRawSpan) throws(Errno) -> Int {
         let file = try core.files.hold(handle)
         defer { file.object.letGo() }
         if case .faultQueue(let queue) = file { return try queue.read(into: &bytes) }
+        if case .device(let device) = file {
+            let position = device.position.load(ordering: .relaxed)
+            let count = try read(device, at: position, into: &bytes)
+            device.position.store(position + UInt64(count), ordering: .relaxed)
+            return count
+        }
         guard case .migration(let session) = file else { throw .invalid }
         if core.injector.isWatching([.read, .device]) { try meet(.read, session.device) }
         return try session.read(into: &bytes)
     }
 
-    /// Writes the state of a device that comes here; see ``Host/write(_:_:)``.
+    /// Writes the state of a device that comes here, or at a device's own position; see ``Host/write(_:_:)``.
     /// - Throws: `EBADF`, also for a state that goes out; `EINVAL` for any other handle, and for bytes that are no state
     ///   of such a device; `ENOMEM` for more than one; `ENODEV` when the device takes no state any more.
     public func write(_ handle: Int32, _ bytes: RawSpan) throws(Errno) -> Int {
         let file = try core.files.hold(handle)
         defer { file.object.letGo() }
         if case .faultQueue(let queue) = file { return try queue.write(bytes) }
+        if case .device(let device) = file {
+            let position = device.position.load(ordering: .relaxed)
+            let count = try write(device, at: position, bytes)
+            device.position.store(position + UInt64(count), ordering: .relaxed)
+            return count
+        }
         guard case .migration(let session) = file else { throw .invalid }
         if core.injector.isWatching([.write, .device]) { try meet(.write, session.device) }
         return try session.write(bytes)

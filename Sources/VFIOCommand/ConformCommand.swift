@@ -47,6 +47,13 @@ struct ConformCommand: ParsableCommand {
             "Compare with the answers of another run, which --json printed.", valueName: "file"))
     var against: String?
 
+    @Option(
+        name: .customLong("case"),
+        help: ArgumentHelp(
+            "Run this case instead, which `vfio trace case` made; may be given several times.",
+            valueName: "file"))
+    var recorded: [String] = []
+
     @Flag(
         help: """
             Also run cases that bind and unbind drivers, change module parameters or the limit of locked \
@@ -60,6 +67,7 @@ struct ConformCommand: ParsableCommand {
 
     func run() throws {
         if list { return printCatalogue() }
+        if !recorded.isEmpty { return try replay() }
         let host = try makeHost()
         var run = Run(on: try trace.added(to: host), by: route)
         run.filter = filter
@@ -100,6 +108,24 @@ struct ConformCommand: ParsableCommand {
         }
         if report.results.allSatisfy({ $0.status == .skipped }) {
             throw CommandFailure.undetermined("no case could be run; see the reasons")
+        }
+    }
+
+    /// Runs cases that were made from traces.
+    private func replay() throws {
+        let host = try HostOptions.makeHost(host, machine, faults, sample: HostOptions.sampleMachine)
+        let traced = try trace.added(to: host)
+        var report = Report(kernel: "\(Kernel(of: host))", route: "case", results: [])
+        var printer = ConformPrinter(isVerbose: verbose)
+        for path in recorded {
+            let result = try RecordedCase.read(path).replay(on: traced)
+            report.results.append(result)
+            if !json { printer.print(result) }
+        }
+        if json { try JSONOutput.print(report) } else { printer.summary(of: report) }
+        let different = report.count(.different)
+        if different > 0 {
+            throw CommandFailure.refused("\(different) cases aren't answered as they were")
         }
     }
 

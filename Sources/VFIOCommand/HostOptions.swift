@@ -109,7 +109,7 @@ struct HostOptions: ParsableArguments {
 
     /// What `--host soft` means where no machine is described: an empty NVMe disk, an educational device, and a display
     /// and a serial card that are mediated.
-    private static func sampleMachine() throws(CommandFailure) -> MachineDescription {
+    static func sampleMachine() throws(CommandFailure) -> MachineDescription {
         do throws(BlockStoreError) {
             let namespace = try NVMeNamespace(try MemoryStore(byteCount: 64 << 20))
             var machine = MachineDescription {

@@ -18,7 +18,11 @@ struct RunCommand: ParsableCommand {
             educational device at 0000:02:00.0 (group 27).
 
             Programs that don't go through the C library can't be reached this way: statically linked ones, those \
-            that run with another user's rights (setuid), and those that make system calls by themselves, as Go's do.
+            that run with another user's rights (setuid, file capabilities), those for another processor or another C \
+            library, and what programs do by system calls of their own, as Go's do. Such a program is refused, or, in \
+            Go, warned of; --anyway starts it, for instance a static shell whose children can be reached. What a \
+            program starts later isn't looked at: a child that can't be reached finds the names of nodes that can't be \
+            opened (ENXIO) if it was given their folder, and this computer's own devices otherwise.
 
             Examples:
               vfio run -- ls -l /sys/bus/pci/devices /dev/vfio
@@ -38,7 +42,21 @@ struct RunCommand: ParsableCommand {
                 """, valueName: "model[,key=value…]"))
     var devices: [String] = []
 
+    @Option(
+        help: ArgumentHelp(
+            "What the program may map of a device's registers: auto, trapped, unmapped.",
+            discussion: """
+                trapped: all, and each access is caught and carried out. unmapped: only plain memory; registers are \
+                read and written at offsets. auto: unmapped for QEMU, for which that is the exact and fastest way; \
+                trapped for others.
+                """, valueName: "what"))
+    var bars: MappedBARs = .auto
+
     @OptionGroup var faults: FaultOptions
+    @OptionGroup var trace: TraceOption
+
+    @Flag(help: "Start the program even if the library can't be loaded under it.")
+    var anyway = false
 
     @Argument(
         parsing: .postTerminator, help: ArgumentHelp("The program and its arguments.", valueName: "program"))
@@ -55,9 +73,13 @@ struct RunCommand: ParsableCommand {
     }
 
     func run() throws {
+        if let known = ForeignProgram(program[0]), let complaint = known.complaint {
+            guard anyway || known.obstacle == .isGo else { throw CommandFailure.refused(complaint) }
+            Console.complain("vfio: \(complaint)")
+        }
         let plan = try RunPlan(machine: machine, devices: devices, faults: faults)
         let library = try PreloadLibrary.find()
-        let folder = try RunFolder(plan)
+        let folder = try RunFolder(plan, bars: bars, trace: try trace.begin())
         var preload = library
         if let former = ChildProcess.environmentValue("LD_PRELOAD"), !former.isEmpty {
             preload += ":" + former
@@ -66,7 +88,9 @@ struct RunCommand: ParsableCommand {
         do throws(Errno) {
             ending = try ChildProcess.runInFront(
                 program[0], Array(program.dropFirst()),
-                variables: [("LD_PRELOAD", preload), ("VFIO_RUN", folder.path)])
+                variables: [("LD_PRELOAD", preload), ("VFIO_RUN", folder.path)],
+                // The library never holds SIGSEGV back: SIGSTKFLT's place in the mask stands for it (`SignalSet`).
+                standIn: 16)
         } catch {
             folder.remove()
             throw CommandFailure.refused("\(program[0]) can't be started: \(error)")
@@ -80,6 +104,11 @@ struct RunCommand: ParsableCommand {
             throw ExitCode(128 + number)
         }
     }
+}
+
+/// What a program under `vfio run` may map of a device's registers.
+enum MappedBARs: String, ExpressibleByArgument {
+    case auto, trapped, unmapped
 }
 
 /// What a run needs: the machine's document, and the machine that it makes.
@@ -122,7 +151,7 @@ struct RunPlan {
         }
     }
 
-    private static func absolute(_ folder: String) throws(CommandFailure) -> String {
+    static func absolute(_ folder: String) throws(CommandFailure) -> String {
         if folder.hasPrefix("/") { return folder }
         do throws(Errno) {
             return try FileSystem.linkTarget("/proc/self/cwd") + "/" + folder
@@ -203,7 +232,10 @@ struct RunFolder {
     /// Its path.
     let path: String
 
-    init(_ plan: RunPlan) throws(CommandFailure) {
+    /// - Parameters:
+    ///   - bars: what the program may map of a device's registers.
+    ///   - trace: the file that the library is to go on with; nil for none.
+    init(_ plan: RunPlan, bars: MappedBARs, trace: String?) throws(CommandFailure) {
         let host = try plan.makeHost()
         let place =
             ChildProcess.environmentValue("XDG_RUNTIME_DIR") ?? ChildProcess.environmentValue("TMPDIR")
@@ -219,10 +251,12 @@ struct RunFolder {
                 parameters: ModuleParameters.names.compactMap { name in
                     parameters.text(of: name).map { (name, $0) }
                 }, configuration: { host.configuration(of: $0) })
-            let run = JSON.object([
+            var members: [JSON.Member] = [
                 .init("folder", .string(plan.folder)), .init("machine", plan.document),
-            ])
-            try Self.make(path + "/run.json", Array(run.text.utf8))
+                .init("bars", .string(bars.rawValue)),
+            ]
+            if let trace { members.append(.init("trace", .string(trace))) }
+            try Self.make(path + "/run.json", Array(JSON.object(members).text.utf8))
         } catch {
             remove()
             throw .refused("\(error.path) can't be written: \(error.errno)")

@@ -24,7 +24,7 @@ struct ServeCommand: ParsableCommand {
             sockets are removed. SIGUSR1 switches the trace of messages on and off, SIGUSR2 prints what was counted.
             """)
 
-    @Argument(help: ArgumentHelp("The kind of device: nvme, edu.", valueName: "model"))
+    @Argument(help: ArgumentHelp("The kind of device: nvme, edu, virtio-net, 82574.", valueName: "model"))
     var model: String?
     @Option(
         help: ArgumentHelp(
@@ -80,7 +80,7 @@ struct ServeCommand: ParsableCommand {
                 "--trace took \"\(trace)\" for its file: name the model first, or say --trace=FILE")
         }
         guard (model == nil) != (machine == nil) else {
-            throw ValidationError("name a model (nvme, edu) or give a machine with --machine")
+            throw ValidationError("name a model (like nvme or edu) or give a machine with --machine")
         }
         if machine != nil, image != nil || size != nil || serial != nil || readOnly {
             throw ValidationError(

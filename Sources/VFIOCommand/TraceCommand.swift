@@ -12,7 +12,7 @@ struct TraceCommand: ParsableCommand {
             that are opened, requests with their structures, accesses to registers at offsets, mappings. Not \
             in it: accesses through a mapping, DMA, and eventfds that a device signals.
             """,
-        subcommands: [TraceShowCommand.self, TraceSummaryCommand.self])
+        subcommands: [TraceShowCommand.self, TraceSummaryCommand.self, TraceCaseCommand.self])
 }
 
 /// A trace as it is named on a command line, and what of it is wanted.

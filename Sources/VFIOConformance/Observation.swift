@@ -53,6 +53,13 @@ public struct Report: Sendable, Codable, Equatable {
     /// By case, in the order of the catalogue.
     public var results: [CaseResult]
 
+    /// A report of a host's answers.
+    public init(kernel: String, route: String, results: [CaseResult]) {
+        self.kernel = kernel
+        self.route = route
+        self.results = results
+    }
+
     /// How many cases ended in a certain way.
     public func count(_ status: CaseResult.Status) -> Int { results.count { $0.status == status } }
 }

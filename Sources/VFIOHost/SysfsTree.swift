@@ -4,13 +4,16 @@ import LinuxSystem
 /// there: real folders, symbolic links and attribute files. ``LinuxHost`` with these roots reads the same inventory
 /// back.
 ///
-/// The tree tells of devices as they are when it is written. Nodes are empty files: opening them does nothing.
+/// The tree tells of devices as they are when it is written. Nodes are names of sockets at which nobody listens: opening
+/// them fails with `ENXIO`. Which node one is, its time of change tells (``Node/init(mark:)``), so that it is known by
+/// whatever path, link or descriptor it was reached.
 public struct SysfsTree {
-    private let inventory: Inventory
-    private let sysfs: String
-    private let devices: String
+    let inventory: Inventory
+    /// Where /sys and /dev are.
+    let sysfs: String
+    let devices: String
 
-    private init(_ inventory: Inventory, _ root: String) {
+    init(_ inventory: Inventory, _ root: String) {
         self.inventory = inventory
         sysfs = root + "/sys"
         devices = root + "/dev"
@@ -30,6 +33,9 @@ public struct SysfsTree {
         for folder in ["bus/pci/devices", "bus/pci/drivers", "kernel/iommu_groups", "class/vfio", "module"] {
             try tree.folder(folder)
         }
+        // Devices can be bound to it, also if none is yet.
+        try tree.driverFolder("pci", "vfio-pci")
+        try tree.file("bus/pci/drivers_probe")
         try tree.modules(parameters)
         for group in inventory.groups { try tree.group(group) }
         for device in inventory.devices { try tree.function(device, configuration(device.address)) }
@@ -48,6 +54,19 @@ public struct SysfsTree {
         try attempt(sysfs + "/" + path) { path throws(Errno) in
             try FileSystem.makeFile(path, Array((text + "\n").utf8))
         }
+    }
+
+    /// A file that is written to only, and has nothing in it.
+    private func file(_ path: String) throws(InventoryError) {
+        try attempt(sysfs + "/" + path) { path throws(Errno) in try FileSystem.makeFile(path) }
+    }
+
+    /// A driver's folder, with what devices are bound and unbound by.
+    private func driverFolder(_ bus: String, _ name: String) throws(InventoryError) {
+        let path = "bus/\(bus)/drivers/\(name)"
+        try folder(path)
+        for control in ["bind", "unbind"] { try file(path + "/" + control) }
+        if bus.utf8.elementsEqual("pci".utf8) { try file(path + "/new_id") }
     }
 
     /// A link between two places below /sys, relative as the kernel makes them.
@@ -93,11 +112,15 @@ public struct SysfsTree {
         if let type = group.domainType { try attribute(path + "/type", type) }
     }
 
+    /// Where a function's folder is below /sys.
+    func path(of device: DeviceRecord) -> String {
+        "devices/pci\(hexadecimal(device.address.segment, digits: 4)):"
+            + "\(hexadecimal(device.address.bus, digits: 2))/\(device.address)"
+    }
+
     private func function(_ device: DeviceRecord, _ configuration: [UInt8]?) throws(InventoryError) {
         let address = "\(device.address)"
-        let path =
-            "devices/pci\(hexadecimal(device.address.segment, digits: 4)):"
-            + "\(hexadecimal(device.address.bus, digits: 2))/\(address)"
+        let path = path(of: device)
         try folder(path)
         try link("bus/pci/devices/\(address)", to: path)
         for (name, value, digits) in [
@@ -116,6 +139,7 @@ public struct SysfsTree {
             var text = ""
             for method in device.resetMethods { text += (text.utf8.isEmpty ? "" : " ") + method }
             try attribute(path + "/reset_method", text)
+            try file(path + "/reset")
         }
         if !device.resources.isEmpty {
             var text = ""
@@ -167,15 +191,22 @@ public struct SysfsTree {
         _ path: String, _ bus: String, _ name: String, _ driver: DriverRecord?, _ group: Int?, _ node: Int?
     ) throws(InventoryError) {
         try link(path + "/subsystem", to: "bus/\(bus)")
-        if let driver {
-            let folder = "bus/\(bus)/drivers/\(driver.name)"
-            try self.folder(folder)
-            try link(folder + "/" + name, to: path)
-            try link(path + "/driver", to: folder)
-        }
         if let group {
             try link(path + "/iommu_group", to: "kernel/iommu_groups/\(group)")
             try link("kernel/iommu_groups/\(group)/devices/\(name)", to: path)
+        }
+        try self.driver(path, bus, name, driver, node)
+    }
+
+    /// What a device has by its driver: the driver's name, a node of its own.
+    func driver(
+        _ path: String, _ bus: String, _ name: String, _ driver: DriverRecord?, _ node: Int?
+    ) throws(InventoryError) {
+        if let driver {
+            let folder = "bus/\(bus)/drivers/\(driver.name)"
+            if !FileSystem.exists(sysfs + "/" + folder) { try driverFolder(bus, driver.name) }
+            try link(folder + "/" + name, to: path)
+            try link(path + "/driver", to: folder)
         }
         if let node {
             let number = Node.device(node).deviceNumber
@@ -188,7 +219,8 @@ public struct SysfsTree {
         }
     }
 
-    private func nodes() throws(InventoryError) {
+    /// The nodes that there are.
+    var presentNodes: [Node] {
         var nodes: [Node] = []
         if inventory.hasContainers { nodes.append(.container) }
         if inventory.hasIOMMUFD { nodes.append(.iommu) }
@@ -202,9 +234,19 @@ public struct SysfsTree {
         }
         nodes += inventory.devices.compactMap { $0.deviceNode }.map { .device($0) }
         nodes += inventory.otherDevices.compactMap { $0.deviceNode }.map { .device($0) }
+        return nodes
+    }
+
+    private func nodes() throws(InventoryError) {
         try attempt(devices + "/vfio/devices") { path throws(Errno) in try FileSystem.makeFolders(path) }
-        for node in nodes {
-            try attempt(devices + "/" + node.path) { path throws(Errno) in try FileSystem.makeFile(path) }
+        for node in presentNodes { try make(node) }
+    }
+
+    func make(_ node: Node) throws(InventoryError) {
+        try attempt(devices + "/" + node.path) { path throws(Errno) in
+            let mark = node.mark
+            try FileSystem.makeSocketName(
+                path, mode: node.permissions, seconds: mark.kind, nanoseconds: mark.number)
         }
     }
 }

@@ -2,6 +2,9 @@
 private func construct() {
     RealCalls.findAll()
     Run.begin()
+    guard Run.isActive else { return }
+    PrivatePaths.begin()
+    RealSignals.adoptInherited()
 }
 
 @section(".init_array") @used

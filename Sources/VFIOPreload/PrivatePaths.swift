@@ -1,10 +1,22 @@
 import CLinux
-import VFIOHost
 
 /// The paths that are answered from the run's own folder.
 enum PrivatePaths {
     /// How long a path may be, with the NUL at its end: `PATH_MAX`.
     static let most = 4096
+
+    // SAFETY: goes from false to true once.
+    /// Whether this process has used one, or began in one of their folders: relative ones may lead there.
+    nonisolated(unsafe) private(set) static var wereUsed = false
+
+    /// Looks at the current folder. Called by the library's constructor.
+    static func begin() {
+        unsafe withUnsafeTemporaryAllocation(of: CChar.self, capacity: most) { room in
+            guard let start = room.baseAddress else { return }
+            let result = unsafe RealCalls.call(.getcwd, as: RealCalls.CurrentFolder.self)(start, most)
+            if unsafe result != nil, unsafe beginsWithRoot(start) { unsafe wereUsed = true }
+        }
+    }
 
     /// What the paths begin with: everything that tells of PCI devices, their groups and VFIO.
     private static let prefixes: InlineArray<_, StaticString> = [
@@ -42,7 +54,8 @@ enum PrivatePaths {
     private static func usingPrivate<R>(
         _ path: UnsafePointer<CChar>, _ body: (UnsafePointer<CChar>?) -> R
     ) -> R {
-        unsafe withUnsafeTemporaryAllocation(of: CChar.self, capacity: most) { room in
+        unsafe wereUsed = true
+        return unsafe withUnsafeTemporaryAllocation(of: CChar.self, capacity: most) { room in
             var count = 0
             for byte in unsafe Run.root where count < most - 1 {
                 unsafe room[count] = CChar(bitPattern: byte)
@@ -62,23 +75,22 @@ enum PrivatePaths {
         }
     }
 
-    /// The node that a path is the name of; nil for other paths.
-    static func node(_ path: UnsafePointer<CChar>?) -> Node? {
-        guard Run.isActive, let path = unsafe path, unsafe contains(path) else { return nil }
-        guard unsafe path[1] == CChar(UInt8(ascii: "d")) else { return nil }
-        return unsafe Node(path: String(cString: path))
+    /// Whether a text begins with the run's folder and a path in it.
+    static func beginsWithRoot(_ text: UnsafePointer<CChar>) -> Bool {
+        let root = unsafe Run.root
+        guard !root.isEmpty else { return false }
+        for (index, byte) in root.enumerated() {
+            // SAFETY: a NUL in the text differs from all of the root.
+            if unsafe UInt8(bitPattern: text[index]) != byte { return false }
+        }
+        return unsafe text[root.count] == CChar(UInt8(ascii: "/"))
     }
 
     /// Takes the run's folder off the beginning of a path that the C library answered with.
     static func takeRootOff(_ path: UnsafeMutablePointer<CChar>) {
-        let root = unsafe Run.root
-        guard !root.isEmpty else { return }
-        for (index, byte) in root.enumerated() {
-            // SAFETY: a NUL in the path differs from all of the root.
-            if unsafe UInt8(bitPattern: path[index]) != byte { return }
-        }
-        guard unsafe path[root.count] == CChar(UInt8(ascii: "/")) else { return }
+        guard unsafe beginsWithRoot(path) else { return }
+        let count = unsafe Run.root.count
         // SAFETY: both lie in the same text, whose NUL moves along.
-        unsafe memmove(path, path + root.count, strlen(path + root.count) + 1)
+        unsafe memmove(path, path + count, strlen(path + count) + 1)
     }
 }

@@ -22,10 +22,14 @@ enum Run {
     nonisolated(unsafe) private static var host: (any Host)?
     // SAFETY: as above: the same object, if the kernel lives elsewhere.
     nonisolated(unsafe) private static var client: ForwardingHost?
+    // SAFETY: as above: the kernel itself, if it lives here.
+    nonisolated(unsafe) private static var ownHost: SoftwareHost?
     // SAFETY: as above: serves others, if the kernel lives here.
     nonisolated(unsafe) private static var service: KernelService?
-    // SAFETY: set when `host` is first set, and in the only thread of a child of fork(2).
-    nonisolated(unsafe) private static var process: Int32 = 0
+    // SAFETY: set when `host` is first set.
+    nonisolated(unsafe) private static var isReady = false
+    // SAFETY: as `host`.
+    nonisolated(unsafe) private static var trace: TraceWriter?
     // SAFETY: made by the constructor.
     nonisolated(unsafe) private static var lock: Lock?
 
@@ -76,9 +80,20 @@ enum Run {
         unsafe host.unsafelyUnwrapped
     }
 
-    /// Whether the calling thread is in the process that the tables here are about: a child of vfork(2) shares them, but
-    /// has descriptors of its own.
-    static var isOwnProcess: Bool { unsafe process == clinux_process() }
+    /// The kernel of this process; where it has none, one that is made to ask it something.
+    static func kernelToAsk() throws(RunFailure) -> SoftwareHost {
+        if let host = unsafe ownHost { return host }
+        return try make(try description(), places: nil)
+    }
+
+    /// Writes down a change of a driver, for kernels that are made later.
+    static func remember(_ change: DriverChange) { DriverChanges.append(change, in: unsafe folder) }
+
+    /// Writes down which devices a driver was told of.
+    static func remember(_ id: NewID) { DriverChanges.append(id, in: unsafe folder) }
+
+    /// The devices that drivers were told of.
+    static var newIDs: [NewID] { DriverChanges.newIDs(in: unsafe folder) }
 
     // MARK: several processes
 
@@ -87,31 +102,37 @@ enum Run {
     /// Finds the kernel of the run, or makes it here if there is none. With `lock` held.
     private static func decide() throws(RunFailure) -> any Host {
         let turn = try takeTurn()
-        let places: KernelPlaces
+        var places: KernelPlaces?
+        var isElsewhere: ForwardingHost?
         do throws(Errno) {
             try Handles.prepare()
             if unsafe host != nil { Handles.loseFiles() }
             let other = ForwardingHost(socketPath)
             if (try? other.connect()) != nil {
-                try begin(other, other, nil)
-                return other
+                isElsewhere = other
+            } else {
+                // What a kernel that was killed left behind.
+                try? FileSystem.unlink(socketPath)
+                places = try KernelPlaces()
             }
-            // What a kernel that was killed left behind.
-            try? FileSystem.unlink(socketPath)
-            places = try KernelPlaces()
         } catch {
             throw RunFailure("the kernel of the run can't be found: \(error)")
         }
-        let (kernel, front) = try make(places)
+        let description = try description()
+        try becomeReady(description)
+        guard let places else {
+            guard let other = isElsewhere else { throw RunFailure("the kernel of the run can't be found") }
+            return begin(other, nil, nil)
+        }
+        let kernel = try make(description, places: places)
         do throws(Errno) {
-            let made = try KernelService(kernel, front, places, at: socketPath)
+            let made = try KernelService(kernel, places, at: socketPath)
             try made.start()
-            try begin(front, nil, made)
+            _ = consume turn
+            return begin(nil, kernel, made)
         } catch {
             throw RunFailure("the kernel can't be reached by other processes: \(error)")
         }
-        _ = consume turn
-        return front
     }
 
     /// One process at a time looks for the kernel; its turn ends with the descriptor.
@@ -125,17 +146,50 @@ enum Run {
         }
     }
 
-    private static func begin(
-        _ newHost: any Host, _ newClient: ForwardingHost?, _ newService: KernelService?
-    ) throws(Errno) {
-        try Handles.prepare()
-        if unsafe process == 0 {
-            clinux_at_fork({ Run.willFork() }, { Run.didFork() }, { Run.becomeChild() })
+    /// Makes ready what every process of the run has, wherever the kernel is.
+    private static func becomeReady(_ description: Description) throws(RunFailure) {
+        if unsafe isReady { return }
+        do throws(Errno) {
+            try Handles.prepare()
+        } catch {
+            throw RunFailure("there is no memory for the handles: \(error)")
         }
-        unsafe process = clinux_process()
+        if let path = description.trace {
+            do throws(TraceError) {
+                unsafe trace = try TraceWriter(appendingTo: path)
+            } catch {
+                throw RunFailure("the trace \(path): \(error.description)")
+            }
+        }
+        RegisterMapping.start(description.bars ?? RegisterMapping.suitable())
+        clinux_at_fork({ Run.willFork() }, { Run.didFork() }, { Run.becomeChild() })
+        unsafe isReady = true
+    }
+
+    /// From now on calls go to one of these two. Each process writes its own calls down, where that is wanted.
+    @discardableResult
+    private static func begin(
+        _ newClient: ForwardingHost?, _ kernel: SoftwareHost?, _ newService: KernelService?
+    ) -> any Host {
         unsafe client = newClient
+        unsafe ownHost = kernel
         unsafe service = newService
-        unsafe host = newHost
+        let answering: any Host
+        if let kernel {
+            answering = kernel
+        } else if let newClient {
+            answering = newClient
+        } else {
+            return present
+        }
+        let front: any Host
+        if let trace = unsafe trace {
+            front = TracingHost(answering, writingTo: trace)
+        } else {
+            front = answering
+        }
+        unsafe host = front
+        return front
     }
 
     /// Makes a descriptor that came from elsewhere known, if it is a handle of the run's kernel.
@@ -143,14 +197,14 @@ enum Run {
         guard let name = HandleName.of(number), let lock = unsafe lock else { return }
         lock.lock()
         defer { lock.unlock() }
-        do throws(Errno) {
+        do throws(RunFailure) {
             if unsafe host == nil {
-                let other = ForwardingHost(socketPath, of: name.kernel)
-                try begin(other, other, nil)
+                try becomeReady(try description())
+                begin(ForwardingHost(socketPath, of: name.kernel), nil, nil)
             }
             HandleName.learn(number)
         } catch {
-            // No memory for the table: the descriptor isn't ours then.
+            // No memory for the table, or no description any more: the descriptor isn't ours then.
         }
     }
 
@@ -174,28 +228,34 @@ enum Run {
 
     /// The kernel stays with the parent: the child's calls go there.
     private static func becomeChild() {
-        unsafe process = clinux_process()
         var kernel: UInt64 = 0
         if let service = unsafe service {
             kernel = service.places.kernel
             service.forget()
             // Nothing of the copy may be torn down: that would work on files that the parent has too.
             _ = unsafe Unmanaged.passRetained(service)
+            if let own = unsafe ownHost { _ = unsafe Unmanaged.passRetained(own) }
         }
         if let client = unsafe client {
             kernel = client.identity
             client.forget()
         }
-        let other = ForwardingHost(socketPath, of: kernel)
-        unsafe service = nil
-        unsafe client = other
-        unsafe host = other
+        begin(ForwardingHost(socketPath, of: kernel), nil, nil)
         unsafe lock?.unlock()
     }
 
-    private static func make(
-        _ places: KernelPlaces
-    ) throws(RunFailure) -> (kernel: SoftwareHost, front: any Host) {
+    // MARK: the machine
+
+    /// What `run.json` says.
+    private struct Description {
+        var machine: JSON
+        /// What relative paths are put behind.
+        var folder: String
+        var bars: RegisterMapping.Policy?
+        var trace: String?
+    }
+
+    private static func description() throws(RunFailure) -> Description {
         let bytes: [UInt8]
         do throws(Errno) {
             bytes = try FileSystem.bytes(of: unsafe folder + "/run.json", limit: 2 * MachineFile.byteLimit)
@@ -211,15 +271,34 @@ enum Run {
         guard let machine = document["machine"], case .string(let base)? = document["folder"] else {
             throw RunFailure("the description of the run lacks its machine")
         }
-        let description: MachineDescription
+        var description = Description(machine: machine, folder: base)
+        if case .string(let path)? = document["trace"] { description.trace = path }
+        if case .string(let text)? = document["bars"] {
+            description.bars = RegisterMapping.Policy(named: text)
+        }
+        return description
+    }
+
+    /// A kernel as the run describes it, with what has become of its drivers meanwhile.
+    private static func make(
+        _ run: Description, places: KernelPlaces?
+    ) throws(RunFailure) -> SoftwareHost {
+        var description: MachineDescription
         do throws(StrictObject.Problem) {
-            description = try MachineFile.machine(machine, folder: base)
+            description = try MachineFile.machine(run.machine, folder: run.folder)
         } catch {
             throw RunFailure("the machine: \(error)")
         }
+        description.memoryWriteObserver = TranslatedCode()
         do throws(MachineError) {
-            let kernel = try SoftwareHost(description, places: places)
-            return (kernel, kernel)
+            let host: SoftwareHost
+            if let places {
+                host = try SoftwareHost(description, places: places)
+            } else {
+                host = try SoftwareHost(description)
+            }
+            DriverChanges.repeatAll(on: host, in: unsafe folder)
+            return host
         } catch {
             throw RunFailure("the machine can't be made: \(error)")
         }

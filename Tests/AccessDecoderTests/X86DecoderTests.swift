@@ -77,7 +77,7 @@ private struct AnyPort: AccessPort {
     var random: SeededGenerator
     mutating func load(_ address: UInt64, byteCount: Int) throws(AccessFault) -> UInt64 {
         if random.next() % 16 == 0 { throw AccessFault(address: address, isStore: false) }
-        return X86Width.truncate(random.next(), byteCount)
+        return AccessWidth.truncate(random.next(), byteCount)
     }
     mutating func store(_ address: UInt64, _ value: UInt64, byteCount: Int) throws(AccessFault) {
         if random.next() % 16 == 0 { throw AccessFault(address: address, isStore: true) }

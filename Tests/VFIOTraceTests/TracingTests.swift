@@ -11,13 +11,14 @@ import VFIOHost
 @testable import VFIOTrace
 
 /// A machine with a disk and an educational device.
-func machine() throws -> SoftwareHost {
+func machine(_ faults: FaultRule...) throws -> SoftwareHost {
     let namespace = try NVMeNamespace(try MemoryStore(byteCount: 4 << 20))
-    return try SoftwareHost(
-        MachineDescription {
-            IOMMUGroup(26) { PCIDevice(NVMeController([namespace]), at: "0000:01:00.0") }
-            IOMMUGroup(27) { PCIDevice(Educational(), at: "0000:02:00.0") }
-        })
+    var machine = MachineDescription {
+        IOMMUGroup(26) { PCIDevice(NVMeController([namespace]), at: "0000:01:00.0") }
+        IOMMUGroup(27) { PCIDevice(Educational(), at: "0000:02:00.0") }
+    }
+    machine.faults.rules = faults
+    return try SoftwareHost(machine)
 }
 
 /// Opens the disk, writes to it, reads that back, and closes it.

@@ -9,6 +9,8 @@ public final class DescriptorEnd {
     public let port: WirePort
     private let core: DescriptorEndCore
     private var pump: FramePump
+    /// The process that has the thread.
+    private var process = ProcessLimits.processID
 
     /// Connects a descriptor.
     /// - Throws: `EMFILE`, `EAGAIN` where the system lacks the means to wait.
@@ -34,13 +36,15 @@ public final class DescriptorEnd {
 
     deinit {
         port.disconnect()
-        pump.stop()
+        if process == ProcessLimits.processID { pump.stop() } else { pump.abandon() }
     }
 
     /// Takes up the work again in a child process, in which the thread doesn't exist. The parent's end, if it still
-    /// works, shares the frames that come with this one.
+    /// works, shares the frames that come with this one. In the process that has the thread nothing happens.
     /// - Throws: as ``init(_:on:)``.
     public func restartAfterFork() throws(Errno) {
+        guard ProcessLimits.processID != process else { return }
+        process = ProcessLimits.processID
         let lost = pump
         pump = try FramePump(core, port)
         // Whoever dropped it would wait for a thread that isn't there.
@@ -64,9 +68,8 @@ public final class DescriptorEnd {
 
 /// What the wire holds of a descriptor.
 private final class DescriptorEndCore: WireEnd, @unchecked Sendable {
-    // SAFETY: constant; one thread at a time uses the memory.
+    // SAFETY: constant.
     let descriptor: Descriptor
-    let memory = ScratchMemory(byteCount: NetworkWire.longestFrame)
 
     init(_ descriptor: consuming Descriptor) { self.descriptor = descriptor }
 
@@ -101,12 +104,15 @@ private final class FramePump: Sendable {
         self.events = events
         thread = try WorkerThread {
             var seen: [Poller.Event] = []
+            let memory = ScratchMemory(byteCount: NetworkWire.longestFrame)
             while true {
                 seen.removeAll(keepingCapacity: true)
                 do throws(Errno) { _ = try events.poller.wait(into: &seen) } catch { return }
                 for event in seen {
                     if event.tag == 1 { return }
-                    guard event.interest.contains(.readable), Self.forward(from: core, to: port) else {
+                    guard event.interest.contains(.readable),
+                        Self.forward(from: core, by: memory.window, to: port)
+                    else {
                         return
                     }
                 }
@@ -116,16 +122,18 @@ private final class FramePump: Sendable {
 
     /// Reads a frame and sends it.
     /// - Returns: false if no more will come.
-    private static func forward(from core: DescriptorEndCore, to port: WirePort) -> Bool {
-        // SAFETY: only this thread uses the memory, which lives as long as `core`.
-        var span = unsafe MutableRawSpan(_unsafeBytes: core.memory.window.unsafeBytes)
+    private static func forward(
+        from core: DescriptorEndCore, by memory: MemoryWindow, to port: WirePort
+    ) -> Bool {
+        // SAFETY: only this thread uses the memory, which keeps it through the call.
+        var span = unsafe MutableRawSpan(_unsafeBytes: memory.unsafeBytes)
         do throws(Errno) {
             let count = try Descriptor.read(core.descriptor.number, into: &span)
             // An empty datagram, or the end of what can't be a descriptor of frames.
             if count == 0 {
                 return !Poller.readiness(of: core.descriptor.number, .readable).contains(.hungUp)
             }
-            let frame = core.memory.window.window(at: 0, byteCount: count)
+            let frame = memory.window(at: 0, byteCount: count)
             // SAFETY: as above; so many bytes were read.
             port.send(unsafe RawSpan(_unsafeBytes: UnsafeRawBufferPointer(frame.unsafeBytes)))
             return true

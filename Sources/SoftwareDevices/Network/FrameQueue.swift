@@ -13,8 +13,10 @@ import LinuxSystem
     private var count = 0
     private var used = 0
 
-    /// In front of each frame stands its length, at a multiple of 4.
-    private static let prefix = 4
+    /// In front of each frame stands its length, at a multiple of 4, and room for a header.
+    private static let prefix = 4 + headerByteCount
+    /// How many bytes in front of a frame are for who takes it out.
+    static let headerByteCount = 12
     /// In place of a length: what follows is at the beginning.
     private static let wrapped: UInt32 = .max
 
@@ -50,7 +52,7 @@ import LinuxSystem
             if tail >= head {
                 if end - tail < needed {
                     guard needed < head else { return false }
-                    if end - tail >= Self.prefix { memory.window.store32(tail, Self.wrapped) }
+                    if end - tail >= 4 { memory.window.store32(tail, Self.wrapped) }
                     place = 0
                 }
             } else {
@@ -71,12 +73,18 @@ import LinuxSystem
 
     /// The frame that has waited longest; valid until ``removeFirst()``.
     var first: MemoryWindow? {
+        guard let whole = firstWithHeader else { return nil }
+        return whole.window(at: Self.headerByteCount, byteCount: whole.byteCount - Self.headerByteCount)
+    }
+
+    /// The same with the room in front of it.
+    var firstWithHeader: MemoryWindow? {
         lock.withLock {
             guard count > 0 else { return nil }
             let end = memory.window.byteCount
-            if end - head < Self.prefix || memory.window.load32(head) == Self.wrapped { head = 0 }
+            if end - head < 4 || memory.window.load32(head) == Self.wrapped { head = 0 }
             return memory.window.window(
-                at: head + Self.prefix, byteCount: Int(memory.window.load32(head)))
+                at: head + 4, byteCount: Self.headerByteCount + Int(memory.window.load32(head)))
         }
     }
 

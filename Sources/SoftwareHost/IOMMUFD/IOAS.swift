@@ -33,7 +33,7 @@ final class IOAS: @unchecked Sendable {
 
     init(_ core: Core) {
         self.core = core
-        space = DMASpace(log: core.faults)
+        space = DMASpace(core)
     }
 
     /// What mappings are measured in.

@@ -55,7 +55,7 @@ final class SPAPR: @unchecked Sendable {
         self.iommu = iommu
         process = core.process
         memory = core.registeredMemory
-        space = DMASpace(log: core.faults, mergingAdjacent: true)
+        space = DMASpace(core, mergingAdjacent: true)
     }
 
     /// VFIO_CHECK_EXTENSION, whether this driver is set or not.

@@ -69,7 +69,7 @@ final class Type1: @unchecked Sendable {
         isVersion2 = kind == .type1v2
         iommu = core.iommu
         process = core.process
-        space = DMASpace(log: core.faults)
+        space = DMASpace(core)
         parameters = core.parameters
         entryLimit = core.parameters.value.dmaEntryLimit
         available = entryLimit

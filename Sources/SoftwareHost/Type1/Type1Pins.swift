@@ -100,6 +100,7 @@ extension Type1 {
     func write(_ bytes: RawSpan, at iova: IOVA, wholly: Bool) throws(Errno) {
         try transfer(iova, bytes.byteCount, .readWrite, wholly) { (memory, offset, count) throws(Errno) in
             try UserMemory.write(bytes.extracting(offset..<offset + count), to: memory)
+            space.tellWritten(memory, byteCount: count)
         }
     }
 

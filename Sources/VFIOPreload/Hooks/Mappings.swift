@@ -47,6 +47,9 @@ private func mapHandle(
 ) -> UInt {
     do throws(Errno) {
         guard byteCount > 0, offset >= 0 else { throw .invalid }
+        if let place = try RegisterMapping.map(number, at, byteCount, protection, flags, UInt64(offset)) {
+            return place
+        }
         let kernel = Run.present
         let window = try kernel.map(
             number, at: UInt64(offset), byteCount: byteCount,
@@ -79,8 +82,13 @@ private func mapHandle(
     _ at: UInt, _ byteCount: Int, _ protection: Int32, _ flags: Int32, _ number: Int32, _ offset: Int
 ) -> UInt {
     guard Handles.contains(number) else {
-        return RealCalls.call(.mmap, as: RealCalls.Map.self)(
+        let place = RealCalls.call(.mmap, as: RealCalls.Map.self)(
             at, byteCount, protection, flags, number, offset)
+        // Whatever was at a fixed place is gone.
+        if flags & clinux_map_fixed() != 0 && place != clinux_map_failed() {
+            RegisterMapping.replaced(place, byteCount)
+        }
+        return place
     }
     return mapHandle(at, byteCount, protection, flags, number, offset)
 }
@@ -95,6 +103,7 @@ private func mapHandle(
 /// Stands in front of `munmap`.
 @c(munmap) public func hookedUnmap(_ at: UInt, _ byteCount: Int) -> Int32 {
     let real = RealCalls.call(.munmap, as: RealCalls.Unmap.self)
+    RegisterMapping.replaced(at, byteCount)
     guard unsafe ProgramMappings.count > 0, byteCount > 0 else { return real(at, byteCount) }
     let rounded = byteCount.roundedUp(toMultipleOf: pageSize) ?? byteCount
     var isDone = false

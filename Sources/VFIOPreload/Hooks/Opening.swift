@@ -7,23 +7,39 @@ import VFIOHost
 // register that holds nothing of worth is handed on unread otherwise.
 
 /// Opens a node, as its handle's number.
-private func openNode(_ node: Node, _ flags: Int32) -> Int32 {
+func openNode(_ node: Node, _ flags: Int32) -> Int32 {
     Answer.int { () throws(Errno) -> Int32 in
-        if flags & O_DIRECTORY != 0 { throw .notDirectory }
-        let kernel = try Run.kernel()
-        let number = try kernel.open(node)
+        let number = try Run.kernel().open(node)
+        Handles.setAccess(number, flags)
         if flags & O_CLOEXEC == 0 { _ = clinux_set_close_on_exec(number, 0) }
+        if flags & (O_NONBLOCK | O_APPEND) != 0 {
+            _ = RealCalls.call(.fcntl, as: RealCalls.DescriptorControl.self)(
+                number, F_SETFL, UInt(flags & (O_NONBLOCK | O_APPEND)))
+        }
         return number
     }
 }
 
+/// The system can't open the nodes in the run's folder, so all others lose no time.
 private func openAnywhere(
     _ folder: Int32, _ path: UnsafePointer<CChar>?, _ flags: Int32, _ mode: UInt32
 ) -> Int32 {
-    if let node = unsafe PrivatePaths.node(path) { return openNode(node, flags) }
-    return unsafe PrivatePaths.using(path) { path in
+    let number = unsafe PrivatePaths.using(path) { path in
         unsafe RealCalls.call(.openat, as: RealCalls.OpenAt.self)(folder, path, flags, mode)
     }
+    if number < 0, let node = unsafe TreeNodes.node(folder, path) { return openNode(node, flags) }
+    // Closed by means that don't come by here, and given out again.
+    if number >= 0 && Handles.isKnown(number) { forgetHandle(number) }
+    if number >= 0 && flags & O_ACCMODE != O_RDONLY { unsafe ControlFiles.note(number, path) }
+    return number
+}
+
+/// A number of ours isn't one any more: it was closed by other means, or another file was put there. Whether it was the
+/// last of its file, the kernel learns by itself.
+func forgetHandle(_ number: Int32) {
+    let isOurs = Handles.contains(number)
+    Handles.remove(number)
+    if isOurs { TrapHolders.forget(number) }
 }
 
 /// Stands in front of `open`.
@@ -74,13 +90,12 @@ private func openAnywhere(
     unsafe openAnywhere(folder, path, flags, 0)
 }
 
-/// Stands in front of `close`.
-@c(close) public func hookedClose(_ number: Int32) -> Int32 {
-    guard Handles.contains(number), Run.isOwnProcess else {
-        // What the library holds for itself is nothing to the program, which may close all there is.
-        if Handles.isProtected(number) { return Int32(Answer.fail(.badDescriptor)) }
-        return RealCalls.call(.close, as: RealCalls.Close.self)(number)
-    }
-    Run.present.close(number)
-    return 0
+/// Stands in front of `creat`.
+@c(creat) public func hookedCreate(_ path: UnsafePointer<CChar>?, _ mode: UInt32) -> Int32 {
+    unsafe openAnywhere(clinux_at_current_folder(), path, O_CREAT | O_WRONLY | O_TRUNC, mode)
+}
+
+/// Stands in front of `creat64`.
+@c(creat64) public func hookedCreate64(_ path: UnsafePointer<CChar>?, _ mode: UInt32) -> Int32 {
+    unsafe openAnywhere(clinux_at_current_folder(), path, O_CREAT | O_WRONLY | O_TRUNC, mode)
 }

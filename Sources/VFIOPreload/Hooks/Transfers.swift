@@ -13,7 +13,7 @@ private let most = 0x7fff_f000
 
 /// Reads from one of our handles.
 /// - Parameter offset: where; nil for what comes next.
-private func readHandle(_ number: Int32, _ to: UInt, _ count: Int, _ offset: UInt64?) -> Int {
+func readHandle(_ number: Int32, _ to: UInt, _ count: Int, _ offset: UInt64?) -> Int {
     Answer.count { () throws(Errno) -> Int in
         guard count >= 0 else { throw .invalid }
         var done = 0
@@ -46,7 +46,7 @@ private func readHandle(_ number: Int32, _ to: UInt, _ count: Int, _ offset: UIn
 
 /// Writes to one of our handles.
 /// - Parameter offset: where; nil for what comes next.
-private func writeHandle(_ number: Int32, _ from: UInt, _ count: Int, _ offset: UInt64?) -> Int {
+func writeHandle(_ number: Int32, _ from: UInt, _ count: Int, _ offset: UInt64?) -> Int {
     Answer.count { () throws(Errno) -> Int in
         guard count >= 0 else { throw .invalid }
         var done = 0
@@ -129,8 +129,11 @@ private func writeHandle(_ number: Int32, _ from: UInt, _ count: Int, _ offset: 
 
 /// Stands in front of `write`.
 @c(write) public func hookedWrite(_ number: Int32, _ from: UnsafeMutableRawPointer?, _ count: Int) -> Int {
-    guard Handles.contains(number) else {
+    guard Handles.isKnown(number) else {
         return unsafe RealCalls.call(.write, as: RealCalls.Transfer.self)(number, from, count)
+    }
+    if let control = Handles.control(number) {
+        return ControlFiles.write(control, UInt(bitPattern: from), count)
     }
     return writeHandle(number, UInt(bitPattern: from), count, nil)
 }

@@ -83,7 +83,7 @@ final class ClientConnection: RemoteCaller {
     private func carryOut(
         _ count: Int, _ room: inout [UInt8], _ answer: inout AnswerMessage, _ shared: inout Int32
     ) throws(Errno) -> Int {
-        let front = service.front
+        let front = service.kernel
         switch call.kind {
         case CallMessage.Kind.open:
             guard let node = Node(kind: call.request, number: call.argument) else { throw .noSuchEntry }

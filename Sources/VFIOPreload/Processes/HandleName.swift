@@ -8,16 +8,17 @@ struct HandleName: BitwiseCopyable {
     private var magic: UInt64 = 0
     /// Which kernel.
     private(set) var kernel: UInt64 = 0
+    /// What was opened, as in ``Handles/bits(of:)``.
+    private(set) var node: UInt64 = 0
     /// The kernel's number of the open file.
     private(set) var file: Int32 = 0
-    /// What was opened, as in ``Handles/word(of:)``.
-    private(set) var node: UInt32 = 0
+    private var unused: Int32 = 0
 
     private static let magic: UInt64 = 0x6e75_722d_6f69_6676
 
     private init() {}
 
-    init(kernel: UInt64, file: Int32, node: UInt32) {
+    init(kernel: UInt64, file: Int32, node: UInt64) {
         magic = Self.magic
         self.kernel = kernel
         self.file = file

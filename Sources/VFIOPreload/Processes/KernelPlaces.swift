@@ -24,7 +24,7 @@ final class KernelPlaces: HandlePlaces, @unchecked Sendable {
     // MARK: HandlePlaces
 
     func make(_ node: Node?) throws(Errno) -> (number: Int32, file: Int32) {
-        let word = Handles.word(of: node)
+        let word = Handles.bits(of: node)
         if let caller = CallerOfThread.remote {
             let place = try caller.takePlace()
             do throws(Errno) {
@@ -49,24 +49,25 @@ final class KernelPlaces: HandlePlaces, @unchecked Sendable {
         return (pair.0, end)
     }
 
-    func discard(_ number: Int32) { _ = close(number) }
+    func discard(_ number: Int32) { close(number) { _ in } }
 
     func file(of number: Int32) -> Int32? {
         if let caller = CallerOfThread.remote { return caller.identity(of: number) }
         return Handles.file(of: number)
     }
 
-    func close(_ number: Int32) -> Int32? {
+    func close(_ number: Int32, _ release: (Int32) -> Void) {
         if let caller = CallerOfThread.remote {
-            guard let end = caller.returnPlace() else { return nil }
+            guard let end = caller.returnPlace() else { return }
+            release(end)
             drop(end)
-            return end
+            return
         }
-        guard let end = Handles.file(of: number) else { return nil }
+        guard let end = Handles.file(of: number) else { return }
         // No longer ours before the number is free: it may be given out again at once.
         Handles.remove(number)
         _ = Descriptor(owning: number)
-        return finish(end) ? end : nil
+        finish(end, release)
     }
 
     // MARK: the kernel's ends
@@ -84,7 +85,7 @@ final class KernelPlaces: HandlePlaces, @unchecked Sendable {
         return Int32(raised)
     }
 
-    private func enter(_ end: Int32, _ node: UInt32) throws(Errno) {
+    private func enter(_ end: Int32, _ node: UInt64) throws(Errno) {
         try UnixSocket.name(end, HandleName(kernel: kernel, file: end, node: node))
         lock.withLock {
             let index = Int(end)
@@ -97,9 +98,9 @@ final class KernelPlaces: HandlePlaces, @unchecked Sendable {
         try poller.add(end, [], tag: UInt64(UInt32(bitPattern: end)))
     }
 
-    /// Closes the kernel's end of a handle of which no copy is left.
-    /// - Returns: false if there is one, or another thread did it.
-    private func finish(_ end: Int32) -> Bool {
+    /// Closes the kernel's end of a handle of which no copy is left, unless there is one, or another thread does it.
+    /// - Parameter release: gets the open file before its number, which is the end's, can be given out again.
+    private func finish(_ end: Int32, _ release: (Int32) -> Void) {
         let isLast = lock.withLock { () -> Bool in
             let index = Int(end)
             guard index >= 0, index < isOpen.count, isOpen[index],
@@ -108,8 +109,9 @@ final class KernelPlaces: HandlePlaces, @unchecked Sendable {
             isOpen[index] = false
             return true
         }
-        if isLast { closeEnd(end) }
-        return isLast
+        guard isLast else { return }
+        release(end)
+        closeEnd(end)
     }
 
     private func drop(_ end: Int32) {
@@ -147,8 +149,7 @@ final class KernelPlaces: HandlePlaces, @unchecked Sendable {
             if event.tag == Self.other {
                 isOtherReady = true
             } else {
-                let end = Int32(truncatingIfNeeded: event.tag)
-                if finish(end) { release(end) }
+                finish(Int32(truncatingIfNeeded: event.tag), release)
             }
         }
         return isOtherReady

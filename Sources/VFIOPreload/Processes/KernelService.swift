@@ -15,10 +15,8 @@ final class KernelService: @unchecked Sendable {
     }
 
     let places: KernelPlaces
-    /// The kernel itself.
+    /// What calls go to. Those who call write them down themselves, where that is wanted.
     let kernel: SoftwareHost
-    /// What calls go to: the kernel, or what stands in front of it.
-    let front: any Host
     // SAFETY: `clients` and `sockets` are only touched with `lock` held.
     private let lock = Lock()
     private var clients: [Client] = []
@@ -28,9 +26,8 @@ final class KernelService: @unchecked Sendable {
     /// Begins to serve.
     /// - Parameter path: of the socket, in the run's folder.
     /// - Throws: the errno of socket(2), bind(2) or clone(2).
-    init(_ kernel: SoftwareHost, _ front: any Host, _ places: KernelPlaces, at path: String) throws(Errno) {
+    init(_ kernel: SoftwareHost, _ places: KernelPlaces, at path: String) throws(Errno) {
         self.kernel = kernel
-        self.front = front
         self.places = places
         let socket = try UnixSocket(listening: path, backlog: 64)
         listener = UnixSocket(owning: Descriptor(owning: KernelPlaces.raise(socket.release())))

@@ -63,9 +63,12 @@ final class VirtioNetworkCore: WireEnd, @unchecked Sendable {
     var currentAddress: MACAddress { lock.withLock { registers.address } }
 
     var brokenQueueCount: Int {
-        receiveTurnstile.pause {
+        let count = receiveTurnstile.pause {
             sendTurnstile.pause { queues.reduce(0) { $0 + ($1.isBroken ? 1 : 0) } }
         }
+        // What has come meanwhile.
+        receiveTurnstile.run(.room) { deliver() }
+        return count
     }
 
     // MARK: resets
@@ -229,7 +232,7 @@ final class VirtioNetworkCore: WireEnd, @unchecked Sendable {
         let (features, goesOn) = lock.withLock { (registers.driverFeatures, !isStopped) }
         guard goesOn else { return .finished }
         var outcome = Turnstile.Outcome.finished
-        while let frame = inbox.first {
+        while let frame = inbox.firstWithHeader {
             if deliver(frame, to: queue, features) {
                 inbox.removeFirst()
                 continue
@@ -253,7 +256,10 @@ final class VirtioNetworkCore: WireEnd, @unchecked Sendable {
     private func deliver(_ frame: MemoryWindow, to queue: Virtqueue, _ features: UInt32) -> Bool {
         let headerCount = headerByteCount(features)
         let isMerged = headerCount == 12
-        let total = headerCount + frame.byteCount
+        // What is written: the header that the driver knows, and the frame behind it.
+        let skipped = FrameQueue.headerByteCount - headerCount
+        let packet = frame.window(at: skipped, byteCount: frame.byteCount - skipped)
+        let total = packet.byteCount
         taken.removeAll(keepingCapacity: true)
         var room = 0
         while room < total {
@@ -271,25 +277,19 @@ final class VirtioNetworkCore: WireEnd, @unchecked Sendable {
                 return true
             }
         }
-        header.window.zero(at: 0, byteCount: 12)
-        header.window.store16(10, UInt16(taken.count))
+        packet.zero(at: 0, byteCount: headerCount)
+        if isMerged { packet.store16(10, UInt16(taken.count)) }
         var done = 0
-        for (index, chain) in taken.enumerated() {
-            var written = 0
-            if index == 0 {
-                guard let count = queue.write(header.window.window(at: 0, byteCount: headerCount), to: chain),
-                    count == headerCount
-                else {
-                    // A first buffer without room for the header: against the rules.
-                    queue.breakDown()
-                    return true
-                }
-                written = headerCount
+        for chain in taken {
+            let left = packet.window(at: done, byteCount: total - done)
+            guard let count = queue.write(left, to: chain) else { return true }
+            if done == 0 && count < headerCount {
+                // A first buffer without room for the header: against the rules.
+                queue.breakDown()
+                return true
             }
-            let left = frame.window(at: done, byteCount: frame.byteCount - done)
-            guard let count = queue.write(left, to: chain, skipping: written) else { return true }
             done += count
-            queue.give(chain.head, written: written + count)
+            queue.give(chain.head, written: count)
         }
         return true
     }

@@ -10,6 +10,9 @@ final class Virtqueue {
     /// How many descriptors there are.
     static let size = 256
 
+    /// The most descriptors and elements that are moved in one go.
+    private static let mostAhead = 64
+
     /// Bits of a descriptor's flags.
     private enum Flag {
         static let next: UInt16 = 1
@@ -31,8 +34,11 @@ final class Virtqueue {
         var segments: Range<Int>
     }
 
-    private let dma: DMAPort
+    let dma: DMAPort
     private let scratch = ScratchMemory(byteCount: 4096)
+    /// Descriptors that were read ahead, and elements to give back.
+    private let descriptors = ScratchMemory(byteCount: 16 * mostAhead)
+    private let elements = ScratchMemory(byteCount: 8 * mostAhead)
     /// Where the rings lie: the page's number; 0 while the driver has given none.
     private(set) var page: UInt32 = 0
     /// Whether the driver has broken the rules.
@@ -44,6 +50,10 @@ final class Virtqueue {
     private var isQuiet = false
     /// The head descriptors that were read ahead, the next one last.
     private var heads: [UInt16] = []
+    /// Which descriptors were read ahead.
+    private var ahead = 0..<0
+    /// How many elements wait for being written to the used ring.
+    private var givenCount = 0
     /// The segments of the chains in hand.
     private(set) var segments: [Segment] = []
 
@@ -62,6 +72,8 @@ final class Virtqueue {
         usedIndex = 0
         publishedIndex = 0
         isQuiet = false
+        ahead = 0..<0
+        givenCount = 0
         heads.removeAll(keepingCapacity: true)
         segments.removeAll(keepingCapacity: true)
     }
@@ -99,7 +111,20 @@ final class Virtqueue {
             let piece = min(count, Self.size - start, 32)
             let window = scratch.window.window(at: 0, byteCount: 2 * piece)
             try dma.fetch(window, from: availableRing + 4 + 2 * UInt64(start))
-            for index in (0..<piece).reversed() { heads.append(window.load16(2 * index)) }
+            var (first, last) = (Int(window.load16(0)), Int(window.load16(0)))
+            for index in (0..<piece).reversed() {
+                let head = window.load16(2 * index)
+                heads.append(head)
+                (first, last) = (min(first, Int(head)), max(last, Int(head)))
+            }
+            // Heads mostly lie together. The driver leaves their descriptors alone until it gets them back.
+            ahead = 0..<0
+            if last < Self.size && last - first < Self.mostAhead {
+                let count = last + 1 - first
+                try dma.fetch(
+                    descriptors.window.window(at: 0, byteCount: 16 * count), from: base + 16 * UInt64(first))
+                ahead = first..<last + 1
+            }
             return true
         } catch {
             breakDown()
@@ -142,9 +167,13 @@ final class Virtqueue {
         while true {
             guard index < limit, visited < limit, segments.count < 2 * Self.size else { return false }
             visited += 1
-            let window = scratch.window.window(at: 2048, byteCount: 16)
-            do throws(DMAFault) { try dma.fetch(window, from: table &+ 16 * UInt64(index)) } catch {
-                return false
+            var window = scratch.window.window(at: 2048, byteCount: 16)
+            if !isIndirect && ahead.contains(index) {
+                window = descriptors.window.window(at: 16 * (index - ahead.lowerBound), byteCount: 16)
+            } else {
+                do throws(DMAFault) { try dma.fetch(window, from: table &+ 16 * UInt64(index)) } catch {
+                    return false
+                }
             }
             let address = window.load64(0)
             let byteCount = Int(window.load32(8))
@@ -173,19 +202,26 @@ final class Virtqueue {
     /// Gives a buffer back; the driver is told by ``publish()``.
     func give(_ head: UInt16, written byteCount: Int) {
         guard isReady else { return }
-        let slot = UInt64(Int(usedIndex) % Self.size)
-        let element = UInt64(head) | UInt64(UInt32(truncatingIfNeeded: byteCount)) << 32
-        do throws(DMAFault) {
-            try dma.store(element, to: IOVA(usedRing + 4 + 8 * slot))
-            usedIndex &+= 1
-        } catch {
-            breakDown()
-        }
+        elements.window.store32(8 * givenCount, UInt32(head))
+        elements.window.store32(8 * givenCount + 4, UInt32(truncatingIfNeeded: byteCount))
+        givenCount += 1
+        usedIndex &+= 1
+        if givenCount == Self.mostAhead || Int(usedIndex) % Self.size == 0 { writeElements() }
+    }
+
+    /// Writes the elements that wait, which lie one behind the other in the ring.
+    private func writeElements() {
+        guard givenCount > 0 else { return }
+        let first = UInt64(Int(usedIndex &- UInt16(givenCount)) % Self.size)
+        let window = elements.window.window(at: 0, byteCount: 8 * givenCount)
+        givenCount = 0
+        do throws(DMAFault) { try dma.put(window, to: usedRing + 4 + 8 * first) } catch { breakDown() }
     }
 
     /// Tells the driver of the buffers that were given back.
     /// - Returns: whether it wants an interrupt for them.
     func publish() -> Bool {
+        if isReady { writeElements() }
         guard isReady, usedIndex != publishedIndex else { return false }
         do throws(DMAFault) {
             Fence.beforeDoorbell()
@@ -209,69 +245,5 @@ final class Virtqueue {
         } catch {
             breakDown()
         }
-    }
-
-    // MARK: what is in a buffer
-
-    /// How many bytes of a kind a buffer has, counted up to a limit.
-    func byteCount(_ chain: Chain, writable: Bool, limit: Int) -> Int {
-        var total = 0
-        for index in chain.segments where segments[index].isWritable == writable {
-            total += segments[index].byteCount
-            if total > limit { return limit }
-        }
-        return total
-    }
-
-    /// Copies bytes that the driver has written into a window, the first `skipped` aside.
-    /// - Returns: how many; nil if the memory can't be reached, and the queue is broken then.
-    func read(_ chain: Chain, skipping skipped: Int, into window: MemoryWindow) -> Int? {
-        var skip = skipped
-        var done = 0
-        for index in chain.segments where !segments[index].isWritable {
-            let segment = segments[index]
-            if segment.byteCount <= skip {
-                skip -= segment.byteCount
-                continue
-            }
-            let count = min(segment.byteCount - skip, window.byteCount - done)
-            if count == 0 { break }
-            do throws(DMAFault) {
-                try dma.fetch(
-                    window.window(at: done, byteCount: count), from: segment.address &+ UInt64(skip))
-            } catch {
-                breakDown()
-                return nil
-            }
-            done += count
-            skip = 0
-        }
-        return done
-    }
-
-    /// Copies a window to where the device may write, the first `skipped` bytes of that aside.
-    /// - Returns: how many bytes there was room for; nil if the memory can't be reached, and the queue is broken
-    ///   then.
-    func write(_ window: MemoryWindow, to chain: Chain, skipping skipped: Int = 0) -> Int? {
-        var skip = skipped
-        var done = 0
-        for index in chain.segments where segments[index].isWritable {
-            let segment = segments[index]
-            if segment.byteCount <= skip {
-                skip -= segment.byteCount
-                continue
-            }
-            let count = min(segment.byteCount - skip, window.byteCount - done)
-            if count == 0 { break }
-            do throws(DMAFault) {
-                try dma.put(window.window(at: done, byteCount: count), to: segment.address &+ UInt64(skip))
-            } catch {
-                breakDown()
-                return nil
-            }
-            done += count
-            skip = 0
-        }
-        return done
     }
 }

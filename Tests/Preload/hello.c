@@ -1,0 +1,4 @@
+// Says so.
+#include <stdio.h>
+
+int main(void) { return puts("hello") < 0; }
