@@ -20,6 +20,8 @@ enum Run {
     // SAFETY: only touched with `lock` held, except for being read by calls on handles, which exist only after it
     // was set.
     nonisolated(unsafe) private static var host: (any Host)?
+    // SAFETY: as above: the kernel or the way to it, without what writes calls down.
+    nonisolated(unsafe) private static var answering: (any Host)?
     // SAFETY: as above: the same object, if the kernel lives elsewhere.
     nonisolated(unsafe) private static var client: ForwardingHost?
     // SAFETY: as above: the kernel itself, if it lives here.
@@ -79,6 +81,9 @@ enum Run {
         // SAFETY: who asks has a handle, which no kernel but this one gave.
         unsafe host.unsafelyUnwrapped
     }
+
+    /// The same for what the library wants to know itself, which isn't to be written down as the program's.
+    static var unseen: any Host { unsafe answering.unsafelyUnwrapped }
 
     /// The kernel of this process; where it has none, one that is made to ask it something.
     static func kernelToAsk() throws(RunFailure) -> SoftwareHost {
@@ -174,20 +179,13 @@ enum Run {
         unsafe client = newClient
         unsafe ownHost = kernel
         unsafe service = newService
-        let answering: any Host
         if let kernel {
-            answering = kernel
+            unsafe answering = kernel
         } else if let newClient {
-            answering = newClient
-        } else {
-            return present
+            unsafe answering = newClient
         }
-        let front: any Host
-        if let trace = unsafe trace {
-            front = TracingHost(answering, writingTo: trace)
-        } else {
-            front = answering
-        }
+        var front = unseen
+        if let trace = unsafe trace { front = TracingHost(front, writingTo: trace) }
         unsafe host = front
         return front
     }
