@@ -114,7 +114,7 @@ public struct StructureDecoder {
             let operations = ["GET", "SET", "PROBE"].enumerated().filter {
                 flags >> (16 + UInt64($0.offset)) & 1 != 0
             }
-            let name = Feature(rawValue: feature).word ?? "feature \(feature)"
+            let name = Feature(rawValue: feature).word.map { "\($0)" } ?? "feature \(feature)"
             fields[1].wording = (operations.map(\.element) + [name]).joined(separator: "|")
         }
         // A probe has no payload.
@@ -129,28 +129,6 @@ public struct StructureDecoder {
         case .busMaster: add(named: "vfio_device_feature_bus_master", at: 8)
         case .dmaBuf: add(named: "vfio_device_feature_dma_buf", at: 8)
         default: break
-        }
-    }
-}
-
-extension Feature {
-    /// The uAPI's word for it, without `VFIO_DEVICE_FEATURE_`; nil for an unknown one.
-    var word: String? {
-        switch self {
-        case .pciVFToken: "PCI_VF_TOKEN"
-        case .migration: "MIGRATION"
-        case .migrationDeviceState: "MIG_DEVICE_STATE"
-        case .lowPowerEntry: "LOW_POWER_ENTRY"
-        case .lowPowerEntryWithWakeup: "LOW_POWER_ENTRY_WITH_WAKEUP"
-        case .lowPowerExit: "LOW_POWER_EXIT"
-        case .dmaLoggingStart: "DMA_LOGGING_START"
-        case .dmaLoggingStop: "DMA_LOGGING_STOP"
-        case .dmaLoggingReport: "DMA_LOGGING_REPORT"
-        case .migrationDataSize: "MIG_DATA_SIZE"
-        case .busMaster: "BUS_MASTER"
-        case .dmaBuf: "DMA_BUF"
-        case .migrationPrecopyInfoV2: "MIG_PRECOPY_INFOv2"
-        default: nil
         }
     }
 }

@@ -97,22 +97,7 @@ enum MessageWords {
 
     /// "DMA_LOGGING_REPORT"; a number for one that isn't known.
     static func feature(_ feature: Feature) -> String {
-        switch feature {
-        case .pciVFToken: "PCI_VF_TOKEN"
-        case .migration: "MIGRATION"
-        case .migrationDeviceState: "MIG_DEVICE_STATE"
-        case .lowPowerEntry: "LOW_POWER_ENTRY"
-        case .lowPowerEntryWithWakeup: "LOW_POWER_ENTRY_WITH_WAKEUP"
-        case .lowPowerExit: "LOW_POWER_EXIT"
-        case .dmaLoggingStart: "DMA_LOGGING_START"
-        case .dmaLoggingStop: "DMA_LOGGING_STOP"
-        case .dmaLoggingReport: "DMA_LOGGING_REPORT"
-        case .migrationDataSize: "MIG_DATA_SIZE"
-        case .busMaster: "BUS_MASTER"
-        case .dmaBuf: "DMA_BUF"
-        case .migrationPrecopyInfoV2: "MIG_PRECOPY_INFO_V2"
-        default: "\(feature.rawValue)"
-        }
+        feature.word.map { "\($0)" } ?? "\(feature.rawValue)"
     }
 
     /// "STOP_COPY"; a number for one that isn't known.

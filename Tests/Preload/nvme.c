@@ -4,25 +4,10 @@
 //
 // "unmapped" reaches the registers with pread(2) and pwrite(2), "mapped" through a mapping of BAR 0. Completions are
 // polled. Every block that was read is compared with what was written before.
-#include <errno.h>
-#include <fcntl.h>
-#include <linux/vfio.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/ioctl.h>
+#include "check.h"
+
 #include <sys/mman.h>
 #include <time.h>
-#include <unistd.h>
-
-#define CHECK(what)                                                                                                    \
-    do {                                                                                                               \
-        if (!(what)) {                                                                                                 \
-            fprintf(stderr, "line %d: %s: %s\n", __LINE__, #what, strerror(errno));                                    \
-            exit(1);                                                                                                   \
-        }                                                                                                              \
-    } while (0)
 
 enum { page = 4096, entries = 256, blocks = 256 };
 static const uint64_t iova = 0x100000;
@@ -37,12 +22,12 @@ enum { admin_sq = 0, admin_cq = page, io_sq = 2 * page, io_cq = 6 * page, identi
 static uint32_t load32(uint64_t at) {
     uint32_t value;
     if (bar) return *(volatile uint32_t *)(bar + at);
-    CHECK(pread(device, &value, 4, (off_t)(registers + at)) == 4);
+    NEED(pread(device, &value, 4, (off_t)(registers + at)) == 4);
     return value;
 }
 static void store32(uint64_t at, uint32_t value) {
     if (bar) *(volatile uint32_t *)(bar + at) = value;
-    else CHECK(pwrite(device, &value, 4, (off_t)(registers + at)) == 4);
+    else NEED(pwrite(device, &value, 4, (off_t)(registers + at)) == 4);
 }
 static void store64(uint64_t at, uint64_t value) {
     store32(at, (uint32_t)value);
@@ -74,7 +59,7 @@ static int take(struct queue *q) {
     uint32_t last = entry[3];
     if ((last >> 16 & 1) != q->phase) return -1;
     __atomic_thread_fence(__ATOMIC_ACQUIRE);
-    CHECK(last >> 17 == 0);
+    NEED(last >> 17 == 0);
     q->head = (q->head + 1) % q->size;
     if (q->head == 0) q->phase ^= 1;
     return (int)(last & 0xffff);
@@ -86,7 +71,7 @@ static void run_admin(uint32_t opcode, uint32_t nsid, uint64_t prp, uint32_t dw1
     submit(&admin, command);
     ring_tail(&admin);
     uint64_t end = now() + 5000000000u;
-    while (take(&admin) < 0) CHECK(now() < end);
+    while (take(&admin) < 0) NEED(now() < end);
     ring_head(&admin);
 }
 static void submit_block(uint32_t opcode, uint32_t number, uint32_t block) {
@@ -96,54 +81,41 @@ static void submit_block(uint32_t opcode, uint32_t number, uint32_t block) {
 }
 
 int main(int count, char **arguments) {
-    CHECK(count == 5);
-    const char *address = arguments[1];
+    NEED(count == 5);
     int is_mapped = strcmp(arguments[2], "mapped") == 0;
     unsigned depth = (unsigned)atoi(arguments[3]);
     uint64_t wanted = strtoull(arguments[4], 0, 10);
-    CHECK(depth >= 1 && depth <= 128);
+    NEED(depth >= 1 && depth <= 128);
 
-    char path[256], link[256];
-    snprintf(path, sizeof path, "/sys/bus/pci/devices/%s/iommu_group", address);
-    ssize_t n = readlink(path, link, sizeof link - 1);
-    CHECK(n > 0);
-    link[n] = 0;
-    snprintf(path, sizeof path, "/dev/vfio%s", strrchr(link, '/'));
-    int container = open("/dev/vfio/vfio", O_RDWR), group = open(path, O_RDWR);
-    CHECK(container >= 0 && group >= 0);
-    CHECK(ioctl(group, VFIO_GROUP_SET_CONTAINER, &container) == 0);
-    CHECK(ioctl(container, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU) == 0);
-    device = ioctl(group, VFIO_GROUP_GET_DEVICE_FD, address);
-    CHECK(device >= 0);
-    struct vfio_region_info info = {.argsz = sizeof info, .index = 0}, config = {.argsz = sizeof config, .index = 7};
-    CHECK(ioctl(device, VFIO_DEVICE_GET_REGION_INFO, &info) == 0);
-    CHECK(ioctl(device, VFIO_DEVICE_GET_REGION_INFO, &config) == 0);
-    registers = info.offset;
+    find_group(2, arguments);
+    struct opened o = open_device();
+    device = o.device;
+    registers = o.bar.offset;
     uint16_t command = 6;
-    CHECK(pwrite(device, &command, 2, (off_t)config.offset + 4) == 2);
+    NEED(pwrite(device, &command, 2, (off_t)o.config.offset + 4) == 2);
     if (is_mapped) {
-        void *p = mmap(0, info.size, PROT_READ | PROT_WRITE, MAP_SHARED, device, (off_t)info.offset);
-        CHECK(p != MAP_FAILED);
+        void *p = mmap(0, o.bar.size, PROT_READ | PROT_WRITE, MAP_SHARED, device, (off_t)o.bar.offset);
+        NEED(p != MAP_FAILED);
         bar = p;
     }
     size_t size = data + blocks * 512;
     size = (size + page - 1) / page * page;
     memory = mmap(0, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    CHECK(memory != MAP_FAILED);
+    NEED(memory != MAP_FAILED);
     struct vfio_iommu_type1_dma_map map = {sizeof map, VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE,
                                            (uintptr_t)memory, iova, size};
-    CHECK(ioctl(container, VFIO_IOMMU_MAP_DMA, &map) == 0);
+    NEED(ioctl(o.container, VFIO_IOMMU_MAP_DMA, &map) == 0);
 
     store32(0x14, 0);
     uint64_t end = now() + 5000000000u;
-    while (load32(0x1c) & 1) CHECK(now() < end);
+    while (load32(0x1c) & 1) NEED(now() < end);
     admin = (struct queue){memory + admin_sq, memory + admin_cq, 32, 0, 0, 1, 0};
     io = (struct queue){memory + io_sq, memory + io_cq, entries, 0, 0, 1, 1};
     store32(0x24, 31u << 16 | 31u);
     store64(0x28, iova + admin_sq);
     store64(0x30, iova + admin_cq);
     store32(0x14, 4u << 20 | 6u << 16 | 1);
-    while (!(load32(0x1c) & 1)) CHECK(now() < end);
+    while (!(load32(0x1c) & 1)) NEED(now() < end);
     run_admin(6, 0, iova + identity, 1, 0);
     run_admin(5, 0, iova + io_cq, (entries - 1u) << 16 | 1, 1);
     run_admin(1, 0, iova + io_sq, (entries - 1u) << 16 | 1, 1u << 16 | 1);
@@ -155,7 +127,7 @@ int main(int count, char **arguments) {
         submit_block(1, 0, block);
         ring_tail(&io);
         end = now() + 5000000000u;
-        while (take(&io) < 0) CHECK(now() < end);
+        while (take(&io) < 0) NEED(now() < end);
         ring_head(&io);
     }
     uint32_t asked[128];
@@ -183,7 +155,7 @@ int main(int count, char **arguments) {
         if (taken) {
             ring_head(&io);
             ring_tail(&io);
-        } else CHECK(now() < end);
+        } else NEED(now() < end);
     }
     double seconds = (double)(now() - begin) / 1e9;
     printf("%s depth %u: %.0f reads a second\n", arguments[2], depth, (double)done / seconds);

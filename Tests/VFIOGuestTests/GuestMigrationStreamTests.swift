@@ -159,7 +159,7 @@ struct GuestMigrationStreamTests {
             var noise: [UInt8] = []
             switch turn % 6 {
             case 0:  // No stream at all.
-                noise = (0..<random.below(300)).map { _ in UInt8(truncatingIfNeeded: random.next()) }
+                noise = (0...random.below(300)).map { _ in UInt8(truncatingIfNeeded: random.next()) }
             case 1:  // One too few.
                 let gone = changed.remove(at: random.below(changed.count - 1))
                 // Pages may have come twice.
