@@ -15,6 +15,8 @@ let embedded: [SwiftSetting] = [
     .enableExperimentalFeature("Lifetimes"),
     .enableExperimentalFeature("Volatile"),
     .enableExperimentalFeature("Embedded"),
+    // The library stands in front of names that it uses itself (clinux.h).
+    .unsafeFlags(["-Xcc", "-DCLINUX_DIRECT"]),
     // Functions in sections of their own, so that the linker can leave out what nobody calls. Exclusive access is checked
     // where the same files are compiled the other time; here the check's call does nothing, and costs.
     .unsafeFlags(["-Xfrontend", "-function-sections", "-Osize", "-enforce-exclusivity=unchecked"]),

@@ -61,10 +61,25 @@
 CLINUX long clinux_result(long r) { return r < 0 ? -(long)errno : r; }
 
 // Files and descriptors.
+// In a library that stands in front of these names itself they are the system's own all the same. Elsewhere they are the
+// C library's, which tools that watch a program stand in front of.
+#ifdef CLINUX_DIRECT
+#define openat(...) syscall(SYS_openat, __VA_ARGS__)
+#define close(...) syscall(SYS_close, __VA_ARGS__)
+#define fcntl(...) syscall(SYS_fcntl, __VA_ARGS__)
+#define read(...) syscall(SYS_read, __VA_ARGS__)
+#define write(...) syscall(SYS_write, __VA_ARGS__)
+#define pread(...) syscall(SYS_pread64, __VA_ARGS__)
+#define pwrite(...) syscall(SYS_pwrite64, __VA_ARGS__)
+#define ioctl(...) syscall(SYS_ioctl, __VA_ARGS__)
+#define readlinkat(...) syscall(SYS_readlinkat, __VA_ARGS__)
+#define recvmsg(...) syscall(SYS_recvmsg, __VA_ARGS__)
+#endif
 CLINUX long clinux_openat(int dir, const char *path, int flags, unsigned mode) {
     return clinux_result(openat(dir, path, flags, mode));
 }
 CLINUX long clinux_close(int fd) { return clinux_result(close(fd)); }
+CLINUX void clinux_close_from(unsigned lowest) { syscall(436l /* SYS_close_range */, lowest, ~0u, 0u); }
 CLINUX long clinux_dup_above(int fd, int lowest) {
     return clinux_result(fcntl(fd, F_DUPFD_CLOEXEC, lowest));
 }
@@ -542,6 +557,22 @@ CLINUX long clinux_run_quietly(char *const arguments[]) {
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
+// Starts a program that nobody waits for, in a session of its own, its streams on /dev/null. Returns 0 or -errno.
+CLINUX long clinux_start_in_background(char *const arguments[]) {
+    extern char **environ;
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
+    pid_t child;
+    posix_spawn_file_actions_init(&actions);
+    for (int fd = 0; fd < 3; fd++) posix_spawn_file_actions_addopen(&actions, fd, "/dev/null", O_RDWR, 0);
+    posix_spawnattr_init(&attributes);
+    posix_spawnattr_setflags(&attributes, (short)0x80 /* POSIX_SPAWN_SETSID */);
+    int r = posix_spawn(&child, arguments[0], &actions, &attributes, arguments, environ);
+    posix_spawnattr_destroy(&attributes);
+    posix_spawn_file_actions_destroy(&actions);
+    return -(long)r;
+}
+
 // Starts a program found in PATH with this process's own streams, hands on the signals that are meant for it, and waits
 // for its end. Returns its status as waitpid(2) has it, or -errno. Called before there are threads. Where `stand_in` is a
 // signal, it is held back from the program where `replaced` is held back now, and that one never is.
@@ -788,6 +819,26 @@ CLINUX long clinux_at_fork(void (*before)(void), void (*parent)(void), void (*ch
 // Lets any process of the same user reach this one's memory where Yama would forbid it; no other kernel knows this.
 CLINUX void clinux_allow_tracing(void) { syscall(SYS_prctl, 0x59616d61l /* PR_SET_PTRACER */, -1l, 0l, 0l, 0l); }
 CLINUX long clinux_lock_file(int fd) { return clinux_result(syscall(SYS_flock, (long)fd, 2l /* LOCK_EX */)); }
+// A child that isn't one to its parent: nobody's process to wait for, in a session of its own. Returns 1 in it, 0 in the
+// caller, or -errno.
+CLINUX long clinux_fork_away(void) {
+    pid_t child = fork();
+    if (child < 0) return -(long)errno;
+    if (child == 0) {
+        setsid();
+        pid_t grandchild = fork();
+        if (grandchild == 0) return 1;
+        syscall(SYS_exit_group, grandchild < 0 ? errno : 0);
+    }
+    int status = 0;
+    while (waitpid(child, &status, 0) < 0)
+        if (errno != EINTR) break;
+    return WIFEXITED(status) && WEXITSTATUS(status) > 0 ? -(long)WEXITSTATUS(status) : 0;
+}
+CLINUX void clinux_exit_at_once(int status) { syscall(SYS_exit_group, status); }
+CLINUX long clinux_pipe(int *ends) { return clinux_result(syscall(SYS_pipe2, ends, O_CLOEXEC)); }
+CLINUX void clinux_name_thread(const char *name) { syscall(SYS_prctl, 15l /* PR_SET_NAME */, name, 0l, 0l, 0l); }
+
 CLINUX long clinux_thread_join(pthread_t t) { return -(long)pthread_join(t, (void **)0); }
 CLINUX uint64_t clinux_thread_identity(void) { return (uint64_t)pthread_self(); }
 CLINUX int clinux_thread_is_self(pthread_t t) { return pthread_equal(t, pthread_self()); }
@@ -903,4 +954,16 @@ CLINUX long clinux_map_again(uintptr_t from, uintptr_t at, size_t n) {
     return r == -1 ? -(long)errno : 0;
 }
 
+#ifdef CLINUX_DIRECT
+#undef openat
+#undef close
+#undef fcntl
+#undef read
+#undef write
+#undef pread
+#undef pwrite
+#undef ioctl
+#undef readlinkat
+#undef recvmsg
+#endif
 #undef CLINUX

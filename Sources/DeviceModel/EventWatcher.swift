@@ -1,4 +1,5 @@
 import LinuxSystem
+import Synchronization
 
 /// Waits for an eventfd in the background and does something whenever it is signalled: masks or unmasks an
 /// interrupt line (`MASK` and `UNMASK` with `DATA_EVENTFD`).
@@ -18,8 +19,9 @@ package final class EventWatcher: Sendable {
         let identity: [UInt8]?
         let stop: EventDescriptor
         let poller: Poller
-        /// Whether the eventfd had been signalled before: that counts at once, and stays in the counter.
-        let isEarly: Bool
+        /// Whether the eventfd had been signalled before: that counts at once, and stays in the counter. Only the
+        /// thread asks.
+        private let isEarly: Atomic<Bool>
 
         init(_ number: Int32) throws(Errno) {
             let event = try EventDescriptor(duplicating: number)
@@ -27,7 +29,7 @@ package final class EventWatcher: Sendable {
             identity = Self.identity(of: event.number)
             stop = try EventDescriptor()
             poller = try Poller()
-            isEarly = event.isSignalled
+            isEarly = Atomic(event.isSignalled)
             // A change is told even while the counter isn't 0, and a first one if it isn't 0 now.
             try poller.add(isRemote ? event.number : number, [.readable, .edge], tag: 0)
             try poller.add(stop.number, .readable, tag: 1)
@@ -52,6 +54,7 @@ package final class EventWatcher: Sendable {
 
         /// Sets the counter to 0, as the kernel does when it notices the signal.
         func take() {
+            if isEarly.exchange(false, ordering: .relaxed) { return }
             // The number may stand for another file by now, whose counter is none of our business.
             guard let identity, let event = try? EventDescriptor(duplicating: number),
                 Self.identity(of: event.number)?.elementsEqual(identity) == true
@@ -75,12 +78,12 @@ package final class EventWatcher: Sendable {
         let channel = try Channel(number)
         self.channel = channel
         thread = try WorkerThread {
-            var isEarly = channel.isEarly
             var events: [Poller.Event] = []
             while channel.next(&events) {
-                if !isEarly { channel.take() }
-                isEarly = false
-                action()
+                ForkGate.passing {
+                    channel.take()
+                    action()
+                }
             }
         }
     }

@@ -184,7 +184,7 @@ package final class PCIEventWatcher: Sendable {
         thread = try WorkerThread {
             var events: [Poller.Event] = []
             while let sources = channel.next(&events) {
-                for source in sources { carryOut(source) { channel.take(source) } }
+                ForkGate.passing { for source in sources { carryOut(source) { channel.take(source) } } }
             }
         }
     }

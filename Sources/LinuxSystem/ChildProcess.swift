@@ -13,6 +13,16 @@ public enum ChildProcess {
         return try checked(retrying: false) { result }
     }
 
+    /// Starts a program by its path, in a session of its own, its input and output on `/dev/null`. Nobody waits for it.
+    /// - Throws: `ENOENT` if there is no such program.
+    public static func startInBackground(_ path: String, _ arguments: [String]) throws(Errno) {
+        let words = CStrings([path] + arguments)
+        // SAFETY: the list ends with nil and lives through the call.
+        let result = unsafe clinux_start_in_background(words.list)
+        _ = consume words
+        _ = try checked(retrying: false) { result }
+    }
+
     /// How a program ended.
     public enum Ending: Sendable, Equatable {
         /// By itself, with this code.

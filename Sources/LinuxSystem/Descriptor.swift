@@ -6,9 +6,15 @@ import CLinux
     public let number: Int32
 
     /// Takes over an open descriptor that nobody else will close.
-    public init(owning number: Int32) { self.number = number }
+    public init(owning number: Int32) {
+        self.number = number
+        OwnedDescriptors.note(number, true)
+    }
 
-    deinit { _ = clinux_close(number) }
+    deinit {
+        OwnedDescriptors.note(number, false)
+        _ = clinux_close(number)
+    }
 
     /// How a file is opened.
     public struct OpenOptions: OptionSet, Sendable {
@@ -46,7 +52,7 @@ import CLinux
             // SAFETY: the C string lives through the call.
             unsafe path.withCString { unsafe clinux_openat(AT_FDCWD, $0, flags, 0o666) }
         }
-        number = Int32(result)
+        self.init(owning: Int32(result))
     }
 
     /// A second descriptor for the same open file.
@@ -54,12 +60,13 @@ import CLinux
     /// - Throws: `EMFILE` where no such number is free, `EINVAL` where none is allowed (`RLIMIT_NOFILE`), `EBADF` if
     ///   `number` isn't open.
     public init(duplicating number: Int32, from lowest: Int32 = 0) throws(Errno) {
-        self.number = Int32(try checked { clinux_dup_above(number, lowest) })
+        self.init(owning: Int32(try checked { clinux_dup_above(number, lowest) }))
     }
 
     /// Gives the number away; the caller closes it.
     public consuming func release() -> Int32 {
         let number = self.number
+        OwnedDescriptors.note(number, false)
         discard self
         return number
     }
@@ -67,12 +74,16 @@ import CLinux
     /// Closes now and reports what close(2) says. The descriptor is gone either way.
     public consuming func close() throws(Errno) {
         let number = self.number
+        OwnedDescriptors.note(number, false)
         discard self
         _ = try checked(retrying: false) { clinux_close(number) }
     }
 
     /// Waits for the file's lock, which goes with the last descriptor for the same open file: flock(2).
     public func lockFile() throws(Errno) { _ = try checked { clinux_lock_file(number) } }
+
+    /// Closes all descriptors of the process from a number on, whoever owns them: close_range(2). Linux 5.9.
+    public static func closeAll(from lowest: UInt32) { clinux_close_from(lowest) }
 
     /// Whether a number stands for an open descriptor.
     public static func isOpen(_ number: Int32) -> Bool { clinux_get_flags(number) >= 0 }

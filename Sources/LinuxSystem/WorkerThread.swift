@@ -9,13 +9,28 @@ import CLinux
         init(_ run: @escaping @Sendable () -> Void) { self.run = run }
     }
 
-    // SAFETY: written once in the initialiser.
-    private let thread: pthread_t
+    // SAFETY: written in the initialiser, and by `startAgain` before anybody else runs.
+    private var thread: pthread_t
+    private let body: @Sendable () -> Void
 
-    /// Starts a thread that runs `body` and then ends.
+    /// Starts a thread that runs `body` and then ends. In a child of fork(2) the body may be run once more, from its
+    /// beginning (``startAllAgain()``).
     /// - Throws: `EAGAIN` where the system or the process may have no further thread.
     public init(_ body: @escaping @Sendable () -> Void) throws(Errno) {
+        self.body = body
         thread = try Self.start(body)
+        WorkerThreads.enter(self)
+    }
+
+    /// Starts all threads again that have an owner, in a child of fork(2) that goes on in its parent's place: those
+    /// that did the work before are in the parent.
+    ///
+    /// The caller has seen to it that none of them was in the middle of anything (``ForkGate``) and that nobody
+    /// else runs yet. One that can't be started is missing.
+    public static func startAllAgain() {
+        WorkerThreads.forEach { thread in
+            if let new = try? start(thread.body) { thread.thread = new }
+        }
     }
 
     /// Starts a thread that nobody waits for.
@@ -57,8 +72,35 @@ import CLinux
     public static var callerIdentity: UInt64 { clinux_thread_identity() }
 
     deinit {
+        WorkerThreads.leave(self)
         // A body that holds the last reference to its own thread can't wait for itself; the owners here never
         // give it one, and a leaked thread record is then the lesser evil.
         if clinux_thread_is_self(thread) == 0 { _ = clinux_thread_join(thread) }
+    }
+}
+
+/// The threads that have an owner.
+private enum WorkerThreads {
+    private struct Entry {
+        // SAFETY: entered by the thread's initialiser, and left before it goes.
+        unowned(unsafe) let thread: WorkerThread
+    }
+
+    private static let lock = Lock()
+    // SAFETY: only touched with `lock` held.
+    nonisolated(unsafe) private static var entries: [Entry] = []
+
+    static func enter(_ thread: WorkerThread) {
+        lock.withLock { unsafe entries.append(Entry(thread: thread)) }
+    }
+
+    static func leave(_ thread: WorkerThread) {
+        lock.withLock { unsafe entries.removeAll { unsafe $0.thread === thread } }
+    }
+
+    static func forEach(_ body: (WorkerThread) -> Void) {
+        lock.lock()
+        defer { lock.unlock() }
+        for index in unsafe entries.indices { body(unsafe entries[index].thread) }
     }
 }

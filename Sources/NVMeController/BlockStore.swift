@@ -51,12 +51,12 @@ extension BlockStoreError: CustomStringConvertible {
     /// What is wrong, and what would be right.
     public var description: String {
         switch self {
-        case .missing(let path): "\(path): no such file"
+        case .missing(let path): path + ": no such file"
         case .cannotOpen(let path, let errno): "\(path): \(errno.meaning) (\(errno.name))"
-        case .notAFile(let path): "\(path): not a regular file, so it can't be a disk image"
-        case .empty(let path): "\(path): empty; a disk image has at least one block"
+        case .notAFile(let path): path + ": not a regular file, so it can't be a disk image"
+        case .empty(let path): path + ": empty; a disk image has at least one block"
         case .notAMultiple(let path, let byteCount, let blockSize):
-            "\(path): \(byteCount) bytes aren't a multiple of the block size \(blockSize); "
+            path + ": \(byteCount) bytes aren't a multiple of the block size \(blockSize); "
                 + "\(byteCount % UInt64(max(blockSize, 1))) bytes are left over"
         case .invalidBlockSize(let size): "a block can't have \(size) bytes: 512, 1024, 2048 or 4096"
         case .noMemory(let byteCount): "no memory for a disk of \(byteCount) bytes"

@@ -52,6 +52,15 @@ public final class CDXMailbox: BusDeviceModel, @unchecked Sendable {
         var seen: UInt64 = 0
         var isStopped = false
 
+        /// Waits until it is time to look again.
+        /// - Returns: whether there is nothing to look for any more.
+        var isStoppedAfterWaiting: Bool {
+            lock.withLock {
+                if !isStopped { stop.wait(for: lock, until: Clock.moment(inMilliseconds: 1)) }
+                return isStopped
+            }
+        }
+
         init() throws(Errno) {
             file = try MemoryFile.create("cdx mailbox", byteCount: UInt64(pageSize))
             memory = try Mapping(sharing: file.number, at: 0, byteCount: pageSize)
@@ -73,11 +82,8 @@ public final class CDXMailbox: BusDeviceModel, @unchecked Sendable {
             ], messageCount: 2, hasBusMaster: true)
         self.resources = resources
         thread = try WorkerThread {
-            page.lock.withLock {
-                while !page.isStopped {
-                    Self.look(page, resources)
-                    page.stop.wait(for: page.lock, until: Clock.moment(inMilliseconds: 1))
-                }
+            while !page.isStoppedAfterWaiting {
+                ForkGate.passing { page.lock.withLock { Self.look(page, resources) } }
             }
         }
     }

@@ -88,14 +88,14 @@ struct RunCommand: ParsableCommand {
         do throws(Errno) {
             ending = try ChildProcess.runInFront(
                 program[0], Array(program.dropFirst()),
-                variables: [("LD_PRELOAD", preload), ("VFIO_RUN", folder.path)],
+                variables: [("LD_PRELOAD", preload), (RunFolder.variable, folder.path)],
                 // The library never holds SIGSEGV back: SIGSTKFLT's place in the mask stands for it (`SignalSet`).
                 standIn: 16)
         } catch {
             folder.remove()
             throw CommandFailure.refused("\(program[0]) can't be started: \(error)")
         }
-        folder.remove()
+        folder.removeWhenUnused()
         switch ending {
         case .exited(0): break
         case .exited(let code): throw ExitCode(code)
@@ -225,49 +225,6 @@ struct RunPlan {
         }
         return .object(members)
     }
-}
-
-/// The folder that a run leaves for the library: what the machine is, and how /sys and /dev look on it.
-struct RunFolder {
-    /// Its path.
-    let path: String
-
-    /// - Parameters:
-    ///   - bars: what the program may map of a device's registers.
-    ///   - trace: the file that the library is to go on with; nil for none.
-    init(_ plan: RunPlan, bars: MappedBARs, trace: String?) throws(CommandFailure) {
-        let host = try plan.makeHost()
-        let place =
-            ChildProcess.environmentValue("XDG_RUNTIME_DIR") ?? ChildProcess.environmentValue("TMPDIR")
-        do throws(Errno) {
-            path = try FileSystem.makeTemporaryFolder((place ?? "/tmp") + "/vfio-run-")
-        } catch {
-            throw .refused("no folder for the run can be made in \(place ?? "/tmp"): \(error)")
-        }
-        do throws(InventoryError) {
-            try host.writeTree(to: path + "/root")
-            var members: [JSON.Member] = [
-                .init("folder", .string(plan.folder)), .init("machine", plan.document),
-                .init("bars", .string(bars.rawValue)),
-            ]
-            if let trace { members.append(.init("trace", .string(trace))) }
-            try Self.make(path + "/run.json", Array(JSON.object(members).text.utf8))
-        } catch {
-            remove()
-            throw .refused("\(error.path) can't be written: \(error.errno)")
-        }
-    }
-
-    private static func make(_ path: String, _ bytes: [UInt8]) throws(InventoryError) {
-        do throws(Errno) {
-            try FileSystem.makeFile(path, bytes)
-        } catch {
-            throw InventoryError(path: path, errno: error)
-        }
-    }
-
-    /// Removes it with everything in it.
-    func remove() { FileSystem.removeFolder(path) }
 }
 
 /// The library that is loaded under programs.

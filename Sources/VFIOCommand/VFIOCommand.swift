@@ -12,6 +12,7 @@ struct VFIOCommand: ParsableCommand {
         subcommands: [
             DemoCommand.self, RunCommand.self, ListCommand.self, InspectCommand.self, NVMeCommand.self,
             ServeCommand.self, ConformCommand.self, TraceCommand.self, MediatedCommand.self,
+            RemoveRunCommand.self,
         ])
 
     static func main() {

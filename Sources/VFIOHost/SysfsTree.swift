@@ -224,16 +224,19 @@ public struct SysfsTree {
         var nodes: [Node] = []
         if inventory.hasContainers { nodes.append(.container) }
         if inventory.hasIOMMUFD { nodes.append(.iommu) }
-        for group in inventory.groups {
-            let drivers =
-                inventory.devices.filter { $0.group == group.number }.map { $0.driver }
-                + inventory.otherDevices.filter { $0.group == group.number }.map { $0.driver }
-            // The node of a group is there while a VFIO driver has one of its devices.
-            guard drivers.contains(where: { $0?.isVFIO == true }) else { continue }
+        // The node of a group is there while a VFIO driver has one of its devices.
+        var used: [Int] = []
+        for device in inventory.devices {
+            if let group = device.group, device.driver?.isVFIO == true { used.append(group) }
+            if let number = device.deviceNode { nodes.append(.device(number)) }
+        }
+        for device in inventory.otherDevices {
+            if let group = device.group, device.driver?.isVFIO == true { used.append(group) }
+            if let number = device.deviceNode { nodes.append(.device(number)) }
+        }
+        for group in inventory.groups where used.contains(group.number) {
             nodes.append(group.isUnprotected ? .unprotectedGroup(group.number) : .group(group.number))
         }
-        nodes += inventory.devices.compactMap { $0.deviceNode }.map { .device($0) }
-        nodes += inventory.otherDevices.compactMap { $0.deviceNode }.map { .device($0) }
         return nodes
     }
 

@@ -9,3 +9,9 @@ private func construct() {
 
 @section(".init_array") @used
 private let constructor: @convention(c) () -> Void = { construct() }
+
+/// Runs when the program calls exit(3) or returns from its main function, after what it wants done then.
+private func destruct() { Run.end() }
+
+@section(".fini_array") @used
+private let destructor: @convention(c) () -> Void = { destruct() }

@@ -28,6 +28,8 @@ enum Handles {
         static let control: UInt64 = 1 << 4
         /// The library's own, and nothing to the program.
         static let protected: UInt64 = 1 << 5
+        /// The same for what something in the library has opened, as long as it has it.
+        static let owned: UInt64 = 1 << 6
         static let node: UInt64 = 0xffff_ffff_0000_0f02
         static let fileShift: UInt64 = 12
         static let file: UInt64 = 0xf_ffff << fileShift
@@ -41,6 +43,11 @@ enum Handles {
         _ = clinux_at_fork_child { unsafe Handles.process = ProcessLimits.processID }
         // SAFETY: the mapping is page-aligned, zeroed, that long, and stays for ever.
         unsafe words = UnsafeMutablePointer(bitPattern: window.address.rawValue)
+        OwnedDescriptors.observe { number, isOwned in
+            // Not in a child of vfork(2), whose descriptors these are, but not whose table.
+            guard isOwnProcess else { return }
+            set(number, isOwned ? word(number) | Word.owned : word(number) & ~Word.owned)
+        }
     }
 
     /// Whether there can be any number of ours.
@@ -61,7 +68,9 @@ enum Handles {
     static func isKnown(_ number: Int32) -> Bool { word(number) != 0 }
 
     /// Whether a number is the library's own: programs that close everything leave it alone.
-    static func isProtected(_ number: Int32) -> Bool { word(number) & Word.protected != 0 }
+    static func isProtected(_ number: Int32) -> Bool {
+        word(number) & (Word.protected | Word.owned) != 0
+    }
 
     /// A number is the library's own from now on, also if it is a handle. Numbers too high for the table are left
     /// unprotected.
@@ -123,6 +132,12 @@ enum Handles {
 
     /// A number is about to be closed, or isn't the library's own any more.
     static func remove(_ number: Int32) { if isKnown(number) { set(number, 0) } }
+
+    /// All numbers that are handles, also those that the library has for itself.
+    static func forEach(_ body: (Int32) -> Void) {
+        guard isInUse, unsafe highest >= 0 else { return }
+        for number in 0...(unsafe highest) where contains(number) { body(number) }
+    }
 
     /// The kernel is gone: no handle stands for anything any more.
     static func loseFiles() {

@@ -36,6 +36,13 @@ enum RealCalls {
         @convention(c) (
             Int32, UnsafeMutableRawPointer?, UInt32, Int32, UnsafeMutableRawPointer?
         ) -> Int32
+    typealias Arguments = UnsafePointer<UnsafePointer<CChar>?>
+    typealias Execute = @convention(c) (UnsafePointer<CChar>?, Arguments?, Arguments?) -> Int32
+    typealias ExecuteAsIs = @convention(c) (UnsafePointer<CChar>?, Arguments?) -> Int32
+    typealias ExecuteOpen = @convention(c) (Int32, Arguments?, Arguments?) -> Int32
+    typealias ExecuteAt =
+        @convention(c) (Int32, UnsafePointer<CChar>?, Arguments?, Arguments?, Int32) -> Int32
+    typealias ExitNow = @convention(c) (Int32) -> Void
     typealias OpenFolder = @convention(c) (UnsafePointer<CChar>?) -> UnsafeMutableRawPointer?
     typealias OpenStream =
         @convention(c) (
@@ -105,6 +112,7 @@ enum RealCalls {
         case getxattr, lgetxattr, listxattr, llistxattr
         case sigaction, pthread_sigmask, sigprocmask, sigsuspend, mprotect, mremap
         case recvmsg, recvmmsg
+        case execve, execv, execvp, execvpe, fexecve, execveat, exitNow
 
         var text: StaticString {
             switch self {
@@ -133,6 +141,13 @@ enum RealCalls {
             case .fopen: "fopen"
             case .recvmsg: "recvmsg"
             case .recvmmsg: "recvmmsg"
+            case .execve: "execve"
+            case .execv: "execv"
+            case .execvp: "execvp"
+            case .execvpe: "execvpe"
+            case .fexecve: "fexecve"
+            case .execveat: "execveat"
+            case .exitNow: "_exit"
             case .sigaction: "sigaction"
             case .pthread_sigmask: "pthread_sigmask"
             case .sigprocmask: "sigprocmask"

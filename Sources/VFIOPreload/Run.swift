@@ -214,6 +214,34 @@ enum Run {
         }
     }
 
+    // MARK: the end of the process that has the kernel
+
+    // SAFETY: changed by the thread that makes a keeper, between the two calls that it makes for that.
+    nonisolated(unsafe) private static var isMakingKeeper = false
+    // SAFETY: set once, by whoever ends the process.
+    nonisolated(unsafe) private static var hasEnded = false
+
+    /// The process is about to end.
+    static func end() {
+        guard isActive, unsafe !hasEnded, unsafe service != nil, Handles.isOwnProcess else { return }
+        unsafe hasEnded = true
+        // What is left then others have.
+        Handles.forEach { number in
+            Handles.remove(number)
+            _ = clinux_close(number)
+        }
+        _ = makeKeeper()
+    }
+
+    /// Sees to it that the kernel goes on when this process ends, or becomes another program.
+    /// - Returns: nil if nobody needs it, or it doesn't live here.
+    static func makeKeeper() -> Keeper? {
+        guard let service = unsafe service, Handles.isOwnProcess else { return nil }
+        service.collect()
+        guard service.places.count > 0 else { return nil }
+        return Keeper.make(for: service) { unsafe isMakingKeeper = $0 }
+    }
+
     private static func willFork() {
         unsafe lock?.lock()
         unsafe service?.lockForFork()
@@ -226,6 +254,7 @@ enum Run {
 
     /// The kernel stays with the parent: the child's calls go there.
     private static func becomeChild() {
+        if unsafe isMakingKeeper { return didFork() }
         var kernel: UInt64 = 0
         if let service = unsafe service {
             kernel = service.places.kernel

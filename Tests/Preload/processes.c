@@ -1,6 +1,7 @@
 // One kernel for parent, child and friends: what is opened in one process works in others, and is closed with its last
 // copy in whatever process. Takes the name of a scenario; says what went wrong, or nothing. Works on an educational
 // device (1234:11e8), whose address is the second argument.
+#define _GNU_SOURCE
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -490,6 +491,51 @@ static void kernel_ends(int how) {
     CHECK(read(report[0], &c, 1) == 1);
 }
 
+// Opens everything and becomes the program that uses it, as launchers do.
+static void launcher(void) {
+    struct opened o = open_all();
+    check_liveness(&o, 0x55555555);
+    CHECK(fcntl(o.device, F_SETFD, 0) == 0);
+    CHECK(execl("/nonexistent/program", "program", (char *)0) == -1 && errno == ENOENT);
+    // Nothing has happened.
+    CHECK(get(&o, 4) == ~0x55555555u && open_group() == -1 && errno == EBUSY);
+    char device[16];
+    snprintf(device, sizeof device, "%d", o.device);
+    execl(program, program, "inherited", address, device, (char *)0);
+    _exit(2);
+}
+
+static int count_of_open(const char *ending) {
+    int count = 0;
+    for (int fd = 0; fd < 1024; fd++) {
+        char path[64], target[512];
+        snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+        ssize_t n = readlink(path, target, sizeof target - 1);
+        if (n < 0) continue;
+        target[n] = 0;
+        size_t length = strlen(ending);
+        if ((size_t)n >= length && !strcmp(target + n - length, ending)) count++;
+    }
+    return count;
+}
+
+// What daemons do first of all; the device with the image must not suffer.
+static void closes_all(const char *image) {
+    struct opened o = open_all();
+    int images = count_of_open(image);
+    CHECK(images > 0);
+    for (int fd = 3; fd < 1024; fd++) close(fd);
+    CHECK(count_of_open(image) == images);
+    CHECK(close_range(3, ~0u, 0) == 0);
+    CHECK(count_of_open(image) == images);
+    for (int fd = 3; fd < 64; fd++) CHECK(dup2(0, fd) == fd || errno == EBUSY);
+    CHECK(count_of_open(image) == images);
+    for (int fd = 3; fd < 64; fd++) close(fd);
+    o = open_all();
+    check_liveness(&o, 0x12345678);
+    close_all(&o);
+}
+
 int main(int count, char **arguments) {
     program = arguments[0];
     const char *scenario = count > 1 ? arguments[1] : "";
@@ -508,6 +554,8 @@ int main(int count, char **arguments) {
     else if (!strcmp(scenario, "exit-goes-on")) kernel_ends(0);
     else if (!strcmp(scenario, "quick-exit-goes-on")) kernel_ends(1);
     else if (!strcmp(scenario, "exec-goes-on")) kernel_ends(2);
+    else if (!strcmp(scenario, "launcher")) launcher();
+    else if (!strcmp(scenario, "closes-all") && count > 3) closes_all(arguments[3]);
     else if (!strcmp(scenario, "hold")) {
         // For shells: holds the group until its input ends.
         int group = open_group();

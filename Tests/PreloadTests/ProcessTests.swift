@@ -1,3 +1,4 @@
+import Foundation
 import Testing
 
 @Suite(
@@ -32,4 +33,51 @@ struct ProcessTests {
 
     @Test("500 children leave no descriptor and no thread behind")
     func manyForks() throws { try run("many-forks") }
+
+    @Test("a daemon goes on with what was open when it parted from its parent")
+    func daemonized() throws { try run("daemonized") }
+
+    @Test(
+        "when the process in which the kernel lives ends, or runs another program, others go on",
+        arguments: ["exit-goes-on", "quick-exit-goes-on", "exec-goes-on"])
+    func kernelEnds(_ how: String) throws { try run(how) }
+
+    @Test("a launcher opens a device and becomes the program that uses it")
+    func launcher() throws { try run("launcher") }
+
+    @Test("a program that closes all descriptors and begins anew doesn't close those of the devices")
+    func closesAll() throws {
+        let scratch = try Scratch()
+        let image = scratch.folder.appending(path: "disk.img").path
+        try Data(count: 1 << 20).write(to: URL(filePath: image))
+        try Runs.expectSuccess(
+            of: "processes", ["closes-all", "0000:02:00.0", image],
+            machine: ["--device", "nvme,image=\(image)", "--device", "edu"])
+    }
+
+    @Test("what a run leaves is there for daemons of it, and removed when the last of them has ended")
+    func lastProcess() throws {
+        let scratch = try Scratch()
+        let seen = scratch.folder.appending(path: "seen").path
+        let script = """
+            (sleep 1; ls /sys/bus/pci/devices > '\(seen)'; mv '\(seen)' '\(seen).whole') > /dev/null 2>&1 &
+            echo $VFIO_RUN
+            """
+        let outcome = try Runs.vfio(["run", "--device", "edu", "--", "sh", "-c", script])
+        #expect(outcome.code == 0, "\(outcome.errors)")
+        let folder = outcome.output.trimmingCharacters(in: .whitespacesAndNewlines)
+        #expect(folder.hasPrefix("/"))
+        #expect(wait { FileManager.default.fileExists(atPath: seen + ".whole") })
+        #expect(try String(contentsOfFile: seen + ".whole", encoding: .utf8) == "0000:01:00.0\n")
+        #expect(wait { !FileManager.default.fileExists(atPath: folder) })
+    }
+
+    /// Looks for a minute at most.
+    private func wait(for condition: () -> Bool) -> Bool {
+        for _ in 0..<600 {
+            if condition() { return true }
+            usleep(100_000)
+        }
+        return condition()
+    }
 }

@@ -8,9 +8,7 @@ public final class DescriptorEnd {
     /// The place at the wire.
     public let port: WirePort
     private let core: DescriptorEndCore
-    private var pump: FramePump
-    /// The process that has the thread.
-    private var process = ProcessLimits.processID
+    private let pump: FramePump
 
     /// Connects a descriptor.
     /// - Throws: `EMFILE`, `EAGAIN` where the system lacks the means to wait.
@@ -36,19 +34,7 @@ public final class DescriptorEnd {
 
     deinit {
         port.disconnect()
-        if process == ProcessLimits.processID { pump.stop() } else { pump.abandon() }
-    }
-
-    /// Takes up the work again in a child process, in which the thread doesn't exist. The parent's end, if it still
-    /// works, shares the frames that come with this one. In the process that has the thread nothing happens.
-    /// - Throws: as ``init(_:on:)``.
-    public func restartAfterFork() throws(Errno) {
-        guard ProcessLimits.processID != process else { return }
-        process = ProcessLimits.processID
-        let lost = pump
-        pump = try FramePump(core, port)
-        // Whoever dropped it would wait for a thread that isn't there.
-        lost.abandon()
+        pump.stop()
     }
 
     private static func openTAP(_ name: String) throws(Errno) -> Descriptor {
@@ -108,14 +94,15 @@ private final class FramePump: Sendable {
             while true {
                 seen.removeAll(keepingCapacity: true)
                 do throws(Errno) { _ = try events.poller.wait(into: &seen) } catch { return }
-                for event in seen {
-                    if event.tag == 1 { return }
-                    guard event.interest.contains(.readable),
-                        Self.forward(from: core, by: memory.window, to: port)
-                    else {
-                        return
+                let goesOn = ForkGate.passing { () -> Bool in
+                    for event in seen {
+                        guard event.tag != 1, event.interest.contains(.readable),
+                            Self.forward(from: core, by: memory.window, to: port)
+                        else { return false }
                     }
+                    return true
                 }
+                if !goesOn { return }
             }
         }
     }
@@ -144,10 +131,4 @@ private final class FramePump: Sendable {
     }
 
     func stop() { events.stop.signal() }
-
-    /// Lets go of a thread that doesn't exist in this process.
-    func abandon() {
-        // SAFETY: a reference that is never given back, so that nobody waits for the thread.
-        _ = unsafe Unmanaged.passRetained(thread)
-    }
 }

@@ -73,10 +73,15 @@ final class DelayLine: @unchecked Sendable {
         /// The thread.
         func run() {
             var due: [Action] = []
-            while let wait = take(&due) {
-                for action in due { action.run() }
-                let wasBusy = !due.isEmpty
-                due.removeAll(keepingCapacity: true)
+            while true {
+                // What was taken is done before anything can come between.
+                let (next, wasBusy) = ForkGate.passing { () -> (Int??, Bool) in
+                    let next = take(&due)
+                    for action in due { action.run() }
+                    defer { due.removeAll(keepingCapacity: true) }
+                    return (next, !due.isEmpty)
+                }
+                guard let wait = next else { return }
                 if wasBusy { continue }
                 _ = try? wake.wait(milliseconds: wait)
             }

@@ -76,6 +76,10 @@ private func put(_ number: Int32, at other: Int32) -> Int32 {
     return other
 }
 
+/// Whether a number is the library's own, so that nothing else can be put there. The system says `EBUSY` where another
+/// thread is about to use a number.
+private func isTaken(_ number: Int32) -> Bool { Handles.isProtected(number) && Handles.isOwnProcess }
+
 /// Stands in front of `dup`.
 @c(dup) public func hookedDuplicate(_ number: Int32) -> Int32 {
     put(number, at: RealCalls.call(.dup, as: RealCalls.Duplicate.self)(number))
@@ -83,13 +87,15 @@ private func put(_ number: Int32, at other: Int32) -> Int32 {
 
 /// Stands in front of `dup2`.
 @c(dup2) public func hookedDuplicateTo(_ number: Int32, _ other: Int32) -> Int32 {
+    if isTaken(other) { return Int32(Answer.fail(.busy)) }
     let result = RealCalls.call(.dup2, as: RealCalls.DuplicateTo.self)(number, other)
     return number == other ? result : put(number, at: result)
 }
 
 /// Stands in front of `dup3`.
 @c(dup3) public func hookedDuplicateWith(_ number: Int32, _ other: Int32, _ flags: Int32) -> Int32 {
-    put(number, at: RealCalls.call(.dup3, as: RealCalls.DuplicateWith.self)(number, other, flags))
+    if isTaken(other) { return Int32(Answer.fail(.busy)) }
+    return put(number, at: RealCalls.call(.dup3, as: RealCalls.DuplicateWith.self)(number, other, flags))
 }
 
 /// Stands in front of `fcntl`.

@@ -1,12 +1,15 @@
+import CLinux
 import LinuxSystem
 import SoftwareHost
 import VFIOHost
 
 /// One connection of another process to the kernel here, and the thread that serves it.
-final class ClientConnection: RemoteCaller {
+final class ClientConnection: RemoteCaller, @unchecked Sendable {
+    // SAFETY: only the thread that serves it touches what changes; `number` doesn't.
     private let socket: UnixSocket
     private let service: KernelService
     private var known: RemoteProcess?
+    private var isGreeted = false
     /// What the call under way is about.
     private var call = CallMessage()
     /// The kernel's end of the place that came with the call; -1 when it was taken, or none came.
@@ -22,17 +25,26 @@ final class ClientConnection: RemoteCaller {
     // SAFETY: asked while a call is under way only, when the process is known.
     var process: RemoteProcess { unsafe known.unsafelyUnwrapped }
 
+    /// The socket's number.
+    var number: Int32 { socket.descriptor.number }
+
     /// Serves until the other side is gone.
     func serve() {
         var room = [UInt8](repeating: 0, count: mostBytesOfCall)
         do throws(Errno) {
             // First of all who answers: the caller may have the handles of a kernel that was killed.
-            try socket.send(service.places.kernel)
-            while true { try serveOne(&room) }
+            if !isGreeted { try socket.send(service.places.kernel) }
+            isGreeted = true
+            while true {
+                // A call isn't received before it is this process that will answer it.
+                _ = clinux_poll_one(number, Int16(POLLIN), -1)
+                try ForkGate.passing { () throws(Errno) in
+                    guard Poller.readiness(of: number, .readable) != [] else { return }
+                    try serveOne(&room)
+                }
+            }
         } catch {
             if let known { service.leave(known) }
-            // Closed when this object goes.
-            Handles.remove(socket.descriptor.number)
         }
     }
 

@@ -43,8 +43,11 @@ final class ForwardingHost: Host, @unchecked Sendable {
     }
 
     private func connection() throws(Errno) -> UnixSocket {
-        if let number = lock.withLock({ idle.popLast() }) {
-            return UnixSocket(owning: Descriptor(owning: number))
+        while let number = lock.withLock({ idle.popLast() }) {
+            let socket = UnixSocket(owning: Descriptor(owning: number))
+            // Nothing is said without being asked for: it is the end, if anything.
+            if Poller.readiness(of: number, .readable) == [] { return socket }
+            Handles.remove(number)
         }
         clinux_allow_tracing()
         let number = try UnixSocket(connecting: path).release()

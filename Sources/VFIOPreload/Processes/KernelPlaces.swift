@@ -144,6 +144,12 @@ final class KernelPlaces: HandlePlaces, @unchecked Sendable {
         } catch {
             return false
         }
+        // Whoever doesn't wait is in the middle of something else.
+        return waits
+            ? ForkGate.passing { finish(events, release) } : finish(events, release)
+    }
+
+    private func finish(_ events: [Poller.Event], _ release: (Int32) -> Void) -> Bool {
         var isOtherReady = false
         for event in events {
             if event.tag == Self.other {

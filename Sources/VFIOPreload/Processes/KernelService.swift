@@ -17,11 +17,12 @@ final class KernelService: @unchecked Sendable {
     let places: KernelPlaces
     /// What calls go to. Those who call write them down themselves, where that is wanted.
     let kernel: SoftwareHost
-    // SAFETY: `clients` and `sockets` are only touched with `lock` held.
+    // SAFETY: `clients` and `connections` are only touched with `lock` held.
     private let lock = Lock()
     private var clients: [Client] = []
-    private var sockets: [Int32] = []
+    private var connections: [ClientConnection] = []
     private let listener: UnixSocket
+    private let path: String
 
     /// Begins to serve.
     /// - Parameter path: of the socket, in the run's folder.
@@ -29,6 +30,7 @@ final class KernelService: @unchecked Sendable {
     init(_ kernel: SoftwareHost, _ places: KernelPlaces, at path: String) throws(Errno) {
         self.kernel = kernel
         self.places = places
+        self.path = path
         let socket = try UnixSocket(listening: path, backlog: 64)
         listener = UnixSocket(owning: Descriptor(owning: KernelPlaces.raise(socket.release())))
         try places.watch(listener.descriptor.number)
@@ -39,27 +41,43 @@ final class KernelService: @unchecked Sendable {
     private func watch() {
         while true {
             guard places.collect(waits: true, { self.kernel.release($0) }) else { continue }
-            do throws(Errno) {
-                let socket = try listener.accept()
-                let number = KernelPlaces.raise(socket.release())
-                lock.withLock { sockets.append(number) }
-                try WorkerThread.startDetached { self.serve(number) }
-            } catch {
-                // A caller that gave up, or no thread: whoever calls is told by the connection's end.
-                continue
-            }
+            ForkGate.passing { accept() }
         }
+    }
+
+    private func accept() {
+        // Only looked for: in a copy of the process another may have been faster.
+        guard Poller.readiness(of: listener.descriptor.number, .readable).contains(.readable) else { return }
+        do throws(Errno) {
+            let number = KernelPlaces.raise(try listener.accept().release())
+            let connection = ClientConnection(UnixSocket(owning: Descriptor(owning: number)), of: self)
+            lock.withLock { connections.append(connection) }
+            try begin(connection)
+        } catch {
+            // A caller that gave up, or no thread: whoever calls is told by the connection's end.
+        }
+    }
+
+    private func begin(_ connection: ClientConnection) throws(Errno) {
+        do throws(Errno) {
+            try WorkerThread.startDetached {
+                connection.serve()
+                self.remove(connection)
+            }
+        } catch {
+            remove(connection)
+            throw error
+        }
+    }
+
+    private func remove(_ connection: ClientConnection) {
+        // Out of the table before the number is free.
+        Handles.remove(connection.number)
+        lock.withLock { connections.removeAll { $0 === connection } }
     }
 
     /// Notices what was closed in other processes, so that what comes next finds it closed.
     func collect() { _ = places.collect(waits: false) { kernel.release($0) } }
-
-    private func serve(_ number: Int32) {
-        let connection = ClientConnection(
-            UnixSocket(owning: Descriptor(owning: number)), of: self)
-        connection.serve()
-        lock.withLock { sockets.removeAll { $0 == number } }
-    }
 
     /// The process at the other end of a connection, counted once more.
     func enter(_ number: Int32, image: UInt64) throws(Errno) -> RemoteProcess {
@@ -101,11 +119,22 @@ final class KernelService: @unchecked Sendable {
 
     /// In a child of fork(2): gives up its copies of the descriptors. The object is never used again, nor dropped.
     func forget() {
-        for number in sockets + [listener.descriptor.number] {
+        for number in connections.map({ $0.number }) + [listener.descriptor.number] {
             Handles.remove(number)
             _ = Descriptor(owning: number)
         }
         places.forget()
         lock.unlock()
     }
+
+    // MARK: keeping
+
+    /// Serves on in a copy of the process, in which the threads aren't; see ``Keeper``.
+    func goOn() {
+        for connection in lock.withLock({ connections }) { try? begin(connection) }
+        try? start()
+    }
+
+    /// Nobody will find this kernel any more.
+    func end() { try? FileSystem.unlink(path) }
 }

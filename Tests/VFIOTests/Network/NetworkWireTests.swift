@@ -117,8 +117,6 @@ struct NetworkWireTests {
         let statistics = try #require(end?.port.statistics)
         #expect(statistics.lostFrames > 0)
         #expect(statistics.lostFrames + statistics.receivedFrames == 2001)
-        // There was no fork: the thread is still there, and the only one.
-        try end?.restartAfterFork()
         try send([6])
         #expect(arrived() == [6])
         end = nil

@@ -1,0 +1,16 @@
+/// Which descriptors of the process have an owner here (``Descriptor``), for a library that shares the process with a
+/// program that knows nothing of them.
+public enum OwnedDescriptors {
+    // SAFETY: set once, before there is a second thread that knows of it; never changed.
+    nonisolated(unsafe) private static var observer: ((Int32, Bool) -> Void)?
+
+    /// Tells of each descriptor that gets an owner (true) or has none any more (false), from now on.
+    public static func observe(_ observer: @escaping (Int32, Bool) -> Void) {
+        unsafe self.observer = observer
+    }
+
+    @usableFromInline
+    static func note(_ number: Int32, _ isOwned: Bool) {
+        if let observer = unsafe observer { observer(number, isOwned) }
+    }
+}
