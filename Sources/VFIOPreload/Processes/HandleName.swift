@@ -12,14 +12,16 @@ struct HandleName: BitwiseCopyable {
     private(set) var node: UInt64 = 0
     /// The kernel's number of the open file.
     private(set) var file: Int32 = 0
-    private var unused: Int32 = 0
+    /// Tells it from the one before with the same number, whose name isn't free at once when it is closed.
+    private var serial: UInt32 = 0
 
     private static let magic: UInt64 = 0x6e75_722d_6f69_6676
 
     private init() {}
 
-    init(kernel: UInt64, file: Int32, node: UInt64) {
+    init(kernel: UInt64, file: Int32, node: UInt64, serial: UInt32) {
         magic = Self.magic
+        self.serial = serial
         self.kernel = kernel
         self.file = file
         self.node = node

@@ -7,10 +7,11 @@ import VFIOHost
 ///
 /// An open file's number in the kernel is that of the kernel's end.
 final class KernelPlaces: HandlePlaces, @unchecked Sendable {
-    // SAFETY: `isOpen` is only touched with `lock` held.
+    // SAFETY: `isOpen` and `lastSerial` are only touched with `lock` held.
     private let lock = Lock()
     /// By the kernel's end.
     private var isOpen: [Bool] = []
+    private var lastSerial: UInt32 = 0
     /// Tells of ends that are hung up, and of what others add (``watch(_:tag:)``).
     private let poller: Poller
     /// Tells this kernel from others.
@@ -86,7 +87,11 @@ final class KernelPlaces: HandlePlaces, @unchecked Sendable {
     }
 
     private func enter(_ end: Int32, _ node: UInt64) throws(Errno) {
-        try UnixSocket.name(end, HandleName(kernel: kernel, file: end, node: node))
+        let serial = lock.withLock { () -> UInt32 in
+            lastSerial &+= 1
+            return lastSerial
+        }
+        try UnixSocket.name(end, HandleName(kernel: kernel, file: end, node: node, serial: serial))
         lock.withLock {
             let index = Int(end)
             if index >= isOpen.count {
