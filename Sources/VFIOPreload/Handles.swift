@@ -1,5 +1,6 @@
 import CLinux
 import LinuxSystem
+import Synchronization
 import VFIOHost
 
 /// Which descriptor numbers of this process are ours, and what they look like.
@@ -13,8 +14,10 @@ enum Handles {
 
     // SAFETY: set once, before any number can be ours, and never freed.
     nonisolated(unsafe) private static var words: UnsafeMutablePointer<UInt64>?
-    // SAFETY: a word that only grows; whoever reads an old value looks for numbers that aren't used yet.
-    nonisolated(unsafe) private(set) static var highest: Int32 = -1
+    /// Only grows; whoever reads an old value looks for numbers that aren't used yet.
+    private static let highestEver = Atomic<Int32>(-1)
+    /// The highest number that was ever known; -1 for none.
+    static var highest: Int32 { highestEver.load(ordering: .relaxed) }
     // SAFETY: set when the first number becomes ours, and in a forked child before anybody else runs.
     nonisolated(unsafe) private static var process: Int32 = 0
 
@@ -94,7 +97,7 @@ enum Handles {
     private static func set(_ number: Int32, _ word: UInt64) {
         guard let words = unsafe words, canHold(number) else { return }
         unsafe words[Int(number)] = word
-        if unsafe number > highest { unsafe highest = number }
+        if number > highest { highestEver.max(number, ordering: .relaxed) }
     }
 
     /// Whether a number can be one of ours.
@@ -135,8 +138,8 @@ enum Handles {
 
     /// All numbers that are handles, also those that the library has for itself.
     static func forEach(_ body: (Int32) -> Void) {
-        guard isInUse, unsafe highest >= 0 else { return }
-        for number in 0...(unsafe highest) where contains(number) { body(number) }
+        guard isInUse, highest >= 0 else { return }
+        for number in 0...highest where contains(number) { body(number) }
     }
 
     /// The kernel is gone: no handle stands for anything any more.

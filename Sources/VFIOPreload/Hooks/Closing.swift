@@ -31,7 +31,7 @@ private func closeHandle(_ number: Int32) -> Int32 {
 
 /// Closes the numbers of ours in a range, each as it must be, and lets the system close those between them.
 private func closeRange(_ first: UInt32, _ last: UInt32, _ close: (UInt32, UInt32) -> Int32) -> Int32 {
-    guard Handles.isInUse, Handles.isOwnProcess, let highest = UInt32(exactly: unsafe Handles.highest),
+    guard Handles.isInUse, Handles.isOwnProcess, let highest = UInt32(exactly: Handles.highest),
         first <= min(last, highest)
     else { return close(first, last) }
     var next = first
