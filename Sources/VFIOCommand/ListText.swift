@@ -228,7 +228,8 @@ struct ListText {
             for (number, blockers) in machine.blockedGroups where isShown(number) {
                 let list = blockers.map { "\($0.id) is bound to \($0.driver?.name ?? "a driver")" }
                 notes.append(
-                    "group \(number) can't be used: \(list.joined(separator: ", ")); " + Self.remedy(blockers)
+                    "group \(number) can't be used: \(list.joined(separator: ", ")); to use it: "
+                        + Self.remedy(blockers)
                 )
             }
         }

@@ -36,6 +36,8 @@ private struct MachineDrawing {
     private static let groupWidth = 820
     private static let rowHeight = 46
     private static let headHeight = 34
+    /// The most descriptors that are drawn of one process.
+    private static let mostRows = 24
 
     let machine: MachineFacts
     let names: PCINames
@@ -100,11 +102,9 @@ private struct MachineDrawing {
             number.map { "group \($0)" } ?? "no IOMMU group", x: left + 14, y: top + 22, .strong)
         if let number, let group = machine.inventory.group(number) {
             let facts = [group.domainType, group.isUnprotected ? "no IOMMU" : nil].compactMap { $0 }
-            canvas.text(
-                SVGCanvas.clipped(facts.joined(separator: ", "), to: 20), x: left + 120, y: top + 22, .small)
+            canvas.text(facts.joined(separator: ", "), x: left + 120, y: top + 22, .small, to: 20)
         }
-        canvas.text(
-            SVGCanvas.clipped(state, to: 88), x: left + Self.groupWidth - 14, y: top + 22, .smallRight)
+        canvas.text(state, x: left + Self.groupWidth - 14, y: top + 22, .smallRight, to: 88)
         if let number {
             groups += 1
             groupPlaces[number] = top + 17
@@ -122,10 +122,15 @@ private struct MachineDrawing {
         devicePlaces[device.id] = y + 20
         let x = left + 10
         canvas.box(x: x, y: y, width: Self.groupWidth - 20, height: Self.rowHeight - 6, .device)
-        canvas.text(SVGCanvas.clipped(device.id.name, to: 38), x: x + 12, y: y + 17, .mono)
-        var what = device.record.map { PCIClass.name($0.classCode) } ?? "\(device.id.bus.name) device"
-        if let title = device.record?.title(names) { what += ": \(title)" }
-        canvas.text(SVGCanvas.clipped(what, to: 74), x: x + 12, y: y + 33, .small)
+        canvas.text(device.id.name, x: x + 12, y: y + 17, .mono, to: 38)
+        let kind = device.record.map { PCIClass.name($0.classCode) } ?? "\(device.id.bus.name) device"
+        canvas.text(kind, x: x + 24 + min(38, device.id.name.count) * 8, y: y + 17, .small, to: 24)
+        if let record = device.record {
+            let numbers = "\(hexadecimal(record.vendor, digits: 4)):\(hexadecimal(record.device, digits: 4))"
+            canvas.text(record.title(names) ?? numbers, x: x + 12, y: y + 33, .small, to: 62)
+        } else if let type = device.mediatedType {
+            canvas.text(type, x: x + 12, y: y + 33, .small, to: 62)
+        }
         let driver = device.summary.driver
         let style: SVGCanvas.Box =
             driver == nil
@@ -133,7 +138,7 @@ private struct MachineDrawing {
             : driver?.isVFIO == true
                 ? .vfioDriver : driver?.letsGroupBeUsed == true ? .otherDriver : .kernelDriver
         canvas.box(x: x + 480, y: y + 8, width: 140, height: 24, style)
-        canvas.text(SVGCanvas.clipped(driver?.name ?? "no driver", to: 18), x: x + 550, y: y + 24, .centred)
+        canvas.text(driver?.name ?? "no driver", x: x + 550, y: y + 24, .centred, to: 18)
         let made = device.networkInterfaces + device.disks
         let facts: String
         if let node = device.summary.deviceNode {
@@ -144,49 +149,58 @@ private struct MachineDrawing {
         } else {
             facts = made.joined(separator: ", ")
         }
-        canvas.text(SVGCanvas.clipped(facts, to: 22), x: x + Self.groupWidth - 34, y: y + 24, .monoRight)
+        canvas.text(facts, x: x + Self.groupWidth - 34, y: y + 24, .monoRight, to: 22)
     }
 
     // MARK: processes
 
-    /// Draws who holds something, with a line to each thing that is in the picture.
+    /// Draws who holds something, with a line to each thing that is in the picture: each about as high as what it holds.
     private mutating func drawProcesses(at top: Int) -> Int {
+        let boxes = Dictionary(grouping: held, by: \.holder.process).map { process, entries in
+            let ends = entries.compactMap { end(of: $0.held)?.y }
+            return (
+                process: process, entries: entries,
+                middle: ends.isEmpty ? 0 : ends.reduce(0, +) / ends.count
+            )
+        }.sorted { ($0.middle, $0.process) < ($1.middle, $1.process) }
         var y = top
-        for (process, entries) in Dictionary(grouping: held, by: \.holder.process).sorted(by: {
-            $0.key < $1.key
-        }) {
-            processes += 1
-            let rows = Array(entries.prefix(24))
-            let bodyHeight = 34 + rows.count * 20 + (entries.count > rows.count ? 20 : 0) + 8
-            canvas.box(x: Self.margin, y: y, width: Self.processWidth, height: bodyHeight, .process)
-            let name = entries.first?.holder.name ?? "?"
-            canvas.text(
-                SVGCanvas.clipped("\(name) (\(process))", to: 32), x: Self.margin + 12, y: y + 22, .strong)
-            for (index, entry) in rows.enumerated() {
-                let place = y + 48 + index * 20
-                if entry.held == .node(.container) || entry.held == .node(.iommu) {
-                    canvas.box(
-                        x: Self.margin + 6, y: place - 14, width: Self.processWidth - 12, height: 19, .context
-                    )
-                }
-                canvas.text(
-                    "\(Self.words(for: entry.held)), descriptor \(entry.holder.descriptor)",
-                    x: Self.margin + 12,
-                    y: place, .small)
-                if let end = end(of: entry.held) {
-                    canvas.line(
-                        fromX: Self.margin + Self.processWidth, fromY: place - 4, toX: left + end.indent,
-                        toY: end.y)
-                }
-            }
-            if entries.count > rows.count {
-                canvas.text(
-                    "and \(entries.count - rows.count) more", x: Self.margin + 12,
-                    y: y + 48 + rows.count * 20, .small)
-            }
-            y += bodyHeight + 16
+        for box in boxes {
+            let rows = min(box.entries.count, Self.mostRows)
+            let height = 42 + (rows + (box.entries.count > rows ? 1 : 0)) * 20
+            y = max(y, box.middle - height / 2)
+            drawProcess(box.process, box.entries, at: y, height: height)
+            y += height + 16
         }
         return y
+    }
+
+    private mutating func drawProcess(
+        _ process: Int32, _ entries: [Holders.Entry], at y: Int, height: Int
+    ) {
+        processes += 1
+        canvas.box(x: Self.margin, y: y, width: Self.processWidth, height: height, .process)
+        let name = entries.first?.holder.name ?? "?"
+        let x = Self.margin + 12
+        canvas.text("\(name) (\(process))", x: x, y: y + 22, .strong, to: 32)
+        var place = y + 48
+        for entry in entries.prefix(Self.mostRows) {
+            if entry.held == .node(.container) || entry.held == .node(.iommu) {
+                canvas.box(
+                    x: Self.margin + 6, y: place - 14, width: Self.processWidth - 12, height: 19, .context)
+            }
+            canvas.text(
+                "\(Self.words(for: entry.held)), descriptor \(entry.holder.descriptor)", x: x, y: place,
+                .small)
+            if let end = end(of: entry.held) {
+                canvas.line(
+                    fromX: Self.margin + Self.processWidth, fromY: place - 4, toX: left + end.indent,
+                    toY: end.y)
+            }
+            place += 20
+        }
+        if entries.count > Self.mostRows {
+            canvas.text("and \(entries.count - Self.mostRows) more", x: x, y: place, .small)
+        }
     }
 
     private func end(of held: Holders.Held) -> (y: Int, indent: Int)? {
@@ -219,7 +233,7 @@ private struct MachineDrawing {
     private mutating func drawLegend(at y: Int) -> Int {
         var x = left
         for (style, words) in [
-            (SVGCanvas.Box.vfioDriver, "VFIO driver"), (.kernelDriver, "blocks its group"),
+            (SVGCanvas.Box.vfioDriver, "VFIO driver"), (.kernelDriver, "keeps its group from VFIO"),
             (.otherDriver, "driver that blocks nothing"), (.noDriver, "no driver"),
         ] {
             canvas.box(x: x, y: y, width: 20, height: 14, style)

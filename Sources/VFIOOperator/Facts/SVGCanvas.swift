@@ -56,8 +56,16 @@ struct SVGCanvas {
     private var lines = ""
     private var shapes = ""
 
-    mutating func text(_ text: String, x: Int, y: Int, _ style: Text) {
-        shapes += "<text class=\"\(style.rawValue)\" x=\"\(x)\" y=\"\(y)\">\(Self.escaped(text))</text>\n"
+    /// Draws a text.
+    /// - Parameter limit: the most characters that are drawn; the whole text then shows under the pointer.
+    mutating func text(_ text: String, x: Int, y: Int, _ style: Text, to limit: Int = 120) {
+        shapes += "<text class=\"\(style.rawValue)\" x=\"\(x)\" y=\"\(y)\">"
+        if text.count > limit {
+            shapes += "<title>\(Self.escaped(text))</title>\(Self.escaped(String(text.prefix(limit - 1))))…"
+        } else {
+            shapes += Self.escaped(text)
+        }
+        shapes += "</text>\n"
     }
 
     mutating func box(x: Int, y: Int, width: Int, height: Int, _ style: Box) {
@@ -85,11 +93,6 @@ struct SVGCanvas {
         \(shapes)\(lines)</svg>
 
         """
-    }
-
-    /// A text of at most that many characters.
-    static func clipped(_ text: String, to count: Int) -> String {
-        text.count > count ? text.prefix(count - 1) + "…" : text
     }
 
     /// A text as XML takes it; what XML can't hold becomes a question mark.
