@@ -21,6 +21,7 @@ struct DeviceFactsTests {
             Inventory(
                 devices: [device], groups: [GroupRecord(number: 14, devices: [address])], hasContainers: true,
                 hasIOMMUFD: false))
+        defer { withExtendedLifetime(machine) {} }
         try write(machine)
         let inventory = try machine.roots.host.inventory()
         let record = try #require(inventory.device(at: address))
@@ -104,6 +105,7 @@ struct DeviceFactsTests {
     @Test("a device that has gone meanwhile has no facts, and no trap")
     func gone() throws {
         let machine = try FakeMachine()
+        defer { withExtendedLifetime(machine) {} }
         let id = try #require(DeviceID(.platform, "fff51000.ethernet"))
         let facts = DeviceFacts(of: DeviceSummary(id), in: machine.roots)
         #expect(facts == DeviceFacts(DeviceSummary(id)))

@@ -34,6 +34,7 @@ struct MachineFactsTests {
 
     private func facts(_ write: (FakeMachine) throws -> Void = { _ in }) throws -> MachineFacts {
         let machine = try FakeMachine(try Self.inventory())
+        defer { withExtendedLifetime(machine) {} }
         try write(machine)
         return MachineFacts(of: try machine.roots.host.inventory(), in: machine.roots)
     }
@@ -81,6 +82,7 @@ struct MachineFactsTests {
                 devices: [bridge], groups: [GroupRecord(number: 1, devices: [address])], hasContainers: true,
                 hasIOMMUFD: true)
             let machine = try FakeMachine(inventory)
+            defer { withExtendedLifetime(machine) {} }
             let facts = MachineFacts(of: try machine.roots.host.inventory(), in: machine.roots)
             return facts.words(for: facts.devices[0])
         }
@@ -109,6 +111,7 @@ struct MachineFactsTests {
         let some = try facts { try $0.file("proc/60/fd", "") }
         #expect(some.holdersNote?.contains("1 process") == true)
         let nothing = try FakeMachine()
+        defer { withExtendedLifetime(nothing) {} }
         try nothing.file("proc/60/fd", "")
         let facts = MachineFacts(of: try nothing.roots.host.inventory(), in: nothing.roots)
         #expect(!facts.holders.isComplete && facts.holdersNote == nil)
