@@ -122,13 +122,14 @@ public struct Doctor: Sendable {
 
     /// Looks at one device.
     static let deviceChecks: [any Check] = [
-        DriverCheck(), GroupCheck(), IsolationCheck(), DeviceNodeCheck(), ConfigurationCheck(), PowerCheck(),
+        DriverCheck(), GroupCheck(), IsolationCheck(), DeviceNodeCheck(), HoldersCheck(), InUseCheck(),
+        ConfigurationCheck(), PowerCheck(),
         ResetCheck(), RegionsCheck(), AddressesCheck(), VirtualFunctionsCheck(), MigrationCheck(),
     ]
 
     /// What decides whether a device can be used now.
     static let overviewChecks: [any Check] = [
-        GroupCheck(), DeviceNodeCheck(), ConfigurationCheck(),
+        GroupCheck(), DeviceNodeCheck(), HoldersCheck(), ConfigurationCheck(),
     ]
 }
 

@@ -48,6 +48,8 @@ struct Examination {
     /// Why they can't.
     let problem: InventoryError?
     /// Who has which node open.
+    let holders: Holders
+    /// The device that it is about; nil for the machine.
     let subject: Subject?
 
     var roots: SystemRoots { doctor.roots }
@@ -55,6 +57,8 @@ struct Examination {
 
     init(_ doctor: Doctor) {
         self.doctor = doctor
+        // No process of this machine has anything of a software machine open but by itself.
+        holders = doctor.kind == .linux ? Holders(in: doctor.roots) : Holders()
         subject = nil
         do throws(InventoryError) {
             inventory = try doctor.roots.host.inventory()
@@ -69,6 +73,7 @@ struct Examination {
         doctor = examination.doctor
         inventory = examination.inventory
         problem = examination.problem
+        holders = examination.holders
         self.subject = subject
     }
 
@@ -121,7 +126,9 @@ struct Examination {
 
     /// One finding for all that decides whether the device can be used: the worst of the checks.
     func overview(_ checks: [any Check]) -> Finding {
-        let findings = checks.compactMap { $0.finding(self) }
+        let findings = checks.compactMap { $0.finding(self) }.filter { finding in
+            finding.result != .undetermined || finding.isEssential
+        }
         let worst = findings.max { $0.result.weight < $1.result.weight }
         let name = subject.map { $0.summary.id.qualifiedName } ?? ""
         guard let worst, worst.result != .ok else {

@@ -108,20 +108,7 @@ extension Finding.Result {
     }
 }
 
-/// A text on one line, without anything that a terminal would obey, and at most 400 characters long.
+/// A text on one line, without anything that a terminal would obey, and not too long.
 func visible(_ text: String) -> String {
-    var result = String.UnicodeScalarView()
-    for scalar in text.unicodeScalars {
-        if result.count == 400 {
-            result.append("…")
-            break
-        }
-        switch scalar.value {
-        case 0x0a, 0x09, 0x0d: result.append(" ")
-        case 0..<0x20, 0x7f..<0xa0, 0x200e, 0x200f, 0x202a...0x202e, 0x2066...0x2069:
-            result.append("\u{fffd}")
-        default: result.append(scalar)
-        }
-    }
-    return String(result)
+    PlainText.of(String(text.map { $0.isNewline || $0 == "\t" ? " " : $0 }))
 }

@@ -116,6 +116,46 @@ struct DeviceCheckTests {
         #expect(errno == .inputOutput || !judgement.remedies.isEmpty)
     }
 
+    @Test("whoever has the device or its group open is named, and nobody isn't said where it isn't known")
+    func holders() throws {
+        let machine = try MadeMachine()
+        #expect(try machine.finding("holders", of: disk).result == .ok)
+        try machine.process(4711, "qemu-system-x86", "/dev/vfio/26")
+        var finding = try machine.finding("holders", of: disk)
+        #expect(finding.result == .warning && finding.summary.contains("qemu-system-x86 (process 4711)"))
+        #expect(
+            finding.evidence.contains { $0.place.hasSuffix("/4711/fd/23") && $0.found.contains("user 107") })
+        #expect(try machine.finding("holders", of: card).result == .ok)
+        let line = machine.doctor().checks().first { $0.device == "0000:01:00.0" }
+        #expect(line?.result == .warning)
+        machine.remove("proc/1")
+        finding = try machine.finding("holders", of: card)
+        #expect(finding.result == .undetermined && !finding.isEssential)
+    }
+
+    @Test("what the machine itself uses a device for fails, with what ends the use")
+    func inUse() throws {
+        let machine = try MadeMachine {
+            $0.devices[1].driver = DriverRecord(named: "nvme")
+            $0.devices[1].deviceNode = nil
+        }
+        #expect(try machine.finding("in-use", of: disk).result == .ok)
+        let folder = "sys/devices/pci0000:01/0000:01:00.0/net/eth7"
+        try machine.file(folder + "/flags", "0x1003\n")
+        try machine.file(folder + "/operstate", "up\n")
+        try machine.folder("sys/class/net")
+        try FileSystem.makeLink(
+            machine.root + "/" + folder + "/subsystem", to: machine.root + "/sys/class/net")
+        var finding = try machine.finding("in-use", of: disk)
+        #expect(finding.result == .failed && finding.summary.contains("eth7 is up"))
+        #expect(finding.remedies.first?.command == "sudo ip link set eth7 down")
+        try machine.file(folder + "/flags", "0x1002\n")
+        finding = try machine.finding("in-use", of: disk)
+        #expect(finding.result == .ok && finding.summary.contains("eth7 is down"))
+        machine.remove(folder + "/flags")
+        #expect(try machine.finding("in-use", of: disk).result == .undetermined)
+    }
+
     @Test("a configuration space of all ones is a device that doesn't answer")
     func dead() throws {
         let machine = try MadeMachine()

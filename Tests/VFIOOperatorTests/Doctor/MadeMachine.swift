@@ -101,6 +101,9 @@ final class MadeMachine {
         try file(
             "proc/interrupts",
             "           CPU0\n 26:  3  IR-PCI-MSI-0000:00:1f.2  0-edge  ahci\n")
+        try process(1, "init")
+        try file("proc/self/mountinfo", "22 1 8:1 / / rw,relatime - ext4 /dev/sda1 rw\n")
+        try file("proc/swaps", "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n")
         try limit("68719476736")
         try file("proc/self/status", "Name:\ttest\nCapEff:\t0000000000000000\n")
         try file(
@@ -121,6 +124,14 @@ final class MadeMachine {
             "proc/self/limits",
             "Limit                     Soft Limit           Hard Limit           Units\n"
                 + "Max locked memory         \(soft)   \(hard ?? soft)   bytes\n")
+    }
+
+    /// Makes a process that has something open.
+    func process(_ number: Int, _ name: String, _ target: String? = nil) throws {
+        try folder("proc/\(number)/fd")
+        try file("proc/\(number)/comm", name + "\n")
+        try file("proc/\(number)/status", "Name:\t\(name)\nUid:\t0\t107\t0\t0\n")
+        if let target { try FileSystem.makeLink(root + "/proc/\(number)/fd/23", to: target) }
     }
 
     /// Turns the nodes into files that can be opened.
