@@ -4,11 +4,14 @@ import LinuxSystem
 struct Console {
     /// Whether standard output is a terminal: then there are bars and colours, in a pipe there are not.
     let isTerminal: Bool
+    /// Whether there are colours and bold letters: on a terminal, and not where the environment has `NO_COLOR`.
+    let isColoured: Bool
     private let columns: Int
 
     /// A console on this process's standard output.
     init() {
         isTerminal = Terminal.isTerminal(1)
+        isColoured = isTerminal && (ChildProcess.environmentValue("NO_COLOR") ?? "").isEmpty
         columns = Terminal.columns(1)
     }
 
@@ -19,7 +22,7 @@ struct Console {
     }
 
     /// A heading, bold on a terminal.
-    func heading(_ text: String) { line(isTerminal ? "\u{1b}[1m\(text)\u{1b}[0m" : text) }
+    func heading(_ text: String) { line(isColoured ? "\u{1b}[1m\(text)\u{1b}[0m" : text) }
 
     /// A complaint on standard error.
     static func complain(_ text: String) { write(text + "\n", to: 2) }

@@ -1,17 +1,14 @@
-import LinuxSystem
 import VFIOOperator
 
 /// Findings as a person reads them: a line for each, and what was read and what helps for those that aren't ok.
 struct DoctorText {
     private let verbose: Bool
     private let isSoftware: Bool
-    private let isColoured: Bool
     private let console = Console()
 
     init(verbose: Bool, isSoftware: Bool) {
         self.verbose = verbose
         self.isSoftware = isSoftware
-        isColoured = console.isTerminal && (ChildProcess.environmentValue("NO_COLOR") ?? "").isEmpty
     }
 
     func print(_ findings: [Finding]) {
@@ -79,7 +76,7 @@ struct DoctorText {
     }
 
     private func paint(_ text: String, _ code: String) -> String {
-        isColoured ? "\u{1b}[\(code)m\(text)\u{1b}[0m" : text
+        console.isColoured ? "\u{1b}[\(code)m\(text)\u{1b}[0m" : text
     }
 
     private func dim(_ text: String) -> String { paint(text, "2") }

@@ -1,4 +1,5 @@
 import LinuxSystem
+import PCIDecoder
 import VFIOHost
 
 /// Looks at one thing.
@@ -132,10 +133,11 @@ struct Examination {
         let worst = findings.max { $0.result.weight < $1.result.weight }
         let name = subject.map { $0.summary.id.qualifiedName } ?? ""
         guard let worst, worst.result != .ok else {
+            let kind = subject?.record.map { PCIClass.name($0.classCode) + ", " } ?? ""
             let place = subject?.summary.group.map { ", group \($0)" } ?? ""
             return Finding(
                 id: "device", device: name, title: name, result: .ok,
-                summary: "ready: bound to \(subject?.summary.driver?.name ?? "nothing")\(place)",
+                summary: "ready: \(kind)bound to \(subject?.summary.driver?.name ?? "nothing")\(place)",
                 evidence: findings.flatMap { $0.evidence })
         }
         let bad = findings.filter { $0.result != .ok }

@@ -108,6 +108,12 @@ struct MachineCheckTests {
         try machine.file("boot/config-" + MadeMachine.release, "CONFIG_VFIO=m\nCONFIG_VFIO_PCI=m\n")
         var finding = try machine.finding("kernel")
         #expect(finding.result == .ok && finding.summary.contains("CONFIG_IOMMUFD isn't set"))
+        machine.remove("boot")
+        finding = try machine.finding("kernel")
+        #expect(
+            finding.summary.contains("groups, iommufd, device nodes") && finding.summary.contains("perhaps"))
+        machine.remove("sys/class/misc/iommu")
+        #expect(try machine.finding("kernel").summary.contains("without iommufd (not built in)"))
         try machine.file("boot/config-" + MadeMachine.release, "# CONFIG_VFIO is not set\n")
         #expect(try machine.finding("kernel").result == .failed)
         for (release, known) in [
@@ -121,6 +127,21 @@ struct MachineCheckTests {
         #expect(try machine.finding("kernel").result == .failed)
         try machine.file("proc/sys/kernel/osrelease", "plan9")
         #expect(try machine.finding("kernel").result == .undetermined)
+    }
+
+    @Test("a kernel that has VFIO without device nodes is known by its devices, as Debian's are")
+    func kernelWithoutNodes() throws {
+        let machine = try MadeMachine { inventory in
+            for index in inventory.devices.indices { inventory.devices[index].deviceNode = nil }
+            inventory.hasIOMMUFD = false
+        }
+        machine.remove("boot")
+        machine.remove("sys/class/misc/iommu")
+        try machine.folder("sys/class/vfio-dev/vfio0")
+        let finding = try machine.finding("kernel")
+        #expect(
+            finding.summary.contains("without iommufd (not built in), device nodes (not built in)"),
+            "\(finding)")
     }
 
     @Test("modules: built in, to be loaded, missing, and nobody knows")

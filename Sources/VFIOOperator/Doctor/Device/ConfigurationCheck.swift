@@ -1,4 +1,5 @@
 import LinuxSystem
+import PCIDecoder
 import VFIOHost
 
 /// Whether the device answers: a configuration space that reads all ones is that of a device that is gone, without
@@ -49,6 +50,6 @@ struct ConfigurationCheck: Check {
         }
         return .ok(
             "yes, as \(hexadecimal(record.vendor, digits: 4)):\(hexadecimal(record.device, digits: 4))"
-                + (isVirtual ? " (a virtual function)" : ""))
+                + ": \(PCIClass.name(record.classCode))" + (isVirtual ? " (a virtual function)" : ""))
     }
 }

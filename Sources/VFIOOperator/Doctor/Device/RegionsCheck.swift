@@ -13,6 +13,7 @@ struct RegionsCheck: Check {
     func judge(_ examination: Examination, _ notes: inout Notes) -> Judgement? {
         guard let subject = examination.subject, let record = subject.record else { return nil }
         if record.resources.isEmpty {
+            _ = notes.text(subject.folder + "/resource")
             return .undetermined("what memory it has can't be read (\(subject.folder)/resource)")
         }
         var small: [String] = []
@@ -39,13 +40,13 @@ struct RegionsCheck: Check {
                     .advice("turn on \"Above 4G decoding\" in the firmware's settings"),
                 ])
         }
-        let table = interruptTable(subject, &notes)
+        let table = interruptTable(subject, &notes) ?? "where its MSI-X table is, root can see"
         var text = total == 0 ? "none" : byteText(total)
         if !small.isEmpty {
             text +=
                 "; BAR \(small.joined(separator: ", ")) smaller than a page: mapped only if nothing shares the page"
         }
-        if let table { text += "; \(table)" }
+        text += "; \(table)"
         return .ok(text)
     }
 

@@ -1,3 +1,5 @@
+import VFIOHost
+
 /// What of VFIO the running kernel has, by its version and its configuration.
 struct KernelCheck: Check {
     let id = "kernel"
@@ -5,28 +7,46 @@ struct KernelCheck: Check {
     let needsKernel = true
 
     /// A part of VFIO: since when it is there, and the setting that a kernel is built with it by.
-    private struct Feature {
+    private struct Feature: Sendable {
         let name: String
         let since: KernelVersion
         let setting: String
-        /// What is in sysfs where the kernel has it and it is loaded; nil where nothing tells.
-        let trace: String?
+        /// Whether the running kernel has it, where something besides its configuration tells.
+        let presence: @Sendable (Examination, inout Notes) -> Bool?
     }
 
     private static let features = [
         Feature(
-            name: "iommufd", since: KernelVersion(6, 2), setting: "CONFIG_IOMMUFD", trace: "/class/misc/iommu"
-        ),
+            name: "iommufd", since: KernelVersion(6, 2), setting: "CONFIG_IOMMUFD",
+            presence: { hasIOMMUFD($0, &$1) }),
         Feature(
             name: "device nodes", since: KernelVersion(6, 6), setting: "CONFIG_VFIO_DEVICE_CDEV",
-            trace: "/class/vfio-dev"),
+            presence: { hasDeviceNodes($0, &$1) }),
         Feature(
             name: "VF tokens with them", since: KernelVersion(6, 17), setting: "CONFIG_VFIO_DEVICE_CDEV",
-            trace: "/class/vfio-dev"),
+            presence: { hasDeviceNodes($0, &$1) }),
         Feature(
             name: "device memory as dma-buf", since: KernelVersion(6, 19), setting: "CONFIG_VFIO_PCI_DMABUF",
-            trace: nil),
+            presence: { _, _ in nil }),
     ]
+
+    /// VFIO's own module needs iommufd's where the kernel is built with it: where one is loaded, the other is.
+    private static func hasIOMMUFD(_ examination: Examination, _ notes: inout Notes) -> Bool? {
+        if notes.exists(examination.sysfs + "/class/misc/iommu") { return true }
+        return notes.exists(examination.sysfs + "/class/misc/vfio") ? false : nil
+    }
+
+    /// Devices have nodes where the kernel has them; the class `vfio-dev` is there without them too.
+    private static func hasDeviceNodes(_ examination: Examination, _ notes: inout Notes) -> Bool? {
+        let devices = examination.boundDevices.filter { !$0.isUnprotected }
+        guard let device = devices.first(where: { $0.deviceNode != nil }) ?? devices.first else {
+            // They need iommufd.
+            return hasIOMMUFD(examination, &notes) == false ? false : nil
+        }
+        let folder = examination.sysfs + "/bus/\(device.id.bus.name)/devices/\(device.id)/vfio-dev"
+        notes.note(folder, device.deviceNode.map { "vfio\($0), with a node" } ?? "without a node")
+        return device.deviceNode != nil
+    }
 
     func judge(_ examination: Examination, _ notes: inout Notes) -> Judgement? {
         guard let release = examination.release(&notes).value else {
@@ -58,10 +78,12 @@ struct KernelCheck: Check {
                 } else {
                     has.append(feature.name)
                 }
-            } else if let trace = feature.trace, notes.exists(examination.sysfs + trace) {
-                has.append(feature.name)
             } else {
-                may.append(feature.name)
+                switch feature.presence(examination, &notes) {
+                case true?: has.append(feature.name)
+                case false?: lacks.append("\(feature.name) (not built in)")
+                case nil: may.append(feature.name)
+                }
             }
         }
         var text = "Linux \(release): groups"

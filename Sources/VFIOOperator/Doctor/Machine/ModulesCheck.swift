@@ -11,7 +11,7 @@ struct ModulesCheck: Check {
         let iommufd = examination.module("iommufd", &notes)
         let isBound = notes.exists(examination.sysfs + "/bus/pci/drivers/vfio-pci")
         let named = [("vfio-pci", driver), ("vfio_iommu_type1", type1), ("iommufd", iommufd)]
-        let text = named.map { "\($0.0) \($0.1.words)" }.joined(separator: ", ")
+        let text = named.filter { $0.1 != .unknown }.map { "\($0.0) \($0.1.words)" }.joined(separator: ", ")
         if !isBound && !driver.isThere {
             switch driver {
             case .available:
