@@ -120,7 +120,7 @@ struct Examination {
             remedies: [
                 .run("vfio list", "see which devices there are"),
                 .run(
-                    "echo 1 > /sys/bus/pci/rescan",
+                    "echo 1 | sudo tee /sys/bus/pci/rescan",
                     "if it was there before: it left the bus, which the kernel can search again"),
             ])
     }

@@ -68,6 +68,16 @@ struct DeviceCheckTests {
         // So says the line for the device in the whole machine's examination.
         let line = machine.doctor().checks().first { $0.device == "0000:02:00.0" }
         #expect(line?.result == .failed && line?.summary == finding.summary)
+        // A card of which neither function has a VFIO driver is bound with both.
+        let both = try MadeMachine { inventory in
+            for (index, driver) in [(2, "nouveau"), (3, "snd_hda_intel")] {
+                inventory.devices[index].driver = DriverRecord(named: driver)
+                inventory.devices[index].deviceNode = nil
+            }
+        }
+        #expect(
+            try both.finding("driver", of: card).remedies.first?.command
+                == "sudo vfio bind 0000:02:00.0 0000:02:00.1")
         // The device's own driver isn't in its own way.
         let own = try MadeMachine {
             $0.devices[1].driver = DriverRecord(named: "nvme")

@@ -7,18 +7,17 @@ struct DriverCheck: Check {
 
     func judge(_ examination: Examination, _ notes: inout Notes) -> Judgement? {
         guard let subject = examination.subject else { return nil }
-        let name = subject.summary.id.qualifiedName
         _ = notes.link(subject.folder + "/driver")
         let override = notes.text(subject.folder + "/driver_override").value.flatMap {
             $0 == "(null)" || $0.isEmpty ? nil : $0
         }
         let persisted = persisted(examination, subject, &notes)
-        let bind = Remedy.run("sudo vfio bind \(name)", "give it to a VFIO driver")
+        let bind = examination.bindRemedies
         let bus = subject.summary.id.bus.name
         guard let driver = subject.summary.driver else {
             guard let override else {
                 return .warning(
-                    "none: it belongs to nobody, and can't be used until a VFIO driver has it", [bind])
+                    "none: it belongs to nobody, and can't be used until a VFIO driver has it", bind)
             }
             if notes.exists(examination.sysfs + "/bus/\(bus)/drivers/\(override)") {
                 return .failed(
@@ -32,7 +31,7 @@ struct DriverCheck: Check {
             }
             return .failed(
                 "none, and only \(override) may have it (driver_override), which isn't there",
-                typo(override) ?? [.run("sudo modprobe \(override)"), bind])
+                typo(override).map { $0 + bind } ?? [.run("sudo modprobe \(override)")] + bind)
         }
         if driver.isVFIO {
             if let override, override != driver.name {
@@ -49,11 +48,11 @@ struct DriverCheck: Check {
         if let override, override != driver.name {
             return .warning(
                 "\(driver.name), though only \(override) may have it (driver_override): the change of drivers stopped "
-                    + "half-way", typo(override) ?? [bind])
+                    + "half-way", typo(override).map { $0 + bind } ?? bind)
         }
         return .warning(
             "\(driver.name): can't be used through VFIO until a VFIO driver has it"
-                + (persisted.map { " (at every start: \($0), driverctl)" } ?? ""), [bind])
+                + (persisted.map { " (at every start: \($0), driverctl)" } ?? ""), bind)
     }
 
     /// The driver that driverctl gives it at every start.

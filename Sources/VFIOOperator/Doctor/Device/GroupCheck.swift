@@ -21,7 +21,7 @@ struct GroupCheck: Check {
                         ? .advice(
                             "a device of the processor or chipset may be left out by the firmware; use another"
                         )
-                        : .run("vfio doctor", "see why, under IOMMU")
+                        : .advice("see what is said of the IOMMU")
                 ])
         }
         let members =
@@ -39,13 +39,13 @@ struct GroupCheck: Check {
             let named = others.prefix(4).map { "\($0.id) (\($0.driver?.name ?? "?"))" }.joined(
                 separator: ", ")
             let more = others.count > 4 ? " and \(others.count - 4) more" : ""
-            var remedies = others.prefix(16).map { other in
-                Remedy.run("sudo vfio bind \(other.id.qualifiedName)", "give it to a VFIO driver too")
-            }
-            remedies += others.prefix(1).map { other in
-                .run(
-                    "echo \(other.id) | sudo tee /sys/bus/\(other.id.bus.name)/devices/\(other.id)/driver/unbind",
-                    "or leave it without a driver (each of them)")
+            var remedies = examination.bindRemedies
+            if let other = others.first, examination.doctor.kind == .linux {
+                remedies.append(
+                    .run(
+                        "sudo vfio unbind "
+                            + others.prefix(16).map(\.id.qualifiedName).joined(separator: " "),
+                        "or leave \(others.count == 1 ? "\(other.id)" : "them") without a driver"))
             }
             return .failed("group \(number) can't be used: \(named)\(more) is in it too", remedies)
         }
@@ -64,5 +64,37 @@ struct GroupCheck: Check {
         if isBlocker { return "\(driver.name): keeps the group from being used" }
         if driver.isVFIO { return driver.name }
         return "\(driver.name): not in the way (a bridge or a stub may stay as it is)"
+    }
+}
+
+extension Examination {
+    /// How the device that is looked at gets a VFIO driver, together with whatever else keeps its group from being used.
+    var bindRemedies: [Remedy] {
+        guard let device = subject?.summary, let inventory else { return [] }
+        let blockers = device.group.map { inventory.blockers(ofGroup: $0) } ?? []
+        let bridges = blockers.filter { other in
+            // PCI-to-PCI bridges, which VFIO doesn't take.
+            other.id.address.flatMap { inventory.device(at: $0) }.map { $0.classCode >> 8 == 0x0604 } ?? false
+        }
+        var wanted = device.driver?.isVFIO == true ? [] : [device.id]
+        wanted += blockers.map(\.id).filter { id in id != device.id && !bridges.contains { $0.id == id } }
+        let names = wanted.prefix(16).map(\.qualifiedName).joined(separator: " ")
+        if doctor.kind != .linux {
+            return [.advice("give a VFIO driver to \(names) in the description of the machine")]
+        }
+        var remedies: [Remedy] = []
+        if !wanted.isEmpty {
+            remedies.append(
+                .run(
+                    "sudo vfio bind \(names)",
+                    wanted.count == 1 ? "give it to a VFIO driver" : "give them to VFIO drivers together"))
+        }
+        if !bridges.isEmpty {
+            remedies.append(
+                .run(
+                    "sudo vfio unbind " + bridges.map(\.id.qualifiedName).joined(separator: " "),
+                    "take a bridge's driver away, which VFIO needs no bridge for"))
+        }
+        return remedies
     }
 }
