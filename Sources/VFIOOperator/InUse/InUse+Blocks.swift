@@ -1,4 +1,5 @@
 import LinuxSystem
+import PCIDecoder
 
 extension InUseReading {
     /// What the disks and partitions of a device are used for.
@@ -97,7 +98,7 @@ private struct BlockReading {
         let node = "/dev/\(volume ?? name)"
         switch fact {
         case .mounted(let mounts):
-            let places = mounts.map { PlainText.of($0.place) }
+            let places = mounts.map { PrintableText.of($0.place.utf8, limit: 1024) }
             var text = "\(subject) is mounted at " + places.prefix(4).joined(separator: ", ")
             if places.count > 4 { text += " and \(places.count - 4) more places" }
             if let process = mounts.first?.process {
@@ -174,7 +175,7 @@ private struct BlockReading {
     /// "dm-0 (vg-root)", "md0"
     private func label(_ name: String) -> String {
         let mapped = try? FileSystem.text(of: "\(sysfs)/class/block/\(name)/dm/name")
-        return PlainText.of(mapped.map { "\(name) (\($0))" } ?? name)
+        return PrintableText.of((mapped.map { "\(name) (\($0))" } ?? name).utf8)
     }
 
     /// The disk that a path to it is for: "nvme0n1" for "nvme0c1n1"; nil for what is no such path.
