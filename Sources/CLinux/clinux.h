@@ -603,7 +603,8 @@ CLINUX long clinux_start_write(const char *path, const char *text, size_t count)
         else if (null != fd) dup2(null, fd);
     if (syscall(436 /* close_range */, 3u, ~0u, 0) < 0)
         for (int fd = 3; fd < 4096; fd++) close(fd);
-    int fd = open(path, O_WRONLY);
+    // As a shell's redirection opens it; attributes of sysfs have nothing that could be cut off.
+    int fd = open(path, O_WRONLY | O_TRUNC);
     if (fd < 0) _exit(errno);
     long written = write(fd, text, count);
     _exit(written < 0 ? errno : written == (long)count ? 0 : EIO);

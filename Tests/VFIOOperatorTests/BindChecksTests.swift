@@ -179,6 +179,17 @@ struct BindChecksTests {
         #expect(plan.steps.last?.write.path.hasSuffix("/bus/platform/drivers/vfio-platform/bind") == true)
     }
 
+    @Test("names that no driver has are not taken for drivers")
+    func hostileNames() throws {
+        let machine = try machine()
+        let path = try machine.function("0000:01:00.0", driver: "nvme", group: 1)
+        for text in ["\u{1b}[2J", "a\nb", String(repeating: "x", count: 5000)] {
+            try machine.file(path + "/driver_override", text + "\n")
+            let found = try reasons { _ = try binder(machine).planBinding([device("0000:01:00.0")]) }
+            #expect(found.map(\.code) == [.undetermined])
+        }
+    }
+
     @Test("an interface that may be elsewhere is a note, not a refusal")
     func notes() throws {
         let machine = try machine()

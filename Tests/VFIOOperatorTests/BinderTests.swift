@@ -132,16 +132,19 @@ struct BinderTests {
         #expect(machine.drivers == first)
     }
 
-    @Test("a driver that takes the write and not the device is found out")
-    func silentFailure() throws {
+    @Test("a write that is taken and has no effect is found out", arguments: [1, 2])
+    func silentFailure(index: Int) throws {
         let (machine, model, binder) = try twoDevices()
         let before = machine.drivers
-        model.faults[2] = .ignore
-        let result = try binder.carryOut(try binder.planBinding([disk]))
+        let plan = try binder.planBinding([disk])
+        model.faults[index] = .ignore
+        let result = try binder.carryOut(plan)
         #expect(result.failure?.errno == nil)
-        #expect(result.failure?.step.kind == .bind)
+        #expect(result.failure?.step == plan.steps[index])
         #expect(result.devices.map(\.outcome) == [.rolledBack])
         #expect(machine.drivers == before)
+        // A driver that kept the device isn't asked to take it again.
+        #expect(model.writes.count == (index == 1 ? 3 : 5))
     }
 
     @Test("a rollback that fails says what is left to do by hand, and remembers what was")

@@ -180,7 +180,7 @@ struct BindChecks {
         for holder in found where seen.insert(holder.process).inserted {
             refuse(
                 .held, device, "it is open through VFIO: \(holder)",
-                remedy: "end that process: its driver would wait for it")
+                remedy: "end that process first: the driver waits for it")
         }
         if found.isEmpty, !holders.isComplete {
             plan.notes.append(

@@ -28,7 +28,7 @@ struct BindRun {
             switch writer.write(step.write, milliseconds: writeMilliseconds) {
             case .done:
                 done.append(step)
-                if step.kind == .bind, driver(of: move.device) != step.driver {
+                guard didWhatItIsFor(step) else {
                     fail(step, nil, say)
                     return
                 }
@@ -44,6 +44,15 @@ struct BindRun {
         }
     }
 
+    /// Whether a write that was taken has had its effect: drivers that refuse a device are told in the kernel's log only.
+    private func didWhatItIsFor(_ step: BindStep) -> Bool {
+        switch step.kind {
+        case .override: true
+        case .unbind: driver(of: step.device) != step.driver
+        case .bind: driver(of: step.device) == step.driver
+        }
+    }
+
     private mutating func fail(_ step: BindStep, _ errno: Errno?, _ say: (BindEvent) -> Void) {
         let failure = BindFailure(step, errno, roots)
         self.failure = failure
@@ -54,9 +63,11 @@ struct BindRun {
     mutating func rollBack(_ say: (BindEvent) -> Void) {
         var taken: Set<BindWrite> = []
         for step in done.reversed() where pending[step.device] == nil {
-            // A driver that took the write and not the device has nothing to give back.
-            if step.kind == .bind && driver(of: step.device) != step.driver { continue }
-            for write in step.undo where taken.insert(write).inserted {
+            // A driver that took the write and not the device has nothing to give back, nor has one that kept it.
+            let hadEffect = didWhatItIsFor(step)
+            if !hadEffect && step.kind == .bind { continue }
+            let undo = hadEffect ? step.undo[...] : step.undo.dropLast()
+            for write in undo where taken.insert(write).inserted {
                 switch writer.write(write, milliseconds: writeMilliseconds) {
                 case .done: say(.undone(write))
                 case .failed(let errno): say(.notUndone(write, errno))
@@ -166,7 +177,9 @@ extension BindFailure {
                 "vfio doctor \(step.device.qualifiedName)"
             )
         case (.bind, .again): return ("\(driver) waits for another driver first", "try again later")
-        case (.bind, nil):
+        case (.unbind, nil):
+            return ("the write was taken, and \(driver) still has the device", "look again: vfio list")
+        case (_, nil):
             return (
                 "the write was taken, and the device has not got the driver",
                 "the kernel's log may say why: dmesg | tail"

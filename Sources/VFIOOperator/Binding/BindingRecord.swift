@@ -77,14 +77,14 @@ extension BindingRecord {
         func text(_ json: JSON?) -> String?? {
             switch json {
             case .null: .some(nil)
-            case .string(let text) where text.utf8.count < 4096 && !text.utf8.contains(where: { $0 < 0x20 }):
-                .some(text)
+            case .string(let text): .some(text)
             default: nil
             }
         }
         func state(_ json: JSON?) -> DriverState? {
             guard let json, let driver = text(json["driver"]), let override = text(json["override"]),
-                driver.map({ DriverName.isPossible($0) }) ?? true
+                driver.map({ DriverName.isPossible($0) }) ?? true,
+                override.map({ DriverName.isPossibleOverride($0) }) ?? true
             else { return nil }
             return DriverState(driver: driver, override: override)
         }
@@ -109,6 +109,13 @@ extension BindingRecord {
 
 /// The names of drivers.
 enum DriverName {
+    /// Whether a text can stand in `driver_override`, which takes anything of less than a page; one that was read and
+    /// isn't UTF-8 couldn't be written back as it was.
+    static func isPossibleOverride(_ text: String) -> Bool {
+        (1..<4095).contains(text.utf8.count)
+            && !text.unicodeScalars.contains { $0.value < 0x20 || $0.value == 0x7f || $0.value == 0xfffd }
+    }
+
     /// Whether a driver can have a name: it is the name of a folder.
     static func isPossible(_ name: String) -> Bool {
         (1...255).contains(name.utf8.count) && name != "." && name != ".."

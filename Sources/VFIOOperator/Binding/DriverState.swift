@@ -16,7 +16,8 @@ public struct DriverState: Sendable, Equatable {
     }
 
     /// Reads how a device is now, from its folder in sysfs.
-    /// - Throws: `ENOENT` for a device that isn't there, `EOPNOTSUPP` for one that has no `driver_override`.
+    /// - Throws: `ENOENT` for a device that isn't there, `EOPNOTSUPP` for one that has no `driver_override`, `EINVAL` for
+    ///   names that no driver has, and that could therefore not be written back.
     public init(of device: DeviceID, in roots: SystemRoots) throws(Errno) {
         let folder = roots.folder(of: device)
         guard FileSystem.exists(folder) else { throw .noSuchEntry }
@@ -31,6 +32,9 @@ public struct DriverState: Sendable, Equatable {
         } catch {
             throw error == .noSuchEntry ? .notSupported : error
         }
+        guard driver.map({ DriverName.isPossible($0) }) ?? true,
+            override.map({ DriverName.isPossibleOverride($0) }) ?? true
+        else { throw .invalid }
     }
 }
 

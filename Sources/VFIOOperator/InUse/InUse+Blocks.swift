@@ -33,18 +33,26 @@ private struct BlockReading {
         sysfs = roots.sysfs
         devices = roots.devices
         table = MountTable(roots.processes)
-        swaps = (try? FileSystem.bytes(of: roots.processes + "/swaps")).map { bytes in
-            bytes.split(separator: 0x0a).dropFirst().compactMap { line in
-                line.split(whereSeparator: { $0 == 0x20 || $0 == 0x09 }).first.map {
-                    MountTable.unescaped($0)
-                }
-            }
-        }
+        swaps = Self.swaps(roots.processes)
         // The kernel has a folder there for each btrfs file system that is mounted, with links to all of its devices,
         // of which `mountinfo` names one only.
         let pools = sysfs + "/fs/btrfs"
         for pool in (try? FileSystem.names(in: pools, limit: 1024)) ?? [] {
             poolMembers.formUnion((try? FileSystem.names(in: "\(pools)/\(pool)/devices", limit: 1024)) ?? [])
+        }
+    }
+
+    private static func swaps(_ processes: String) -> [String]? {
+        do throws(Errno) {
+            return try FileSystem.bytes(of: processes + "/swaps").split(separator: 0x0a).dropFirst()
+                .compactMap { line in
+                    line.split(whereSeparator: { $0 == 0x20 || $0 == 0x09 }).first.map {
+                        MountTable.unescaped($0)
+                    }
+                }
+        } catch {
+            // A kernel that is built without swap has no such file.
+            return error == .noSuchEntry && FileSystem.exists(processes + "/self/mountinfo") ? [] : nil
         }
     }
 
