@@ -5,17 +5,24 @@ import VFIOHost
 struct BindChecks {
     let roots: SystemRoots
     let records: [BindingRecord]
-    let inventory: Inventory
+    private(set) var inventory = Inventory(
+        devices: [], groups: [], hasContainers: false, hasIOMMUFD: false)
     var plan: BindPlan
     private var reasons: [BindRefusal.Reason] = []
     /// Who has VFIO's nodes open, once that was looked for.
     private var holders: Holders?
 
-    init(_ binder: Binder, _ purpose: BindPlan.Purpose) throws(BindRefusal) {
+    /// Begins to look.
+    ///
+    /// The devices that an earlier change still waits for come first: some kernels let whoever reads their attributes wait
+    /// as well.
+    init(_ binder: Binder, _ purpose: BindPlan.Purpose, _ devices: [DeviceID]?) throws(BindRefusal) {
         roots = binder.roots
         plan = BindPlan(purpose)
         holders = binder.holders
         records = try Binder.withStore { () throws(BindingStore.Failure) in try binder.store.load() }
+        for record in records where devices?.contains(record.device) != false { checkPending(record) }
+        if !reasons.isEmpty { throw BindRefusal(reasons) }
         do throws(InventoryError) {
             inventory = try binder.roots.host.inventory()
         } catch {
@@ -47,7 +54,8 @@ struct BindChecks {
             return
         }
         guard !move.steps.isEmpty else { return }
-        checkPending(device)
+        // Members of a group that weren't named haven't been looked for yet.
+        if let record = records.first(where: { $0.device == device }) { checkPending(record) }
         checkPermission(device)
         if let new = move.to.driver, new != from.driver { checkDriver(new, for: device) }
         if from.driver != move.to.driver {
@@ -119,12 +127,10 @@ struct BindChecks {
         }
     }
 
-    private mutating func checkPending(_ device: DeviceID) {
-        guard let pending = records.first(where: { $0.device == device })?.pending,
-            pending.isAlive(roots.processes)
-        else { return }
+    private mutating func checkPending(_ record: BindingRecord) {
+        guard let pending = record.pending, pending.isAlive(roots.processes) else { return }
         refuse(
-            .pending, device,
+            .pending, record.device,
             "an earlier change hasn't come back: process \(pending.process) still waits for the \(pending.kind.rawValue)",
             remedy: "end what uses the device, and try again; it goes on by itself then")
     }

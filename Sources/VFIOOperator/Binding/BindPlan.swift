@@ -67,7 +67,7 @@ public struct Binder {
     public func planBinding(
         _ devices: [DeviceID], to driver: String? = nil, wholeGroup: Bool = false
     ) throws(BindRefusal) -> BindPlan {
-        var checks = try BindChecks(self, .bind)
+        var checks = try BindChecks(self, .bind, devices)
         var named = Self.withoutRepetition(devices)
         if wholeGroup {
             checks.plan.taken = checks.members(withThose: named)
@@ -86,7 +86,7 @@ public struct Binder {
     /// Looks whether devices can be taken from their drivers.
     /// - Throws: all the reasons why not.
     public func planUnbinding(_ devices: [DeviceID]) throws(BindRefusal) -> BindPlan {
-        var checks = try BindChecks(self, .unbind)
+        var checks = try BindChecks(self, .unbind, devices)
         for device in Self.withoutRepetition(devices) {
             checks.add(device, to: { DriverState(driver: nil, override: $0.override) })
         }
@@ -97,7 +97,7 @@ public struct Binder {
     /// - Parameter devices: the devices; nil for all that are remembered.
     /// - Throws: all the reasons why not.
     public func planRestoring(_ devices: [DeviceID]?) throws(BindRefusal) -> BindPlan {
-        var checks = try BindChecks(self, .restore)
+        var checks = try BindChecks(self, .restore, devices)
         for device in devices.map({ Self.withoutRepetition($0) }) ?? checks.records.map(\.device) {
             checks.addRestoring(device)
         }
