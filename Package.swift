@@ -81,7 +81,7 @@ let package = Package(
             ]),
         target(
             "VFIOOperator",
-            on: ["VFIO", "VFIOHost", "VFIOABI", "LinuxSystem", "PCIDecoder"]),
+            on: ["JSONText", "VFIO", "VFIOHost", "VFIOABI", "LinuxSystem", "PCIDecoder"]),
         target("VFIOConformance", on: ["VFIOTrace", "VFIOHost", "VFIOABI", "LinuxSystem"]),
         // Floor 5: the command.
         .executableTarget(

@@ -105,6 +105,8 @@ CLINUX long clinux_readlink(const char *path, char *to, size_t n) {
 CLINUX long clinux_rename_new(const char *from, const char *to) {
     return clinux_result(syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 1ul /* RENAME_NOREPLACE */));
 }
+// Takes the place of what has the new name.
+CLINUX long clinux_rename(const char *from, const char *to) { return clinux_result(rename(from, to)); }
 CLINUX long clinux_mkdir(const char *path, unsigned mode) { return clinux_result(mkdir(path, mode)); }
 CLINUX long clinux_rmdir(const char *path) { return clinux_result(rmdir(path)); }
 CLINUX long clinux_make_temporary_folder(char *path) {
@@ -629,6 +631,32 @@ CLINUX long clinux_run_program(char *const arguments[], char *const environment[
     pthread_sigmask(SIG_SETMASK, &former, (sigset_t *)0);
     return status;
 }
+// Starts a process that writes a text to a file in one write(2) and ends with its errno as its code, 0 for none. Returns
+// the process's number. Nothing of ours stays open in it, and no terminal reaches it: it may have to wait for ever.
+// Between fork(2) and the end it makes nothing but system calls, so there may be other threads.
+CLINUX long clinux_start_write(const char *path, const char *text, size_t count) {
+    pid_t child = fork();
+    if (child != 0) return clinux_result(child);
+    setsid();
+    syscall(SYS_prctl, 15 /* PR_SET_NAME */, "vfio-write", 0, 0, 0);
+    int null = open("/dev/null", O_RDWR);
+    for (int fd = 0; fd < 3; fd++)
+        if (null < 0) close(fd);
+        else if (null != fd) dup2(null, fd);
+    if (syscall(436 /* close_range */, 3u, ~0u, 0) < 0)
+        for (int fd = 3; fd < 4096; fd++) close(fd);
+    // As a shell's redirection opens it; attributes of sysfs have nothing that could be cut off.
+    int fd = open(path, O_WRONLY | O_TRUNC);
+    if (fd < 0) _exit(errno);
+    long written = write(fd, text, count);
+    _exit(written < 0 ? errno : written == (long)count ? 0 : EIO);
+}
+// Whether a child has ended: its status as waitpid(2) has it, plus 1; 0 if it hasn't, or -errno.
+CLINUX long clinux_look_for_end(int child) {
+    int status = 0;
+    pid_t ended = waitpid(child, &status, WNOHANG);
+    return ended < 0 ? -(long)errno : ended == 0 ? 0 : (long)status + 1;
+}
 CLINUX int clinux_exit_code(int status) { return WIFEXITED(status) ? WEXITSTATUS(status) : -1; }
 CLINUX int clinux_ending_signal(int status) { return WIFSIGNALED(status) ? WTERMSIG(status) : 0; }
 CLINUX char **clinux_all_environment(void) {
@@ -830,6 +858,9 @@ CLINUX long clinux_at_fork(void (*before)(void), void (*parent)(void), void (*ch
 // Lets any process of the same user reach this one's memory where Yama would forbid it; no other kernel knows this.
 CLINUX void clinux_allow_tracing(void) { syscall(SYS_prctl, 0x59616d61l /* PR_SET_PTRACER */, -1l, 0l, 0l, 0l); }
 CLINUX long clinux_lock_file(int fd) { return clinux_result(syscall(SYS_flock, (long)fd, 2l /* LOCK_EX */)); }
+CLINUX long clinux_try_locking_file(int fd) {
+    return clinux_result(syscall(SYS_flock, (long)fd, 2l | 4l /* LOCK_EX | LOCK_NB */));
+}
 CLINUX long clinux_thread_join(pthread_t t) { return -(long)pthread_join(t, (void **)0); }
 CLINUX uint64_t clinux_thread_identity(void) { return (uint64_t)pthread_self(); }
 CLINUX int clinux_thread_is_self(pthread_t t) { return pthread_equal(t, pthread_self()); }

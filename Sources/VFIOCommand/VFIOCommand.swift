@@ -11,7 +11,7 @@ struct VFIOCommand: ParsableCommand {
         abstract: "See and drive devices through VFIO: the kernel's, or one inside this process.",
         subcommands: [
             DemoCommand.self, RunCommand.self, ListCommand.self, InspectCommand.self, DoctorCommand.self,
-            NVMeCommand.self,
+            BindCommand.self, UnbindCommand.self, RestoreCommand.self, NVMeCommand.self,
             ServeCommand.self, ConformCommand.self, TraceCommand.self, MediatedCommand.self,
         ])
 

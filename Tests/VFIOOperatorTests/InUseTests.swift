@@ -60,6 +60,15 @@ struct InUseTests {
         #expect(use.active.first?.remedy == "swapoff /dev/nvme0n1p3")
     }
 
+    @Test("a kernel without swap has none in use")
+    func noSwap() throws {
+        let machine = try diskMachine()
+        try machine.file("proc/self/mountinfo", "")
+        let use = InUse(of: device, in: machine.roots)
+        #expect(use.uses.isEmpty)
+        #expect(use.undetermined.isEmpty)
+    }
+
     @Test("volumes are followed to what is mounted from them")
     func volumes() throws {
         let machine = try diskMachine()

@@ -1,4 +1,5 @@
 import LinuxSystem
+import PCIDecoder
 
 extension InUseReading {
     /// What the disks and partitions of a device are used for.
@@ -32,18 +33,26 @@ private struct BlockReading {
         sysfs = roots.sysfs
         devices = roots.devices
         table = MountTable(roots.processes)
-        swaps = (try? FileSystem.bytes(of: roots.processes + "/swaps")).map { bytes in
-            bytes.split(separator: 0x0a).dropFirst().compactMap { line in
-                line.split(whereSeparator: { $0 == 0x20 || $0 == 0x09 }).first.map {
-                    MountTable.unescaped($0)
-                }
-            }
-        }
+        swaps = Self.swaps(roots.processes)
         // The kernel has a folder there for each btrfs file system that is mounted, with links to all of its devices,
         // of which `mountinfo` names one only.
         let pools = sysfs + "/fs/btrfs"
         for pool in (try? FileSystem.names(in: pools, limit: 1024)) ?? [] {
             poolMembers.formUnion((try? FileSystem.names(in: "\(pools)/\(pool)/devices", limit: 1024)) ?? [])
+        }
+    }
+
+    private static func swaps(_ processes: String) -> [String]? {
+        do throws(Errno) {
+            return try FileSystem.bytes(of: processes + "/swaps").split(separator: 0x0a).dropFirst()
+                .compactMap { line in
+                    line.split(whereSeparator: { $0 == 0x20 || $0 == 0x09 }).first.map {
+                        MountTable.unescaped($0)
+                    }
+                }
+        } catch {
+            // A kernel that is built without swap has no such file.
+            return error == .noSuchEntry && FileSystem.exists(processes + "/self/mountinfo") ? [] : nil
         }
     }
 
@@ -97,7 +106,7 @@ private struct BlockReading {
         let node = "/dev/\(volume ?? name)"
         switch fact {
         case .mounted(let mounts):
-            let places = mounts.map { PlainText.of($0.place) }
+            let places = mounts.map { PrintableText.of($0.place.utf8, limit: 1024) }
             var text = "\(subject) is mounted at " + places.prefix(4).joined(separator: ", ")
             if places.count > 4 { text += " and \(places.count - 4) more places" }
             if let process = mounts.first?.process {
@@ -174,7 +183,7 @@ private struct BlockReading {
     /// "dm-0 (vg-root)", "md0"
     private func label(_ name: String) -> String {
         let mapped = try? FileSystem.text(of: "\(sysfs)/class/block/\(name)/dm/name")
-        return PlainText.of(mapped.map { "\(name) (\($0))" } ?? name)
+        return PrintableText.of((mapped.map { "\(name) (\($0))" } ?? name).utf8)
     }
 
     /// The disk that a path to it is for: "nvme0n1" for "nvme0c1n1"; nil for what is no such path.

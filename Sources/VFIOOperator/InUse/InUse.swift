@@ -1,4 +1,5 @@
 import LinuxSystem
+import PCIDecoder
 import VFIOHost
 
 /// What a machine uses a device for: what would be lost if its driver were taken away.
@@ -69,7 +70,8 @@ struct InUseReading {
         for interface in interfaces {
             let name = interface.name
             guard let flags = text(interface.path + "/flags").flatMap({ HexadecimalText.value($0) }) else {
-                undetermined.append("whether \(PlainText.of(name)) is up: its flags can't be read")
+                undetermined.append(
+                    "whether \(PrintableText.of(name.utf8, limit: 1024)) is up: its flags can't be read")
                 continue
             }
             // IFF_UP of linux/if.h.

@@ -1,3 +1,5 @@
+import PCIDecoder
+
 /// Something that a machine uses a device for.
 public struct Use: Sendable, Equatable {
     /// What sort of use it is. The words are those of `--json`.
@@ -45,26 +47,9 @@ public struct Use: Sendable, Equatable {
     /// Describes a use.
     public init(_ kind: Kind, _ name: String, _ sentence: String, isActive: Bool, remedy: String? = nil) {
         self.kind = kind
-        self.name = PlainText.of(name)
-        self.sentence = PlainText.of(sentence)
+        self.name = PrintableText.of(name.utf8, limit: 1024)
+        self.sentence = PrintableText.of(sentence.utf8, limit: 1024)
         self.isActive = isActive
-        self.remedy = remedy.map { PlainText.of($0) }
-    }
-}
-
-/// Text of the machine's, as it may be shown.
-enum PlainText {
-    /// A text with a question mark for each control character, so that no file's contents can steer a terminal, and at
-    /// most 512 characters of it.
-    static func of(_ text: String) -> String {
-        var scalars = String.UnicodeScalarView()
-        for scalar in text.unicodeScalars.prefix(512) {
-            // C0, DEL and C1, and what changes the direction or begins a line of its own.
-            let isControl =
-                scalar.value < 0x20 || (0x7f...0x9f).contains(scalar.value)
-                || (0x2028...0x202e).contains(scalar.value) || (0x2066...0x2069).contains(scalar.value)
-            scalars.append(isControl ? "?" : scalar)
-        }
-        return String(scalars)
+        self.remedy = remedy.map { PrintableText.of($0.utf8, limit: 1024) }
     }
 }
