@@ -1,0 +1,124 @@
+import LinuxSystem
+import VFIO
+import VFIOHost
+
+/// A look at one device: its report, and the device itself where it could be opened.
+public struct DeviceInspection {
+    /// What was found.
+    public var report: DeviceReport
+    /// The device; nil if it wasn't opened.
+    public var device: Device?
+    /// Why it couldn't be opened, where that was tried.
+    public var refusal: VFIOError?
+
+    /// Looks at a device.
+    ///
+    /// What the machine tells is had without opening it, and without privileges. A device that is opened is reset by
+    /// most drivers of VFIO, and nobody else can have it meanwhile.
+    /// - Parameters:
+    ///   - id: the device.
+    ///   - host: who answers.
+    ///   - choice: which way in to take.
+    ///   - isOpened: whether to open it.
+    ///   - roots: where the machine's facts are, for its configuration space; nil where there are no such folders.
+    /// - Throws: ``VFIO/VFIOError/Code/noSuchDevice`` where neither the machine nor VFIO knows the device.
+    public init(
+        of id: DeviceID, on host: any Host, _ choice: RouteChoice = .automatic, opening isOpened: Bool = true,
+        roots: SystemRoots? = nil
+    ) throws(VFIOError) {
+        report = DeviceReport(name: id.name, bus: id.bus.name, host: host.kind.word)
+        var summary: DeviceSummary?
+        var inventory: Inventory?
+        do throws(InventoryError) {
+            let found = try host.inventory()
+            inventory = found
+            summary = found.summary(of: id)
+            if let summary { report.facts = DeviceReport.Facts(of: summary, in: found) }
+        } catch {
+            report.missing.append(
+                DeviceReport.Missing("what the machine tells", "\(error.path) can't be read: \(error.errno)"))
+        }
+        if isOpened {
+            do throws(VFIOError) {
+                let device = try Device(opening: id, on: host, choice)
+                self.device = device
+                report.opened = DeviceReport.Opened(of: device, inventory, &report.missing)
+                report.readConfiguration(of: device)
+            } catch {
+                refusal = error
+            }
+        }
+        guard device == nil else { return }
+        if summary == nil, inventory != nil {
+            throw refusal
+                ?? VFIOError(
+                    operation: "inspect the device", object: id.name, code: .noSuchDevice,
+                    cause: "there is no such device", remedy: "vfio list shows the devices that are there")
+        }
+        let reason = refusal.map { "the device couldn't be opened: \($0)" } ?? "the device wasn't opened"
+        report.missing.append(
+            DeviceReport.Missing("regions, interrupts, features and addresses for DMA", reason))
+        guard let roots, id.bus == .pci else { return }
+        report.readConfiguration(id.name, in: roots)
+    }
+}
+
+extension HostKind {
+    /// The word that command lines have for it.
+    var word: String {
+        switch self {
+        case .linux: "linux"
+        case .software: "soft"
+        case .vfioUser: "user"
+        }
+    }
+}
+
+extension DeviceReport {
+    /// What a device itself says, through VFIO.
+    mutating func readConfiguration(of device: Device) {
+        let count = min(device.configuration.byteCount, 4096)
+        guard count > 0 else { return }
+        do throws(VFIOError) {
+            // The header is read by registers, as who watches the requests will want to see it.
+            var bytes: [UInt8] = []
+            for offset in stride(from: 0, to: min(count, 64) & ~3, by: 4) {
+                let word = try device.configuration.load32(offset)
+                for byte in 0..<4 { bytes.append(UInt8(truncatingIfNeeded: word >> UInt32(8 * byte))) }
+            }
+            if count > bytes.count {
+                let region = try device.region(.configuration, mapped: false)
+                var rest = [UInt8](repeating: 0, count: count - bytes.count)
+                var span = rest.mutableSpan
+                // SAFETY: any byte is a value of UInt8.
+                var raw = unsafe span.mutableBytes
+                try region.read(at: bytes.count, into: &raw)
+                bytes += rest
+            }
+            let read = Configuration(bytes: bytes, source: "vfio")
+            facts.complete(from: read.decoded)
+            configuration = read
+        } catch {
+            missing.append(Missing("configuration space", "\(error)"))
+        }
+    }
+
+    /// What the machine shows of it: 64 bytes without privileges, all of it otherwise.
+    mutating func readConfiguration(_ name: String, in roots: SystemRoots) {
+        let path = "\(roots.sysfs)/bus/pci/devices/\(name)/config"
+        do throws(Errno) {
+            let bytes = try FileSystem.bytes(of: path, limit: 4096)
+            guard !bytes.isEmpty else { return }
+            configuration = Configuration(bytes: bytes, source: "sysfs")
+            if bytes.count == 64 {
+                missing.append(
+                    Missing(
+                        "capabilities",
+                        "\(path) shows 64 bytes only to whoever lacks CAP_SYS_ADMIN; run it as root to see all"
+                    ))
+            }
+        } catch {
+            missing.append(Missing("configuration space", "\(path) can't be read: \(error)"))
+        }
+    }
+}
