@@ -17,6 +17,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -187,6 +188,16 @@ CLINUX long clinux_own_memory_write(uintptr_t to, const void *from, size_t n) {
     return clinux_result(syscall(SYS_process_vm_writev, getpid(), &l, 1ul, &r, 1ul, 0ul));
 }
 
+// Memory of another process.
+CLINUX long clinux_other_memory_read(int pid, uintptr_t from, void *to, size_t n) {
+    struct iovec l = {to, n}, r = {(void *)from, n};
+    return clinux_result(syscall(SYS_process_vm_readv, pid, &l, 1ul, &r, 1ul, 0ul));
+}
+CLINUX long clinux_other_memory_write(int pid, uintptr_t to, const void *from, size_t n) {
+    struct iovec l = {(void *)from, n}, r = {(void *)to, n};
+    return clinux_result(syscall(SYS_process_vm_writev, pid, &l, 1ul, &r, 1ul, 0ul));
+}
+
 // Waiting.
 CLINUX long clinux_eventfd(unsigned initial, int flags) { return clinux_result(eventfd(initial, flags)); }
 CLINUX int clinux_eventfd_flags(void) { return EFD_CLOEXEC | EFD_NONBLOCK; }
@@ -255,6 +266,31 @@ CLINUX long clinux_unix_bind(int fd, const char *path, size_t n) {
     long r = clinux_unix_address(&a, path, n);
     return r < 0 ? r : clinux_result(bind(fd, (struct sockaddr *)&a, sizeof a));
 }
+// Names in no folder: they begin with a zero byte. What the other end of a connected socket is called is told also
+// when that end is gone.
+CLINUX long clinux_unix_bind_hidden(int fd, const void *name, size_t n) {
+    struct sockaddr_un a;
+    if (n >= sizeof a.sun_path) return -(long)ENAMETOOLONG;
+    memset(&a, 0, sizeof a);
+    a.sun_family = AF_UNIX;
+    memcpy(a.sun_path + 1, name, n);
+    return clinux_result(bind(fd, (struct sockaddr *)&a, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + n)));
+}
+CLINUX long clinux_unix_hidden_peer(int fd, void *name, size_t room) {
+    struct sockaddr_un a;
+    socklen_t length = sizeof a;
+    if (getpeername(fd, (struct sockaddr *)&a, &length) < 0) return -(long)errno;
+    size_t head = offsetof(struct sockaddr_un, sun_path) + 1;
+    if (a.sun_family != AF_UNIX || length <= head || a.sun_path[0] != 0) return 0;
+    size_t n = length - head < room ? length - head : room;
+    memcpy(name, a.sun_path + 1, n);
+    return (long)n;
+}
+CLINUX int clinux_peer_process(int fd) {
+    struct { int pid; unsigned user, group; } c = {0, 0, 0};
+    socklen_t length = sizeof c;
+    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &c, &length) < 0 ? 0 : c.pid;
+}
 CLINUX long clinux_listen(int fd, int backlog) { return clinux_result(listen(fd, backlog)); }
 CLINUX long clinux_accept(int fd) {
     return clinux_result(syscall(SYS_accept4, fd, (void *)0, (void *)0, SOCK_CLOEXEC));
@@ -298,7 +334,26 @@ CLINUX long clinux_sendmsg(int fd, const struct msghdr *m) {
     return clinux_result(sendmsg(fd, m, MSG_NOSIGNAL));
 }
 CLINUX long clinux_recvmsg(int fd, struct msghdr *m) {
-    return clinux_result(recvmsg(fd, m, MSG_CMSG_CLOEXEC));
+    // By number: what a library puts in front of recvmsg(3) isn't meant for our own messages.
+    return clinux_result(syscall(SYS_recvmsg, (long)fd, m, (long)MSG_CMSG_CLOEXEC));
+}
+// The descriptors that came with a message, one by one; -1 behind the last. Messages of recvmmsg(2) lie 64 bytes apart.
+CLINUX int clinux_passed_descriptor(const struct msghdr *m, unsigned index) {
+    if (!m->msg_control) return -1;
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR((struct msghdr *)m, c)) {
+        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS || c->cmsg_len < CMSG_LEN(0)) continue;
+        unsigned count = (unsigned)((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+        if (index < count) {
+            int fd;
+            memcpy(&fd, CMSG_DATA(c) + index * sizeof(int), sizeof fd);
+            return fd;
+        }
+        index -= count;
+    }
+    return -1;
+}
+CLINUX struct msghdr *clinux_message_of_many(void *messages, unsigned index) {
+    return (struct msghdr *)((char *)messages + index * 64ul);
 }
 CLINUX int clinux_control_truncated(const struct msghdr *m) { return (m->msg_flags & MSG_CTRUNC) != 0; }
 
@@ -700,9 +755,39 @@ CLINUX void clinux_condition_wait_until(pthread_cond_t *c, pthread_mutex_t *m, u
 }
 
 // Threads.
+// A thread of ours gets no signals but those that it raises itself: the others are for threads of the program.
 CLINUX long clinux_thread_start(pthread_t *t, void *(*body)(void *), void *context) {
-    return -(long)pthread_create(t, (const pthread_attr_t *)0, body, context);
+    sigset_t all, former;
+    sigfillset(&all);
+    sigdelset(&all, SIGSEGV);
+    sigdelset(&all, SIGBUS);
+    sigdelset(&all, SIGFPE);
+    sigdelset(&all, SIGILL);
+    sigdelset(&all, SIGTRAP);
+    pthread_sigmask(SIG_SETMASK, &all, &former);
+    long r = -(long)pthread_create(t, (const pthread_attr_t *)0, body, context);
+    pthread_sigmask(SIG_SETMASK, &former, (sigset_t *)0);
+    return r;
 }
+CLINUX void clinux_thread_detach(pthread_t t) { pthread_detach(t); }
+
+// A word of each thread's own.
+CLINUX long clinux_key_create(void) {
+    pthread_key_t key;
+    long r = pthread_key_create(&key, (void (*)(void *))0);
+    return r ? -r : (long)key;
+}
+CLINUX uintptr_t clinux_key_value(long key) { return (uintptr_t)pthread_getspecific((pthread_key_t)key); }
+CLINUX void clinux_key_set(long key, uintptr_t value) { pthread_setspecific((pthread_key_t)key, (void *)value); }
+
+// Processes.
+CLINUX int clinux_process(void) { return getpid(); }
+CLINUX long clinux_at_fork(void (*before)(void), void (*parent)(void), void (*child)(void)) {
+    return -(long)pthread_atfork(before, parent, child);
+}
+// Lets any process of the same user reach this one's memory where Yama would forbid it; no other kernel knows this.
+CLINUX void clinux_allow_tracing(void) { syscall(SYS_prctl, 0x59616d61l /* PR_SET_PTRACER */, -1l, 0l, 0l, 0l); }
+CLINUX long clinux_lock_file(int fd) { return clinux_result(syscall(SYS_flock, (long)fd, 2l /* LOCK_EX */)); }
 CLINUX long clinux_thread_join(pthread_t t) { return -(long)pthread_join(t, (void **)0); }
 CLINUX uint64_t clinux_thread_identity(void) { return (uint64_t)pthread_self(); }
 CLINUX int clinux_thread_is_self(pthread_t t) { return pthread_equal(t, pthread_self()); }

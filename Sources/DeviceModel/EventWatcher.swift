@@ -7,10 +7,13 @@ import LinuxSystem
 /// ends the thread and waits for it, which never takes long: all it does is what it was told to do.
 ///
 /// As in Linux the watcher holds no descriptor of the eventfd: when the user closes it for good, the watcher is
-/// detached from it, and another one may take its place (``isAttached``).
+/// detached from it, and another one may take its place (``isAttached``). An eventfd of another process is held,
+/// though.
 package final class EventWatcher: Sendable {
     private final class Channel: Sendable {
         let number: Int32
+        /// The eventfd, where it is another process's: it can be asked for it now only.
+        let remote: EventDescriptor?
         /// Tells the eventfd from others that the same number may stand for later.
         let identity: [UInt8]?
         let stop: EventDescriptor
@@ -20,14 +23,16 @@ package final class EventWatcher: Sendable {
 
         init(_ number: Int32) throws(Errno) {
             let event = try EventDescriptor(duplicating: number)
-            self.number = number
+            let isRemote = CallerOfThread.remote != nil
             identity = Self.identity(of: event.number)
             stop = try EventDescriptor()
             poller = try Poller()
             isEarly = event.isSignalled
             // A change is told even while the counter isn't 0, and a first one if it isn't 0 now.
-            try poller.add(number, [.readable, .edge], tag: 0)
+            try poller.add(isRemote ? event.number : number, [.readable, .edge], tag: 0)
             try poller.add(stop.number, .readable, tag: 1)
+            self.number = isRemote ? event.number : number
+            if isRemote { remote = consume event } else { remote = nil }
         }
 
         /// Waits until the eventfd was signalled.

@@ -71,6 +71,9 @@ import CLinux
         _ = try checked(retrying: false) { clinux_close(number) }
     }
 
+    /// Waits for the file's lock, which goes with the last descriptor for the same open file: flock(2).
+    public func lockFile() throws(Errno) { _ = try checked { clinux_lock_file(number) } }
+
     /// Whether a number stands for an open descriptor.
     public static func isOpen(_ number: Int32) -> Bool { clinux_get_flags(number) >= 0 }
 

@@ -18,9 +18,20 @@ public struct EventDescriptor: ~Copyable, Sendable {
     /// - Throws: `EBADF` if the number isn't open, `EINVAL` if it isn't an eventfd: the errnos with which a
     ///   kernel refuses it.
     public init(duplicating number: Int32) throws(Errno) {
+        // The caller may be another process, whose descriptor has no number here yet.
+        guard CallerOfThread.remote == nil else {
+            self = try Self(taking: UserDescriptor.duplicate(number))
+            return
+        }
         guard Descriptor.isOpen(number) else { throw .badDescriptor }
         guard Self.isEventDescriptor(number) else { throw .invalid }
-        descriptor = try Descriptor(duplicating: number)
+        self = try Self(taking: Descriptor(duplicating: number))
+    }
+
+    private init(taking descriptor: consuming Descriptor) throws(Errno) {
+        let number = descriptor.number
+        guard Self.isEventDescriptor(number) else { throw .invalid }
+        self.descriptor = descriptor
         waits = clinux_get_flags(number) & Int(clinux_flag_nonblocking()) == 0
     }
 

@@ -1,6 +1,6 @@
 import CLinux
 
-/// An address in this process's own memory, as the uAPI carries it (`vaddr`, `user_va`, an ioctl's argument).
+/// An address in the caller's own memory, as the uAPI carries it (`vaddr`, `user_va`, an ioctl's argument).
 ///
 /// A number, not a pointer: it may be wrong. ``UserMemory`` reads and writes through it without trapping.
 public struct HostAddress: RawRepresentable, Equatable, Hashable, Comparable, Sendable {
@@ -28,9 +28,25 @@ public struct HostAddress: RawRepresentable, Equatable, Hashable, Comparable, Se
 /// The size of a page of memory on this machine, in bytes.
 public let pageSize: Int = Int(clinux_page_size())
 
-/// Reads and writes memory of this process at addresses that may be wrong, as a kernel's copy-from-user and
+/// Reads and writes memory of the caller at addresses that may be wrong, as a kernel's copy-from-user and
 /// copy-to-user do: a bad address is an error, never a trap.
+///
+/// The caller is this process, or another one on a thread that serves it (``RemoteCaller``).
 public enum UserMemory {
+    @usableFromInline @inline(__always)
+    static func move(from address: HostAddress, to room: UnsafeMutableRawPointer?, _ count: Int) -> Int {
+        // SAFETY: the caller vouches for its own side; the other is looked at by the kernel.
+        if unsafe RemoteMemory.exists { return unsafe RemoteMemory.read(address, room, count) }
+        return unsafe clinux_own_memory_read(address.rawValue, room, count)
+    }
+
+    @usableFromInline @inline(__always)
+    static func move(from bytes: UnsafeRawPointer?, to address: HostAddress, _ count: Int) -> Int {
+        // SAFETY: as above.
+        if unsafe RemoteMemory.exists { return unsafe RemoteMemory.write(bytes, address, count) }
+        return unsafe clinux_own_memory_write(address.rawValue, bytes, count)
+    }
+
     /// Copies `bytes.count` bytes from `address`.
     /// - Throws: `EFAULT` if not all of the range can be read. `bytes` may then be partly overwritten.
     public static func read(from address: HostAddress, into bytes: inout MutableRawSpan) throws(Errno) {
@@ -38,7 +54,7 @@ public enum UserMemory {
         if count == 0 { return }
         // SAFETY: the kernel writes at most `count` bytes into the span's own memory.
         let result = unsafe bytes.withUnsafeMutableBytes { buffer in
-            unsafe clinux_own_memory_read(address.rawValue, buffer.baseAddress, count)
+            unsafe move(from: address, to: buffer.baseAddress, count)
         }
         if result != count { throw .badAddress }
     }
@@ -50,7 +66,7 @@ public enum UserMemory {
         if count == 0 { return }
         // SAFETY: the kernel reads `count` bytes of the span's own memory.
         let result = unsafe bytes.withUnsafeBytes { buffer in
-            unsafe clinux_own_memory_write(address.rawValue, buffer.baseAddress, count)
+            unsafe move(from: buffer.baseAddress, to: address, count)
         }
         if result != count { throw .badAddress }
     }
@@ -64,7 +80,7 @@ public enum UserMemory {
         precondition(count <= MemoryLayout<T>.size, "more bytes than the value has")
         // SAFETY: `count` bytes fit into `value`; any bit pattern is a value of a BitwiseCopyable uAPI struct.
         let result = unsafe withUnsafeMutableBytes(of: &value) { buffer in
-            unsafe clinux_own_memory_read(address.rawValue, buffer.baseAddress, count)
+            unsafe move(from: address, to: buffer.baseAddress, count)
         }
         if result != count { throw .badAddress }
         return value
@@ -78,7 +94,7 @@ public enum UserMemory {
         precondition(count <= MemoryLayout<T>.size, "more bytes than the value has")
         // SAFETY: only the value's own bytes are read.
         let result = unsafe withUnsafeBytes(of: value) { buffer in
-            unsafe clinux_own_memory_write(address.rawValue, buffer.baseAddress, count)
+            unsafe move(from: buffer.baseAddress, to: address, count)
         }
         if result != count { throw .badAddress }
     }
@@ -100,6 +116,16 @@ public enum UserMemory {
     /// does before it pins user memory for DMA.
     /// - Throws: `EFAULT` if a page isn't mapped or doesn't allow the access; `ENOMEM` if memory ran out.
     public static func populate(_ address: HostAddress, byteCount: Int, writable: Bool) throws(Errno) {
+        if unsafe RemoteMemory.exists, let place = RemoteMemory.place(of: address) {
+            return try place.populate(byteCount: byteCount, writable: writable)
+        }
+        try populateOwn(address, byteCount: byteCount, writable: writable)
+    }
+
+    /// The same for memory of this process, whoever asks.
+    public static func populateOwn(
+        _ address: HostAddress, byteCount: Int, writable: Bool
+    ) throws(Errno) {
         let advice = writable ? MADV_POPULATE_WRITE : MADV_POPULATE_READ
         do throws(Errno) {
             _ = try checked { clinux_madvise(address.rawValue, byteCount, advice) }

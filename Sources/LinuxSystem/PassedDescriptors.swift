@@ -190,3 +190,11 @@ extension UnixSocket {
     /// Ends the connection behind a number that somebody else owns; see ``shutDown()``.
     public static func shutDown(_ number: Int32) { _ = clinux_shutdown(number) }
 }
+
+extension PassedDescriptors {
+    /// One descriptor.
+    public init(owning number: Int32) {
+        self.init()
+        append(Descriptor(owning: number))
+    }
+}

@@ -3,6 +3,7 @@ import CLinux
 /// Waits for many descriptors at once: epoll(7).
 public struct Poller: ~Copyable, Sendable {
     private let descriptor: Descriptor
+    var watchedNumber: Int32 { descriptor.number }
 
     /// What happened to a descriptor.
     public struct Event: Sendable, Equatable {
@@ -37,6 +38,8 @@ public struct Poller: ~Copyable, Sendable {
         let events = clinux_poll_one(number, Int16(truncatingIfNeeded: interest.rawValue), 0)
         return events > 0 ? Interest(rawValue: UInt32(truncatingIfNeeded: events)) : []
     }
+
+    private init(owning descriptor: consuming Descriptor) { self.descriptor = descriptor }
 
     /// A new, empty set.
     public init() throws(Errno) {
@@ -90,4 +93,15 @@ public struct Poller: ~Copyable, Sendable {
         }
         return count
     }
+}
+
+extension Poller {
+    /// A new, empty set whose descriptor has a number that `choose` gives it.
+    /// - Parameter choose: gets the number, which it owns, and returns the one to use in its place.
+    public init(_ choose: (Int32) -> Int32) throws(Errno) {
+        self.init(owning: Descriptor(owning: choose(Int32(try checked { clinux_epoll_create() }))))
+    }
+
+    /// Closes this process's copy of the set, in a child of fork(2) that never drops or uses the owner.
+    public func closeInChild() { _ = clinux_close(watchedNumber) }
 }

@@ -95,3 +95,43 @@ public struct UnixSocket: ~Copyable, Sendable {
         return try checked { result }
     }
 }
+
+extension UnixSocket {
+    /// Two sockets connected to one another, by their numbers, which the caller owns. Both are closed on exec.
+    /// - Throws: `EMFILE`
+    public static func makePair() throws(Errno) -> (Int32, Int32) {
+        var numbers: (Int32, Int32) = (-1, -1)
+        // SAFETY: two numbers are written into a tuple of two.
+        let result = unsafe withUnsafeMutableBytes(of: &numbers) {
+            unsafe clinux_unix_pair(clinux_sock_stream(), $0.bindMemory(to: Int32.self).baseAddress)
+        }
+        _ = try checked { result }
+        return numbers
+    }
+
+    /// Gives a socket a name in no folder, which the other end can ask for (``hiddenPeer(of:_:)``), also when this end
+    /// has been closed.
+    /// - Parameter name: any plain bytes, up to 107.
+    public static func name<T: BitwiseCopyable>(_ number: Int32, _ name: T) throws(Errno) {
+        // SAFETY: only the value's own bytes are read.
+        let result = unsafe withUnsafeBytes(of: name) {
+            unsafe clinux_unix_bind_hidden(number, $0.baseAddress, $0.count)
+        }
+        _ = try checked { result }
+    }
+
+    /// The name that the other end of a socket was given by ``name(_:_:)``; nil if it has none of this size, or the number
+    /// isn't a connected socket's.
+    public static func hiddenPeer<T: BitwiseCopyable>(of number: Int32, _ initial: T) -> T? {
+        var name = initial
+        let room = MemoryLayout<T>.size
+        // SAFETY: at most the value's own bytes are written, and any bits are a value of a BitwiseCopyable structure.
+        let count = unsafe withUnsafeMutableBytes(of: &name) {
+            unsafe clinux_unix_hidden_peer(number, $0.baseAddress, room)
+        }
+        return count == room ? name : nil
+    }
+
+    /// The process that connected a socket; 0 if the system doesn't tell.
+    public var peerProcess: Int32 { clinux_peer_process(descriptor.number) }
+}

@@ -15,6 +15,16 @@ import CLinux
     /// Starts a thread that runs `body` and then ends.
     /// - Throws: `EAGAIN` where the system or the process may have no further thread.
     public init(_ body: @escaping @Sendable () -> Void) throws(Errno) {
+        thread = try Self.start(body)
+    }
+
+    /// Starts a thread that nobody waits for.
+    /// - Throws: `EAGAIN` where the system or the process may have no further thread.
+    public static func startDetached(_ body: @escaping @Sendable () -> Void) throws(Errno) {
+        clinux_thread_detach(try start(body))
+    }
+
+    private static func start(_ body: @escaping @Sendable () -> Void) throws(Errno) -> pthread_t {
         var thread = pthread_t()
         // SAFETY: the thread takes over the reference that is retained here.
         let context = unsafe Unmanaged.passRetained(Body(body)).toOpaque()
@@ -32,7 +42,7 @@ import CLinux
             unsafe Unmanaged<Body>.fromOpaque(context).release()
             throw Errno(rawValue: Int32(truncatingIfNeeded: -result))
         }
-        self.thread = thread
+        return thread
     }
 
     /// Lets the calling thread, and those that it starts from then on, run on these processors only: a bit each,

@@ -20,7 +20,7 @@ import VFIOHost
 final class Core: @unchecked Sendable {
     // SAFETY: everything that changes is changed with `lock` held.
     let lock = Lock()
-    let files = FileTable()
+    let files: FileTable
     let mappings = UserMappings()
     let iommu: IOMMU
     let process: Process
@@ -55,8 +55,12 @@ final class Core: @unchecked Sendable {
     /// `enable_unsafe_noiommu_mode`
     var allowsUnprotectedGroups: Bool { parameters.value.enableUnsafeNoIOMMUMode }
 
-    init(_ machine: MachineDescription, _ makeBusDriver: @escaping BusDriverMaker) throws(MachineError) {
+    init(
+        _ machine: MachineDescription, _ places: (any HandlePlaces)?,
+        _ makeBusDriver: @escaping BusDriverMaker
+    ) throws(MachineError) {
         try machine.validate()
+        files = FileTable(places)
         var iommu = machine.iommu
         // Windows are where they are because of what else there is on the bus: nothing in them is reserved.
         if iommu.spapr != nil { iommu.reserved = [] }

@@ -8,8 +8,8 @@ import LinuxSystem
 /// under way to end. The owner (type1, or an IOAS) serialises changes by a lock of its own, and so may read the
 /// map without this one.
 ///
-/// The memory behind a mapping must stay mapped in this process until the mapping is removed: a kernel pins
-/// it, a process can't.
+/// The memory behind a mapping must stay mapped in its process until the mapping is removed: a kernel pins it, a
+/// process can't. It may be that of another process (``RemoteMemory``), which is reached through copies.
 final class DMASpace: DMAAddressSpace, @unchecked Sendable {
     // SAFETY: `map` is changed under the write lock and by one owner only, faults are changed under `faultLock`.
     private let lock = ReadWriteLock()
@@ -88,7 +88,12 @@ final class DMASpace: DMAAddressSpace, @unchecked Sendable {
         }
         do throws(IOVAFault) {
             try lock.withReadLock { () throws(IOVAFault) in
-                try map.forEachWindow(of: range, for: access, body)
+                try map.forEachWindow(of: range, for: access) { (piece, offset) in
+                    if !RemoteMemory.contains(piece.address) { return body(piece, offset) }
+                    return RemoteMemory.visit(piece, isWritten: access == .write) { (part, inside) in
+                        body(part, offset + inside)
+                    }
+                }
             }
         } catch {
             switch error {

@@ -1,5 +1,6 @@
 import LinuxSystem
 import Synchronization
+import VFIOHost
 
 /// An open file of the software kernel: counted by everything that keeps it open, released when the last of it
 /// has gone. Linux's `struct file`.
@@ -52,48 +53,43 @@ enum OpenFile {
 
 /// The handles of one host: which descriptor number stands for which open file.
 ///
-/// The numbers are real: an empty memory file holds the place of each, so that nobody else in the process gets
-/// it.
+/// The numbers are real. Where a host has a process to itself, an empty memory file holds the place of each, so that
+/// nobody else in the process gets it, and ``close(_:)`` ends it. Otherwise ``HandlePlaces`` makes and tells them.
 final class FileTable: @unchecked Sendable {
-    // SAFETY: `files` and `watcher` are only touched with `lock` held.
+    // SAFETY: `files` is only touched with `lock` held.
     private let lock = Lock()
+    /// By number, or by what `places` knows the file by.
     private var files: [OpenFile?] = []
-    private var watcher: (any HandleWatcher)?
+    private let places: (any HandlePlaces)?
 
-    /// Tells somebody of each new number from now on.
-    func watch(_ watcher: any HandleWatcher) { lock.withLock { self.watcher = watcher } }
+    init(_ places: (any HandlePlaces)?) { self.places = places }
 
     /// How many files are open.
     var count: Int { lock.withLock { files.count { $0 != nil } } }
 
     /// Gives a new file a number. As in a kernel the number comes first: whoever has no more descriptors is told
     /// so before anything is opened.
-    /// - Parameter make: opens the file; the table takes over the hold on it.
-    /// - Throws: `EMFILE` if the process can't have more descriptors, or the watcher can't; what `make` throws.
-    func install(_ make: () throws(Errno) -> OpenFile) throws(Errno) -> Int32 {
-        let place = try MemoryFile.create("vfio-handle", byteCount: 0)
-        if let watcher = lock.withLock({ watcher }), !watcher.canWatch(place.number) {
-            throw .tooManyDescriptors
+    /// - Parameters:
+    ///   - node: what is opened; nil for what has no node.
+    ///   - make: opens the file; the table takes over the hold on it.
+    /// - Throws: `EMFILE` if the process can't have more descriptors; what `make` throws.
+    func install(_ node: Node? = nil, _ make: () throws(Errno) -> OpenFile) throws(Errno) -> Int32 {
+        if let places {
+            let place = try places.make(node)
+            do throws(Errno) {
+                put(try make(), at: place.file)
+            } catch {
+                places.discard(place.number)
+                throw error
+            }
+            return place.number
         }
+        let place = try MemoryFile.create("vfio-handle", byteCount: 0)
         let file = try make()
         let number = place.release()
         put(file, at: number)
-        lock.withLock { watcher }?.handleOpened(number)
         return number
     }
-
-    /// Gives a file a further number, which dup(2) or one of its relatives has made of another: both stand for it from
-    /// now on, and it is closed with the last.
-    /// - Throws: `EBADF` for a number that isn't a handle.
-    func share(_ number: Int32, as other: Int32) throws(Errno) {
-        guard other >= 0 else { throw .badDescriptor }
-        // The hold is the table's own from here on.
-        put(try hold(number), at: other)
-    }
-
-    /// Takes a number out of the table that isn't the process's descriptor for the file any more. Unknown numbers are
-    /// left alone.
-    func forget(_ number: Int32) { take(number)?.object.letGo() }
 
     private func put(_ file: OpenFile, at number: Int32) {
         let index = Int(number)
@@ -105,26 +101,20 @@ final class FileTable: @unchecked Sendable {
             files[index] = file
             return stale
         }
-        // Somebody closed the number behind our back, and the system gave it out again; or it was put over.
+        // Somebody closed the number behind our back, and the system gave it out again.
         stale?.object.letGo()
     }
 
-    private func take(_ number: Int32) -> OpenFile? {
-        let index = Int(number)
-        return lock.withLock { () -> OpenFile? in
-            guard index >= 0 && index < files.count else { return nil }
-            let file = files[index]
-            files[index] = nil
-            return file
-        }
-    }
-
-    /// The file that a number stands for. The caller lets go of it when done.
+    /// The file that a number of the caller's stands for. The caller lets go of it when done.
     /// - Throws: `EBADF`
     func hold(_ number: Int32) throws(Errno) -> OpenFile {
+        var index = Int(number)
+        if let places {
+            guard let file = places.file(of: number) else { throw .badDescriptor }
+            index = Int(file)
+        }
         lock.lock()
         defer { lock.unlock() }
-        let index = Int(number)
         guard index >= 0 && index < files.count, let file = files[index] else { throw .badDescriptor }
         file.object.hold()
         return file
@@ -132,15 +122,32 @@ final class FileTable: @unchecked Sendable {
 
     /// Takes a number out of the table and closes it. Unknown numbers are left alone.
     func close(_ number: Int32) {
+        if let places {
+            places.close(number) { release($0) }
+            return
+        }
         guard let file = take(number) else { return }
         // Out of the table first: from here on the number may be anybody's.
         _ = Descriptor(owning: number)
         file.object.letGo()
     }
 
+    /// The last number of a file has gone, in whatever process; see ``HandlePlaces``.
+    func release(_ file: Int32) { take(file)?.object.letGo() }
+
+    private func take(_ number: Int32) -> OpenFile? {
+        let index = Int(number)
+        lock.lock()
+        defer { lock.unlock() }
+        guard index >= 0 && index < files.count else { return nil }
+        return files[index].take()
+    }
+
     /// Closes all numbers, in ascending order.
     func closeAll() {
         let count = lock.withLock { files.count }
-        for number in 0..<count { close(Int32(number)) }
+        for number in 0..<count {
+            if places == nil { close(Int32(number)) } else { release(Int32(number)) }
+        }
     }
 }

@@ -65,7 +65,7 @@ final class GroupFile: FileObject {
             file = try core.files.hold(number)
         } catch {
             // A descriptor of somebody else's is open, but of the wrong kind.
-            guard Descriptor.isOpen(number) else { throw .badDescriptor }
+            guard UserDescriptor.isOpen(number) else { throw .badDescriptor }
             try core.lock.withLock { () throws(Errno) in try checkUnattached() }
             throw .wrongDescriptorKind
         }

@@ -24,8 +24,11 @@ public final class SoftwareHost: Host, @unchecked Sendable {
     let core: Core
 
     /// Makes a host whose devices get the bus drivers that a function makes. For tests of the core.
-    init(_ machine: MachineDescription, busDriver: @escaping Core.BusDriverMaker) throws(MachineError) {
-        core = try Core(machine, busDriver)
+    init(
+        _ machine: MachineDescription, places: (any HandlePlaces)? = nil,
+        busDriver: @escaping Core.BusDriverMaker
+    ) throws(MachineError) {
+        core = try Core(machine, places, busDriver)
         for rule in machine.faults.rules { inject(rule) }
     }
 
@@ -49,7 +52,7 @@ public final class SoftwareHost: Host, @unchecked Sendable {
     ///   that is open, or whose devices are in use by themselves; `EMFILE`.
     public func open(_ node: Node) throws(Errno) -> Int32 {
         if core.injector.isWatching(.open) { try failOpening(node) }
-        return try core.files.install { () throws(Errno) -> OpenFile in
+        return try core.files.install(node) { () throws(Errno) -> OpenFile in
             try core.checkPermission(node)
             return try core.lock.withLock { () throws(Errno) -> OpenFile in try core.file(for: node) }
         }
@@ -57,17 +60,6 @@ public final class SoftwareHost: Host, @unchecked Sendable {
 
     /// Closes a handle; numbers that aren't handles are left alone.
     public func close(_ handle: Int32) { core.files.close(handle) }
-
-    /// Takes note of another number of a handle; see ``Host/share(_:as:)``.
-    public func share(_ handle: Int32, as number: Int32) throws(Errno) {
-        try core.files.share(handle, as: number)
-    }
-
-    /// Takes note that a number is no handle any more; see ``Host/forget(_:)``. Other numbers are left alone.
-    public func forget(_ handle: Int32) { core.files.forget(handle) }
-
-    /// Tells somebody of every handle that is made from now on.
-    public func watchHandles(_ watcher: any HandleWatcher) { core.files.watch(watcher) }
 
     /// Sends a request; see ``Host/control(_:_:_:)``.
     /// - Throws: `EBADF` for a number that isn't a handle; otherwise what the request has (kernel.md A to F).

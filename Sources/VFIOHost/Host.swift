@@ -20,16 +20,6 @@ public protocol Host: AnyObject, Sendable {
     /// Closes a handle. What depended on it is torn down in the kernel's order (kernel.md A.7).
     func close(_ handle: Int32)
 
-    /// Another number of an open handle, which its owner has made by dup(2) or one of its relatives: a handle like the
-    /// first from now on. Both are closed, each with ``close(_:)`` or ``forget(_:)``; what is open goes with the last.
-    /// - Parameter number: if it was a handle itself, that one is forgotten, as dup2(2) has closed it.
-    /// - Throws: `EBADF` for a number that isn't a handle.
-    func share(_ handle: Int32, as number: Int32) throws(Errno)
-
-    /// A handle whose number isn't a descriptor for it any more: closed by other means, or dup2(2) has put another file
-    /// there. All that ``close(_:)`` does, other than closing the number.
-    func forget(_ handle: Int32)
-
     /// Sends a request (an ioctl).
     /// - Parameters:
     ///   - request: its number, e.g. `VFIO_GET_API_VERSION`.
@@ -87,12 +77,6 @@ public protocol Host: AnyObject, Sendable {
 }
 
 extension Host {
-    /// For hosts whose handles are the operating system's own: it knows already.
-    public func share(_ handle: Int32, as number: Int32) throws(Errno) {}
-
-    /// For hosts whose handles are the operating system's own: it knows already.
-    public func forget(_ handle: Int32) {}
-
     /// For hosts that have no streams.
     /// - Throws: `EINVAL`
     public func read(_ handle: Int32, into bytes: inout MutableRawSpan) throws(Errno) -> Int {

@@ -1,13 +1,12 @@
 import CLinux
 import LinuxSystem
-import SoftwareHost
 import VFIOHost
 
 /// Which descriptor numbers of this process are ours, and what they look like.
 ///
 /// Asked at every call of the names here, so it must cost next to nothing: a word for each number, in memory that
-/// isn't there until it is used. A number that dup(2) makes of one of ours is ours as well; the kernel here knows which
-/// numbers stand for the same file (`Host.share(_:as:)`).
+/// isn't there until it is used. A number that dup(2) makes of one of ours is ours as well, and stands for the same open
+/// file in the kernel of the run.
 enum Handles {
     /// How many numbers can be told apart; higher ones are never ours.
     static let most = 65_536
@@ -19,13 +18,19 @@ enum Handles {
     // SAFETY: set when the first number becomes ours, and in a forked child before anybody else runs.
     nonisolated(unsafe) private static var process: Int32 = 0
 
-    /// What a number is: the bits of its word. 0: not ours. A node's kind and number lie above (``Node/mark``).
+    /// What a number is: the bits of its word. 0: not ours. Bits 12 to 31 are the kernel's number of the open file, 8 to
+    /// 11 and the high half the kind and the number of its node (``Node/mark``).
     private struct Word {
         static let ours: UInt64 = 1
         static let hasNode: UInt64 = 2
         static let accessShift: UInt64 = 2
         /// Not one of ours, but a file of the run's folder that is looked at when it is written to.
         static let control: UInt64 = 1 << 4
+        /// The library's own, and nothing to the program.
+        static let protected: UInt64 = 1 << 5
+        static let node: UInt64 = 0xffff_ffff_0000_0f02
+        static let fileShift: UInt64 = 12
+        static let file: UInt64 = 0xf_ffff << fileShift
     }
 
     /// Makes room. Called when the first node is opened, with the run's lock held.
@@ -50,9 +55,17 @@ enum Handles {
     @inline(__always)
     static func contains(_ number: Int32) -> Bool { word(number) & Word.ours != 0 }
 
-    /// Whether a number is ours, or that of a file that is looked at when it is written to (``ControlFiles``).
+    /// Whether a number is ours, the library's own, or that of a file that is looked at when it is written to
+    /// (``ControlFiles``).
     @inline(__always)
     static func isKnown(_ number: Int32) -> Bool { word(number) != 0 }
+
+    /// Whether a number is the library's own: programs that close everything leave it alone.
+    static func isProtected(_ number: Int32) -> Bool { word(number) & Word.protected != 0 }
+
+    /// A number is the library's own from now on, also if it is a handle. Numbers too high for the table are left
+    /// unprotected.
+    static func protect(_ number: Int32) { set(number, word(number) | Word.protected) }
 
     /// The file in ``ControlFiles`` that a number is open for writing to; nil if it isn't.
     static func control(_ number: Int32) -> Int? {
@@ -76,31 +89,61 @@ enum Handles {
     }
 
     /// Whether a number can be one of ours.
-    static func canHold(_ number: Int32) -> Bool { number >= 0 && number < most }
+    static func canHold(_ number: Int32) -> Bool { unsafe words != nil && number >= 0 && number < most }
 
     /// A number has become ours.
     /// - Parameters:
-    ///   - node: what was opened; nil for what has no node.
-    ///   - access: `O_RDONLY`, `O_WRONLY` or `O_RDWR`.
-    static func add(_ number: Int32, _ node: Node? = nil, access: Int32 = O_RDWR) {
-        var word = Word.ours | UInt64(access & O_ACCMODE) << Word.accessShift
-        if let mark = node?.mark {
-            word |= Word.hasNode | UInt64(mark.kind) << 8 | UInt64(mark.number) << 32
-        }
-        set(number, word)
+    ///   - file: the kernel's number of the open file.
+    ///   - node: what was opened, as ``bits(of:)`` has it.
+    /// - Returns: false for a number that is too high.
+    static func add(_ number: Int32, file: Int32, node: UInt64) -> Bool {
+        guard canHold(number) else { return false }
+        let place = UInt64(UInt32(bitPattern: file)) << Word.fileShift & Word.file
+        set(number, Word.ours | place | node & Word.node | UInt64(O_RDWR) << Word.accessShift)
+        return true
+    }
+
+    /// A node in the bits of a word; 0 for what has none: a device that was opened through its group, a migration's data.
+    static func bits(of node: Node?) -> UInt64 {
+        guard let mark = node?.mark else { return 0 }
+        return Word.hasNode | UInt64(mark.kind) << 8 | UInt64(mark.number) << 32
+    }
+
+    /// How a number of ours was opened: `O_RDONLY`, `O_WRONLY` or `O_RDWR`.
+    static func setAccess(_ number: Int32, _ access: Int32) {
+        let word = word(number)
+        guard word & Word.ours != 0 else { return }
+        set(
+            number,
+            word & ~(3 << Word.accessShift) | UInt64(access & O_ACCMODE) << Word.accessShift)
     }
 
     /// A number stands for what another stands for.
     static func copy(_ number: Int32, to other: Int32) { set(other, word(number)) }
 
-    /// A number is about to be closed.
+    /// A number is about to be closed, or isn't the library's own any more.
     static func remove(_ number: Int32) { if isKnown(number) { set(number, 0) } }
+
+    /// The kernel is gone: no handle stands for anything any more.
+    static func loseFiles() {
+        for number in 0..<Int32(most) {
+            let word = word(number)
+            if word & Word.ours != 0 { set(number, word | Word.file) }
+        }
+    }
+
+    /// The kernel's number of the open file that a handle stands for; nil for a number that isn't one.
+    static func file(of number: Int32) -> Int32? {
+        let word = word(number)
+        guard word & Word.ours != 0 else { return nil }
+        return Int32(truncatingIfNeeded: (word & Word.file) >> Word.fileShift)
+    }
 
     /// The node that was opened; nil for what has none.
     static func node(_ number: Int32) -> Node? {
         let word = word(number)
-        guard word & Word.hasNode != 0 else { return nil }
-        return Node(mark: (Int64(word >> 8 & 0xff), Int(word >> 32)))
+        guard word & Word.ours != 0, word & Word.hasNode != 0 else { return nil }
+        return Node(mark: (Int64(word >> 8 & 0xf), Int(word >> 32)))
     }
 
     /// What fcntl(2) tells of how a number was opened (`F_GETFL`), without what can be changed later.
@@ -109,10 +152,4 @@ enum Handles {
         // On 64-bit machines open(2) puts O_LARGEFILE there by itself.
         return Int32(word >> Word.accessShift & 3) | (word & Word.hasNode != 0 ? 0x8000 : 0)
     }
-}
-
-/// Puts each new handle of the kernel here into the table, however it came about.
-final class NewHandles: HandleWatcher {
-    func canWatch(_ number: Int32) -> Bool { Handles.canHold(number) }
-    func handleOpened(_ number: Int32) { Handles.add(number) }
 }

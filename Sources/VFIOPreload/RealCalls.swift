@@ -31,6 +31,11 @@ enum RealCalls {
         @convention(c) (
             UnsafePointer<CChar>?, UnsafeMutablePointer<CChar>?
         ) -> UnsafeMutablePointer<CChar>?
+    typealias ReceiveMessage = @convention(c) (Int32, UnsafeMutablePointer<msghdr>?, Int32) -> Int
+    typealias ReceiveMessages =
+        @convention(c) (
+            Int32, UnsafeMutableRawPointer?, UInt32, Int32, UnsafeMutableRawPointer?
+        ) -> Int32
     typealias OpenFolder = @convention(c) (UnsafePointer<CChar>?) -> UnsafeMutableRawPointer?
     typealias OpenStream =
         @convention(c) (
@@ -99,6 +104,7 @@ enum RealCalls {
         case fdopen, fclose, freopen, truncate, chmod, chown, lchown, fchmodat, fchownat
         case getxattr, lgetxattr, listxattr, llistxattr
         case sigaction, pthread_sigmask, sigprocmask, sigsuspend, mprotect, mremap
+        case recvmsg, recvmmsg
 
         var text: StaticString {
             switch self {
@@ -125,6 +131,8 @@ enum RealCalls {
             case .realpath: "realpath"
             case .opendir: "opendir"
             case .fopen: "fopen"
+            case .recvmsg: "recvmsg"
+            case .recvmmsg: "recvmmsg"
             case .sigaction: "sigaction"
             case .pthread_sigmask: "pthread_sigmask"
             case .sigprocmask: "sigprocmask"

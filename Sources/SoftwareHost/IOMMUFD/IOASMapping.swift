@@ -10,7 +10,8 @@ extension IOAS {
     func map(_ request: IOASMap) throws(Errno) -> UInt64 {
         guard !request.userVA.addingReportingOverflow(request.length).overflow else { throw .overflow }
         let piece = IOASPiece(
-            backing: request.userVA, byteCount: request.length,
+            backing: RemoteMemory.address(ofCaller: request.userVA, byteCount: request.length),
+            byteCount: request.length,
             isWritable: request.flags.contains(.writeable))
         return try map(
             [piece], at: request.iova, byteCount: request.length, request.flags, placement: request.userVA)

@@ -274,7 +274,7 @@ extension Core {
         do throws(Errno) {
             file = try files.hold(number)
         } catch {
-            throw Descriptor.isOpen(number) ? .wrongDescriptorKind : .badDescriptor
+            throw UserDescriptor.isOpen(number) ? .wrongDescriptorKind : .badDescriptor
         }
         if case .iommufd(let iommufd) = file { return iommufd }
         file.object.letGo()

@@ -98,6 +98,10 @@ extension IOMMUFD {
                 return try FileMemory(export, from: request.start, byteCount: request.length)
             }
         }
+        if CallerOfThread.remote != nil {
+            let file = try UserDescriptor.duplicate(request.fd)
+            return try FileMemory(file.number, from: request.start, byteCount: request.length)
+        }
         return try FileMemory(request.fd, from: request.start, byteCount: request.length)
     }
 

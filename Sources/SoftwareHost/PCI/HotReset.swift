@@ -179,7 +179,7 @@ extension DeviceFile {
             file = try core.files.hold(number)
         } catch {
             // A descriptor of somebody else's is open, but no group.
-            throw Descriptor.isOpen(number) ? .invalid : .badDescriptor
+            throw UserDescriptor.isOpen(number) ? .invalid : .badDescriptor
         }
         guard case .group(let group) = file else {
             file.object.letGo()

@@ -27,6 +27,16 @@ extension PCIBusDriver {
         return mapping.mapping.window
     }
 
+    /// The file behind a part of a BAR, and where in it the part begins.
+    func shareMemory(at offset: UInt64, byteCount: Int) throws(Errno) -> (descriptor: Int32, offset: UInt64) {
+        let index = offset >> PCIRegionOffset.shift
+        let start = offset & PCIRegionOffset.mask
+        guard offset % UInt64(pageSize) == 0, byteCount % pageSize == 0, index < 6,
+            let part = mappablePart(bar: Int(index), start, UInt64(byteCount))
+        else { throw .invalid }
+        return (part.descriptor, part.fileOffset + (start - part.offset))
+    }
+
     func unmap(_ window: MemoryWindow) {
         lock.lock()
         defer { lock.unlock() }

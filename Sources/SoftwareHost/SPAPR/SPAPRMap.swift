@@ -12,6 +12,7 @@ extension SPAPR {
         guard request.argsz >= UInt32(DMAMap.byteCount), request.flags.isSubset(of: [.read, .write]) else {
             throw .invalid
         }
+        let memory = RemoteMemory.address(ofCaller: request.vaddr, byteCount: request.size)
         try exclusively { () throws(Errno) in
             let window = try window(for: request.iova)
             guard (request.size | request.vaddr) & window.mask == 0 else { throw .invalid }
@@ -23,7 +24,7 @@ extension SPAPR {
             // would let a device go astray: this host refuses.
             guard request.iova & window.mask == 0 else { throw .invalid }
             guard request.size > 0 else { return }
-            try map(request.vaddr, request.size, at: IOVA(request.iova), permissions, in: window)
+            try map(memory, request.size, at: IOVA(request.iova), permissions, in: window)
         }
     }
 
@@ -169,10 +170,11 @@ extension SPAPR {
     }
 
     private func loadMemory(_ address: HostAddress) throws(Errno) -> SPAPRRegisterMemory {
-        let request = try UserMemory.load(SPAPRRegisterMemory(), from: address)
+        var request = try UserMemory.load(SPAPRRegisterMemory(), from: address)
         guard request.argsz >= UInt32(SPAPRRegisterMemory.minimumSize), request.flags == 0 else {
             throw .invalid
         }
+        request.vaddr = RemoteMemory.address(ofCaller: request.vaddr, byteCount: request.size)
         return request
     }
 }

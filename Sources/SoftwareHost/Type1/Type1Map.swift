@@ -18,12 +18,13 @@ extension Type1 {
         if request.flags.contains(.write) { permissions.insert(.write) }
         let replacesAddress = request.flags.contains(.vaddr)
         guard replacesAddress == permissions.isEmpty else { throw .invalid }
+        let memory = RemoteMemory.address(ofCaller: request.vaddr, byteCount: request.size)
         try exclusively { () throws(Errno) in
             guard (request.size | request.iova | request.vaddr) & (unit - 1) == 0 else { throw .invalid }
             if replacesAddress {
-                try replaceAddress(of: range, by: request.vaddr)
+                try replaceAddress(of: range, by: memory)
             } else {
-                try add(IOVAMapping(range, backing: request.vaddr, permissions: permissions))
+                try add(IOVAMapping(range, backing: memory, permissions: permissions))
             }
         }
     }

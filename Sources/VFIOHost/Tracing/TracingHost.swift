@@ -92,19 +92,6 @@ public final class TracingHost: Host {
         output.write(record)
     }
 
-    /// Hands on that a handle has another number.
-    public func share(_ handle: Int32, as number: Int32) throws(Errno) {
-        try inner.share(handle, as: number)
-    }
-
-    /// Forgets a handle, and writes it down as closed.
-    public func forget(_ handle: Int32) {
-        var record = begin(.close, handle)
-        inner.forget(handle)
-        end(&record, .success(0))
-        output.write(record)
-    }
-
     /// Sends a request, and writes it down with its structure before and after.
     public func control(_ handle: Int32, _ request: UInt32, _ argument: UInt) throws(Errno) -> Int32 {
         var record = begin(.control, handle)

@@ -18,55 +18,43 @@ private var realControl: RealCalls.DescriptorControl {
 
 private func closeHandle(_ number: Int32) -> Int32 {
     guard Handles.isOwnProcess else { return realClose(number) }
+    if Handles.isProtected(number) { return Int32(Answer.fail(.badDescriptor)) }
     if let control = Handles.control(number) {
         ControlFiles.takeContents(control)
         Handles.remove(number)
         return realClose(number)
     }
-    // No longer ours before the number is free: it may be given out again at once.
-    Handles.remove(number)
     TrapHolders.forget(number)
     Run.present.close(number)
     return 0
 }
 
-/// Closes the numbers of ours in a range.
-private func closeHandles(_ first: UInt32, _ last: UInt32) {
-    guard Handles.isInUse, Handles.isOwnProcess, let highest = UInt32(exactly: unsafe Handles.highest) else {
-        return
+/// Closes the numbers of ours in a range, each as it must be, and lets the system close those between them.
+private func closeRange(_ first: UInt32, _ last: UInt32, _ close: (UInt32, UInt32) -> Int32) -> Int32 {
+    guard Handles.isInUse, Handles.isOwnProcess, let highest = UInt32(exactly: unsafe Handles.highest),
+        first <= min(last, highest)
+    else { return close(first, last) }
+    var next = first
+    for number in first...min(last, highest) where Handles.isKnown(Int32(number)) {
+        if number > next { _ = close(next, number - 1) }
+        _ = closeHandle(Int32(number))
+        next = number + 1
     }
-    let end = min(last, highest)
-    guard first <= end else { return }
-    for number in first...end where Handles.isKnown(Int32(number)) { _ = closeHandle(Int32(number)) }
+    return next <= last ? close(next, last) : 0
 }
 
 /// Stands in front of `close_range`.
 @c(close_range) public func hookedCloseRange(_ first: UInt32, _ last: UInt32, _ flags: Int32) -> Int32 {
     guard RealCalls.address(.closeRange) != 0 else { return Int32(Answer.fail(Errno(rawValue: ENOSYS))) }
-    // CLOSE_RANGE_CLOEXEC only marks them, and flags that don't exist are refused.
-    if flags & ~2 == 0 { closeHandles(first, last) }
-    return RealCalls.call(.closeRange, as: RealCalls.CloseRange.self)(first, last, flags)
+    let real = RealCalls.call(.closeRange, as: RealCalls.CloseRange.self)
+    // CLOSE_RANGE_CLOEXEC only marks them, and what can't be is refused.
+    guard flags & ~2 == 0, first <= last else { return real(first, last, flags) }
+    return closeRange(first, last) { real($0, $1, flags) }
 }
 
 /// Stands in front of `closefrom`.
 @c(closefrom) public func hookedCloseFrom(_ lowest: Int32) {
     _ = hookedCloseRange(UInt32(max(lowest, 0)), .max, 0)
-}
-
-/// The system has made a number of one of ours.
-private func share(_ number: Int32, as other: Int32) -> Int32 {
-    Answer.int { () throws(Errno) -> Int32 in
-        do throws(Errno) {
-            guard Handles.canHold(other) else { throw .tooManyDescriptors }
-            try Run.present.share(number, as: other)
-        } catch {
-            if Handles.contains(other) { forgetHandle(other) }
-            _ = realClose(other)
-            throw error
-        }
-        Handles.copy(number, to: other)
-        return other
-    }
 }
 
 /// The system has put something at a number.
@@ -78,9 +66,13 @@ private func put(_ number: Int32, at other: Int32) -> Int32 {
         ControlFiles.takeContents(control)
         Handles.remove(other)
     }
-    if Handles.contains(number) { return share(number, as: other) }
-    if Handles.contains(other) { forgetHandle(other) }
-    if Handles.control(number) != nil && Handles.canHold(other) { Handles.copy(number, to: other) }
+    if Handles.isKnown(other) { forgetHandle(other) }
+    guard Handles.contains(number) || Handles.control(number) != nil else { return other }
+    guard Handles.canHold(other) else {
+        _ = realClose(other)
+        return Int32(Answer.fail(.tooManyDescriptors))
+    }
+    Handles.copy(number, to: other)
     return other
 }
 

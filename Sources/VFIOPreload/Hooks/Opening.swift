@@ -10,7 +10,7 @@ import VFIOHost
 func openNode(_ node: Node, _ flags: Int32) -> Int32 {
     Answer.int { () throws(Errno) -> Int32 in
         let number = try Run.kernel().open(node)
-        Handles.add(number, node, access: flags & O_ACCMODE)
+        Handles.setAccess(number, flags)
         if flags & O_CLOEXEC == 0 { _ = clinux_set_close_on_exec(number, 0) }
         if flags & (O_NONBLOCK | O_APPEND) != 0 {
             _ = RealCalls.call(.fcntl, as: RealCalls.DescriptorControl.self)(
@@ -34,13 +34,12 @@ private func openAnywhere(
     return number
 }
 
-/// A number of ours isn't one any more: it was closed by other means, or another file was put there.
+/// A number of ours isn't one any more: it was closed by other means, or another file was put there. Whether it was the
+/// last of its file, the kernel learns by itself.
 func forgetHandle(_ number: Int32) {
     let isOurs = Handles.contains(number)
     Handles.remove(number)
-    guard isOurs else { return }
-    TrapHolders.forget(number)
-    Run.present.forget(number)
+    if isOurs { TrapHolders.forget(number) }
 }
 
 /// Stands in front of `open`.

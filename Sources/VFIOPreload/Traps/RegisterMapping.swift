@@ -95,7 +95,7 @@ enum RegisterMapping {
 
     /// The region, if it is memory of a device.
     private static func region(_ handle: Int32, _ index: UInt32) -> Region? {
-        let kernel = Run.present
+        let kernel = Run.unseen
         var device = DeviceInfo()
         device.argsz = UInt32(DeviceInfo.minimumSize)
         var room = InlineArray<128, UInt64>(repeating: 0)
@@ -158,7 +158,7 @@ enum RegisterMapping {
             var bytes = unsafe MutableRawSpan(
                 _unsafeBytes: UnsafeMutableRawBufferPointer(rebasing: buffer[..<byteCount]))
             let start = UInt64(PCIRegion.config.rawValue) << PCIRegionOffset.shift
-            do throws(Errno) { _ = try Run.present.read(handle, at: start + offset, into: &bytes) } catch {}
+            do throws(Errno) { _ = try Run.unseen.read(handle, at: start + offset, into: &bytes) } catch {}
         }
         return word
     }

@@ -27,9 +27,8 @@ enum TrapHolders {
             do throws(Errno) {
                 // Made by the system, and high, out of the way of the program's own.
                 let number = try Descriptor(duplicating: handle, from: 1000).release()
-                try Run.present.share(handle, as: number)
-                // Not one of the program's, whoever made it.
-                Handles.remove(number)
+                Handles.copy(handle, to: number)
+                Handles.protect(number)
                 unsafe holders.append(Holder(handle: handle, number: number, uses: 1))
                 return number
             } catch {
