@@ -43,6 +43,9 @@ struct CapabilityBody {
         end = headerLength
     }
 
+    /// The function's vendor, who says what is in capabilities of its own.
+    var vendor: UInt64 { space.number(0, 2) ?? 0 }
+
     /// The number at an offset, which isn't named with this; 0 where the space ends before.
     func number(_ offset: Int, _ width: Int) -> UInt64 {
         guard offset >= 0, base + offset + width <= limit else { return 0 }

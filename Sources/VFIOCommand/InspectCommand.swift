@@ -1,6 +1,7 @@
 import ArgumentParser
 import JSONText
 import LinuxSystem
+import PCIDecoder
 import VFIO
 import VFIOHost
 import VFIOOperator
@@ -34,6 +35,11 @@ struct InspectCommand: ParsableCommand {
             "Show what a file says: one that --dump or --json wrote, or a text of lspci -xxxx.",
             valueName: "file"))
     var from: String?
+    @Option(
+        name: .customLong("pci-ids"),
+        help: ArgumentHelp("The names of devices, if not those of this machine's pci.ids.", valueName: "file")
+    )
+    var namesFile: String?
     @Option(
         help: ArgumentHelp(
             "Save what the device shows, if it is a display, as a PNG file.", valueName: "file"))
@@ -79,6 +85,8 @@ struct InspectCommand: ParsableCommand {
     }
 
     private func show(_ report: DeviceReport) throws(CommandFailure) {
+        var report = report
+        report.facts.name(by: try names())
         if json {
             print(report.json.indentedText())
         } else {
@@ -89,6 +97,15 @@ struct InspectCommand: ParsableCommand {
         guard let dump else { return }
         try Self.save(Array((report.json.indentedText() + "\n").utf8), to: dump)
         if !json { print("\n\(dump): everything that is known, for vfio inspect --from \(dump)") }
+    }
+
+    private func names() throws(CommandFailure) -> PCINames {
+        guard let namesFile else { return .ofThisMachine() }
+        do throws(Errno) {
+            return try PCINames(readingFile: namesFile)
+        } catch {
+            throw .refused("\(namesFile) can't be read: \(error)")
+        }
     }
 
     /// What a file says of a device.

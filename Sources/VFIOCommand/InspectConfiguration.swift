@@ -64,7 +64,7 @@ struct ConfigurationText {
         if !showsFields {
             // Registers of zeros that mean nothing are left out.
             if summary.isEmpty && register.value == 0 && register.offset >= 0x40 { return [] }
-            if summary.isEmpty && register.offset < 0x40 { return [] }
+            if summary.isEmpty && register.offset < 0x40 && register.offset != 4 { return [] }
             return [summary.isEmpty || summary == register.hexadecimal ? title : "\(title): \(summary)"]
         }
         guard !register.fields.isEmpty else {

@@ -60,11 +60,16 @@ struct InspectText {
         let facts = report.facts
         var lines: [String] = []
         if let vendor = facts.subsystemVendor, let device = facts.subsystem, vendor != 0 || device != 0 {
-            lines.append("subsystem \(hexadecimal(vendor, digits: 4)):\(hexadecimal(device, digits: 4))")
+            let name = facts.subsystemName.map { "  \($0)" } ?? ""
+            lines.append(
+                "subsystem \(hexadecimal(vendor, digits: 4)):\(hexadecimal(device, digits: 4))\(name)")
         }
+        let names = [facts.vendorName, facts.deviceName].compactMap { $0 }
+        if !names.isEmpty { lines.insert(names.joined(separator: " "), at: 0) }
         if let function = facts.physicalFunction { lines.append("virtual function of \(function)") }
         if report.host != "lspci" { lines.append(driverLine) }
         lines += groupLines
+        if !facts.holders.isEmpty { lines += broken("open in \(facts.holders.joined(separator: ", "))") }
         if let opened = report.opened {
             lines += broken("opened through \(opened.route): \(opened.routeReason)")
             lines.append(resetLine(opened.canReset))
@@ -103,27 +108,20 @@ struct InspectText {
             + (methods.isEmpty ? "" : " (in this order: \(methods.joined(separator: ", ")))")
     }
 
-    /// A line that is too long for the terminal, in parts of which all but the first are further in.
+    /// A line that is too long for the terminal, in lines of which all but the first are further in.
     private func broken(_ line: String) -> [String] {
         guard let width, line.count > width else { return [line] }
-        let indent = line.prefix { $0 == " " }.count + 4
+        let indent = String(line.prefix { $0 == " " })
         var lines: [String] = []
-        var current = ""
-        for word in line.split(separator: " ", omittingEmptySubsequences: false) {
-            if !current.isEmpty, current.count + 1 + word.count > width,
-                current.contains(where: { $0 != " " })
-            {
+        var current = indent
+        for word in line.split(separator: " ") {
+            if current.count + 1 + word.count > width, current.contains(where: { $0 != " " }) {
                 lines.append(current)
-                current = String(repeating: " ", count: indent) + word
-            } else {
-                current +=
-                    (current.isEmpty && lines.isEmpty && !word.isEmpty ? "" : current.isEmpty ? "" : " ")
-                    + word
-                if word.isEmpty && current.isEmpty { current = " " }
+                current = indent + "    "
             }
+            current += (current.allSatisfy { $0 == " " } ? "" : " ") + word
         }
-        lines.append(current)
-        return lines
+        return lines + [current]
     }
 }
 
@@ -147,11 +145,14 @@ extension InspectText {
             let widths = opened.atomics.map { "\($0)" }.joined(separator: ", ")
             lines.append("  atomic operations completed on the way to memory: \(widths) bits")
         }
+        if let refusal = opened.hotResetRefusal { lines += ["", "no hot reset"] + broken("  \(refusal)") }
         if let functions = opened.hotReset {
             lines += ["", "a hot reset resets"]
             lines += functions.map { function in
                 let driver = function.driver.map { ", \($0)" } ?? ""
                 return "  \(function.address): \(function.owner)\(driver)"
+                    + (function.holders.isEmpty
+                        ? "" : ", open in \(function.holders.joined(separator: ", "))")
                     + (function.address == report.name ? " (this device)" : "")
             }
         }

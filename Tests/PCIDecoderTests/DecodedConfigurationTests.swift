@@ -113,6 +113,21 @@ struct DecodedConfigurationTests {
         #expect(all[2]["Data"]?.summary == "09 08 07 06")
     }
 
+    @Test("a virtio device's own capabilities say where its structures are; another vendor's are bytes")
+    func virtio() {
+        let body: [UInt8] = [0x14, 2, 4, 0, 0, 0, 0x00, 0x30, 0, 0, 0x00, 0x10, 0, 0, 4, 0, 0, 0]
+        var space = Space()
+        space.list([(0x40, 0x09, body)])
+        #expect(
+            DecodedConfiguration(decoding: space.bytes).capability(9)?["Vendor Specific Data"]?.byteCount
+                == 17)
+        space.put(0, [0xf4, 0x1a])
+        let capability = DecodedConfiguration(decoding: space.bytes).capability(9)
+        #expect(capability?.summary == "virtio notifications in BAR 4 at 0x3000")
+        #expect(capability?["Length"]?.value == 20, "the capability's own length comes first")
+        #expect(capability?["Notify Offset Multiplier"]?.value == 4)
+    }
+
     @Test("every field lies inside its register and its value inside its bits")
     func fields() {
         var space = Space(count: 4096)

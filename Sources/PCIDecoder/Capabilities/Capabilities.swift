@@ -43,7 +43,35 @@ enum Capabilities {
             if length != 3 { body.complain("its length of \(length) bytes doesn't even hold its header") }
             return
         }
+        if body.vendor == 0x1af4, length >= 16 { return virtio(length, &body) }
         body.bytes("Vendor Specific Data", 3..<length)
+    }
+
+    /// Where a virtio device has its structures (Virtual I/O Device 1.2, 4.1.4).
+    private static func virtio(_ length: Int, _ body: inout CapabilityBody) {
+        let structures = [
+            "", "common configuration", "notifications", "ISR status", "device configuration",
+            "configuration access", "", "", "shared memory", "vendor data",
+        ]
+        let kind = body.register("Structure", 0x03, 1, [.choice(0...7, "Type", structures)])
+        let bar = body.register("BAR", 0x04, 1) { $0 > 5 ? "reserved (\($0))" : "BAR \($0)" }
+        body.register("ID", 0x05, 1) { $0 == 0 ? "" : nil }
+        // The upper halves are there for shared memory only.
+        let isWide = kind == 8 && length >= 24
+        let offset = body.number(0x08, 4) | (isWide ? body.number(0x10, 4) << 32 : 0)
+        let size = body.number(0x0c, 4) | (isWide ? body.number(0x14, 4) << 32 : 0)
+        body.register("Structure Offset", 0x08, 4) { _ in "0x" + hex(offset) }
+        body.register("Structure Length", 0x0c, 4) { _ in "\(size) bytes" }
+        if isWide {
+            body.register("Offset High", 0x10, 4) { _ in "" }
+            body.register("Length High", 0x14, 4) { _ in "" }
+        } else if kind == 2, length >= 20 {
+            body.register("Notify Offset Multiplier", 0x10, 4) { "\($0)" }
+        } else {
+            body.bytes("Data", 16..<length)
+        }
+        let name = kind < UInt64(structures.count) ? structures[Int(kind)] : ""
+        body.summary = "virtio \(name.isEmpty ? "structure \(kind)" : name) in BAR \(bar) at 0x\(hex(offset))"
     }
 
     /// Enhanced Host Controller Interface 2.0, appendix C.

@@ -27,13 +27,27 @@ public struct DeviceInspection {
         roots: SystemRoots? = nil
     ) throws(VFIOError) {
         report = DeviceReport(name: id.name, bus: id.bus.name, host: host.kind.word)
+        // Of a machine inside this process nobody else has anything; this process will have it open in a moment.
+        let holders =
+            host.kind == .linux ? roots.map { Holders(in: $0, except: ProcessLimits.processID) } : nil
+        if let holders, !holders.isComplete {
+            report.missing.append(
+                DeviceReport.Missing(
+                    "some of those who have it open",
+                    holders.isPartial
+                        ? "not all processes could be looked at"
+                        : "\(holders.unreadable) processes can be looked into by root only"))
+        }
         var summary: DeviceSummary?
         var inventory: Inventory?
         do throws(InventoryError) {
             let found = try host.inventory()
             inventory = found
             summary = found.summary(of: id)
-            if let summary { report.facts = DeviceReport.Facts(of: summary, in: found) }
+            if let summary {
+                report.facts = DeviceReport.Facts(of: summary, in: found)
+                report.facts.holders = holders?.words(of: summary) ?? []
+            }
         } catch {
             report.missing.append(
                 DeviceReport.Missing("what the machine tells", "\(error.path) can't be read: \(error.errno)"))
@@ -44,6 +58,7 @@ public struct DeviceInspection {
                 self.device = device
                 report.opened = DeviceReport.Opened(of: device, inventory, &report.missing)
                 report.readConfiguration(of: device)
+                if let inventory, let holders { report.addHolders(holders, inventory) }
             } catch {
                 refusal = error
             }
@@ -60,6 +75,27 @@ public struct DeviceInspection {
             DeviceReport.Missing("regions, interrupts, features and addresses for DMA", reason))
         guard let roots, id.bus == .pci else { return }
         report.readConfiguration(id.name, in: roots)
+    }
+}
+
+extension Holders {
+    /// Who has a device or its group open.
+    fileprivate func words(of device: DeviceSummary) -> [String] {
+        let all = of(device) + (device.group.map { ofGroup($0) } ?? [])
+        return Set(all.map { "\($0)" }).sorted()
+    }
+}
+
+extension DeviceReport {
+    /// Says of the functions that a hot reset hits who has them open.
+    fileprivate mutating func addHolders(_ holders: Holders, _ inventory: Inventory) {
+        guard let functions = opened?.hotReset else { return }
+        for (index, function) in functions.enumerated() {
+            guard let id = DeviceID(function.address), let summary = inventory.summary(of: id) else {
+                continue
+            }
+            opened?.hotReset?[index].holders = holders.words(of: summary)
+        }
     }
 }
 

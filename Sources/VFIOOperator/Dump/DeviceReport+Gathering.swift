@@ -102,7 +102,11 @@ extension DeviceReport.Opened {
                     driver: inventory?.device(at: $0.address)?.driver?.name)
             }
         } catch {
-            missing.append(DeviceReport.Missing("hot reset", "\(error)"))
+            if error.code == .notSupported {
+                hotResetRefusal = error.cause ?? "\(error)"
+            } else {
+                missing.append(DeviceReport.Missing("hot reset", "\(error)"))
+            }
         }
     }
 

@@ -49,6 +49,9 @@ extension DeviceReport {
             ("classCode", facts.classCode.map { .hexadecimal($0, digits: 6) }),
             ("className", facts.classCode.map { .string(PCIClass.name($0)) }),
             ("revision", facts.revision.map { .hexadecimal($0, digits: 2) }),
+            ("vendorName", facts.vendorName.map { .string($0) }),
+            ("deviceName", facts.deviceName.map { .string($0) }),
+            ("subsystemName", facts.subsystemName.map { .string($0) }),
             ("driver", facts.driver.map { .string($0) }),
             ("driverOverride", facts.driverOverride.map { .string($0) }),
             ("group", facts.group.map { .count($0) }),
@@ -57,7 +60,7 @@ extension DeviceReport {
             ("reservedRegions", .array(facts.reservedRegions.map(\.json))),
             ("deviceNode", facts.deviceNode.map { .count($0) }),
             ("numaNode", facts.numaNode.map { .count($0) }),
-            ("resetMethods", .texts(facts.resetMethods)),
+            ("holders", .texts(facts.holders)), ("resetMethods", .texts(facts.resetMethods)),
             ("physicalFunction", facts.physicalFunction.map { .string($0) }),
         ]
     }
@@ -82,6 +85,7 @@ extension DeviceReport {
             ("pageSizes", addresses.map { Self.sizes($0.pageSizes) }),
             ("mappingsLeft", addresses?.mappingsLeft.map { .unsigned(UInt64($0)) }),
             ("dirtyPageSizes", addresses.map { Self.sizes($0.dirtyPageSizes) }),
+            ("hotResetRefusal", opened.hotResetRefusal.map { .string($0) }),
             ("hotReset", opened.hotReset.map { .array($0.map(\.json)) }),
         ]
     }
@@ -163,6 +167,7 @@ extension DeviceReport.ResetFunction {
     fileprivate var json: JSON {
         .of([
             ("address", .string(address)), ("owner", .string(owner)), ("driver", driver.map { .string($0) }),
+            ("holders", holders.isEmpty ? nil : .texts(holders)),
         ])
     }
 }

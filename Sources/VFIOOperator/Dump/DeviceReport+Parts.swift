@@ -21,6 +21,8 @@ extension DeviceReport {
         public var addresses: Addresses?
         /// The functions that a hot reset hits; nil where that isn't known.
         public var hotReset: [ResetFunction]?
+        /// Why there is no hot reset of it, where there is none.
+        public var hotResetRefusal: String?
 
         /// A device that was opened.
         public init(route: String, routeReason: String) {
@@ -182,6 +184,8 @@ extension DeviceReport {
         public var owner: String
         /// The driver that it is bound to, where that is known.
         public var driver: String?
+        /// Who else has it or its group open, as far as that can be seen.
+        public var holders: [String] = []
 
         /// Describes a function.
         public init(address: String, owner: String, driver: String?) {

@@ -82,12 +82,16 @@ extension DeviceReport.Facts {
         subsystem = try reader.hexadecimal("subsystem")
         classCode = try reader.hexadecimal("classCode")
         revision = try reader.hexadecimal("revision")
+        vendorName = try reader.text("vendorName")
+        deviceName = try reader.text("deviceName")
+        subsystemName = try reader.text("subsystemName")
         driver = try reader.text("driver")
         driverOverride = try reader.text("driverOverride")
         group = try reader.number("group")
         domainType = try reader.text("domainType")
         deviceNode = try reader.number("deviceNode")
         numaNode = try reader.number("numaNode")
+        holders = try reader.texts("holders")
         resetMethods = try reader.texts("resetMethods")
         physicalFunction = try reader.text("physicalFunction")
         for object in try reader.objects("groupMembers") ?? [] {
@@ -136,13 +140,15 @@ extension DeviceReport.Opened {
             migration = DeviceReport.Migration(
                 flags: try object.texts("flags"), state: try object.text("state"))
         }
+        hotResetRefusal = try reader.text("hotResetRefusal")
         if let functions = try reader.objects("hotReset") {
             hotReset = []
             for object in functions {
-                hotReset?.append(
-                    DeviceReport.ResetFunction(
-                        address: try object.required(try object.text("address"), "address"),
-                        owner: try object.text("owner") ?? "unknown", driver: try object.text("driver")))
+                var function = DeviceReport.ResetFunction(
+                    address: try object.required(try object.text("address"), "address"),
+                    owner: try object.text("owner") ?? "unknown", driver: try object.text("driver"))
+                function.holders = try object.texts("holders")
+                hotReset?.append(function)
             }
         }
         addresses = try DeviceReport.Addresses(reader)

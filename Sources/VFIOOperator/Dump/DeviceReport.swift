@@ -75,6 +75,12 @@ public struct DeviceReport: Sendable, Equatable {
         public var classCode: UInt32?
         /// Revision ID (sysfs `revision`).
         public var revision: UInt8?
+        /// What `pci.ids` calls its vendor.
+        public var vendorName: String?
+        /// What `pci.ids` calls the device.
+        public var deviceName: String?
+        /// What `pci.ids` calls its subsystem.
+        public var subsystemName: String?
         /// The driver that it is bound to (sysfs `driver`); nil for none.
         public var driver: String?
         /// The only driver that may be bound to it (sysfs `driver_override`).
@@ -91,6 +97,8 @@ public struct DeviceReport: Sendable, Equatable {
         public var deviceNode: Int?
         /// The NUMA node that it is near to.
         public var numaNode: Int?
+        /// Who has it or its group open, as far as that can be seen: "qemu (process 12, descriptor 5)".
+        public var holders: [String] = []
         /// How it can be reset, in the order in which the ways are tried (sysfs `reset_method`).
         public var resetMethods: [String] = []
         /// The function that it is a virtual function of (sysfs `physfn`).
@@ -98,6 +106,17 @@ public struct DeviceReport: Sendable, Equatable {
 
         /// Nothing is known.
         public init() {}
+
+        /// Fills in the names that aren't known yet.
+        public mutating func name(by names: PCINames) {
+            guard let vendor, let device else { return }
+            vendorName = vendorName ?? names.vendor(vendor)
+            deviceName = deviceName ?? names.device(device, of: vendor)
+            guard let subsystemVendor, let subsystem else { return }
+            subsystemName =
+                subsystemName
+                ?? names.subsystem(subsystem, of: subsystemVendor, on: device, of: vendor)
+        }
     }
 
     /// Another member of the device's group.
