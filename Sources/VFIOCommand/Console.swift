@@ -4,30 +4,15 @@ import LinuxSystem
 struct Console {
     /// Whether standard output is a terminal: then there are bars and colours, in a pipe there are not.
     let isTerminal: Bool
-    /// Whether colours are wanted: on a terminal, unless NO_COLOR is set to anything.
+    /// Whether there are colours and bold letters: on a terminal, and not where the environment has `NO_COLOR`.
     let isColoured: Bool
-    /// How many columns the terminal has.
-    let columns: Int
+    private let columns: Int
 
     /// A console on this process's standard output.
     init() {
         isTerminal = Terminal.isTerminal(1)
         isColoured = isTerminal && (ChildProcess.environmentValue("NO_COLOR") ?? "").isEmpty
         columns = Terminal.columns(1)
-    }
-
-    /// How text stands out where colours are wanted: codes of SGR (ECMA-48).
-    enum Style: String {
-        case bold = "1"
-        case faint = "2"
-        case good = "32"
-        case warning = "33"
-        case bad = "31"
-    }
-
-    /// A text in a style, where colours are wanted.
-    func styled(_ text: String, _ style: Style) -> String {
-        isColoured ? "\u{1b}[\(style.rawValue)m\(text)\u{1b}[0m" : text
     }
 
     /// A line of output.
@@ -37,7 +22,7 @@ struct Console {
     }
 
     /// A heading, bold on a terminal.
-    func heading(_ text: String) { line(styled(text, .bold)) }
+    func heading(_ text: String) { line(isColoured ? "\u{1b}[1m\(text)\u{1b}[0m" : text) }
 
     /// A complaint on standard error.
     static func complain(_ text: String) { write(text + "\n", to: 2) }
@@ -56,6 +41,23 @@ struct Console {
     func endProgress() {
         guard isTerminal else { return }
         Self.write("\r\u{1b}[K", to: 1)
+    }
+
+    /// How many columns a line has; nil where there is no end to it, in a pipe.
+    var lineLength: Int? { isTerminal ? columns : nil }
+
+    /// How text stands out where colours are wanted: codes of SGR (ECMA-48).
+    enum Style: String {
+        case bold = "1"
+        case faint = "2"
+        case good = "32"
+        case warning = "33"
+        case bad = "31"
+    }
+
+    /// A text in a style, where colours are wanted.
+    func styled(_ text: String, _ style: Style) -> String {
+        isColoured ? "\u{1b}[\(style.rawValue)m\(text)\u{1b}[0m" : text
     }
 
     private static func write(_ text: String, to number: Int32) {
@@ -97,7 +99,7 @@ struct Table {
         let widths = (0..<count).map { column in
             rows.map { column < $0.count ? $0[column].count : 0 }.max() ?? 0
         }
-        let limit = console.flatMap { $0.isTerminal ? $0.columns - indent : nil } ?? .max
+        let limit = console?.lineLength.map { $0 - indent } ?? .max
         return rows.enumerated().map { index, row in
             var line = ""
             var width = 0

@@ -101,7 +101,7 @@ struct ListText {
     }
 
     /// Whether lines are short of room: then the long columns stay away.
-    private var isNarrow: Bool { console.isTerminal && console.columns < 120 }
+    private var isNarrow: Bool { (console.lineLength ?? .max) < 120 }
 
     private func columns(_ isWide: Bool) -> [Column] {
         let isNarrow = isNarrow && !isWide

@@ -61,6 +61,35 @@ struct MachineFactsTests {
         #expect(facts.groupNodes == [14: .group(14), 16: .group(16)])
     }
 
+    @Test("narrow terminals get a word or two, and who holds a device all the same")
+    func shortWords() throws {
+        let facts = try facts { try $0.process(50, "qemu", [4: "/dev/vfio/16"]) }
+        #expect(
+            facts.devices.map { facts.shortWords(for: $0) } == [
+                "bridge", "blocked", "in use", "in use", "held by qemu (50)", "no driver", "no group",
+            ])
+    }
+
+    @Test("a bridge without pcieport's driver doesn't block, one with another driver does")
+    func bridges() throws {
+        func words(_ driver: String?) throws -> String {
+            let address = try #require(PCIAddress("0000:00:01.0"))
+            let bridge = DeviceRecord(
+                address: address, vendor: 0x8086, device: 1, classCode: 0x06_0400,
+                driver: driver.map { DriverRecord(named: $0) }, group: 1)
+            let inventory = Inventory(
+                devices: [bridge], groups: [GroupRecord(number: 1, devices: [address])], hasContainers: true,
+                hasIOMMUFD: true)
+            let machine = try FakeMachine(inventory)
+            let facts = MachineFacts(of: try machine.roots.host.inventory(), in: machine.roots)
+            return facts.words(for: facts.devices[0])
+        }
+        #expect(try words(nil) == "bridge, blocks nothing")
+        #expect(try words("pcieport") == "bridge, blocks nothing")
+        #expect(try words("shpchp") == "bound to shpchp")
+        #expect(try words("vfio-pci") == "ready")
+    }
+
     @Test("a device is held by who has it and by who has its group")
     func held() throws {
         let byGroup = try facts { try $0.process(50, "qemu", [4: "/dev/vfio/16"]) }
@@ -99,6 +128,15 @@ struct MachineFactsTests {
             #expect(picture.svg.contains(">\(text)<"), "no \(text)")
         }
         #expect(picture.svg.split(separator: "<path").count == 2)
+    }
+
+    @Test("a name that is too long for its place is cut, and whole under the pointer")
+    func longNames() throws {
+        let facts = try facts()
+        let long = String(repeating: "x", count: 150)
+        let names = PCINames(parsing: Array("10de  \(long)\n".utf8))
+        let svg = MachinePicture(of: facts, showing: facts.devices, names: names).svg
+        #expect(svg.contains("<title>\(long) device 1b80</title>\(String(repeating: "x", count: 61))…<"))
     }
 
     @Test("names in a picture can't become part of it")
