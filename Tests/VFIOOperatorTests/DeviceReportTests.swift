@@ -85,4 +85,22 @@ struct DeviceReportTests {
         #expect(inspection.report.configuration?.source == "sysfs")
         #expect(inspection.report.missing.contains { $0.reason.contains("CAP_SYS_ADMIN") })
     }
+
+    @Test("a bridge isn't opened, and nobody is told to bind it")
+    func bridge() throws {
+        let root = try FileSystem.makeTemporaryFolder("/tmp/vfio-test-")
+        defer { FileSystem.removeFolder(root) }
+        let address = try #require(PCIAddress("0000:00:07.0"))
+        let device = DeviceRecord(
+            address: address, vendor: 0x1b36, device: 0x0c, classCode: 0x06_0400,
+            driver: DriverRecord(named: "pcieport"), group: 5)
+        let inventory = Inventory(
+            devices: [device], groups: [GroupRecord(number: 5, devices: [address])], hasContainers: true,
+            hasIOMMUFD: false)
+        try SysfsTree.write(inventory, to: root) { _ in nil }
+        let roots = SystemRoots(sysfs: root + "/sys", devices: root + "/dev", processes: root + "/proc")
+        let inspection = try DeviceInspection(of: DeviceID(address), on: roots.host, roots: roots)
+        #expect(inspection.refusal == nil && inspection.device == nil)
+        #expect(inspection.report.missing.contains { $0.reason.hasPrefix("it is a bridge") })
+    }
 }

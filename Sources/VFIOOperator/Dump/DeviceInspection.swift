@@ -52,7 +52,11 @@ public struct DeviceInspection {
             report.missing.append(
                 DeviceReport.Missing("what the machine tells", "\(error.path) can't be read: \(error.errno)"))
         }
-        if isOpened {
+        // VFIO's drivers don't take bridges: being told how to bind one would do harm.
+        let isBridge =
+            choice == .automatic && (report.facts.classCode ?? 0) >> 8 == 0x0604
+            && summary?.driver?.isVFIO != true
+        if isOpened, !isBridge {
             do throws(VFIOError) {
                 let device = try Device(opening: id, on: host, choice)
                 self.device = device
@@ -70,10 +74,14 @@ public struct DeviceInspection {
                     operation: "inspect the device", object: id.name, code: .noSuchDevice,
                     cause: "there is no such device", remedy: "vfio list shows the devices that are there")
         }
-        let reason = refusal.map { "the device couldn't be opened: \($0)" } ?? "the device wasn't opened"
+        var reason = refusal.map { "the device couldn't be opened: \($0)" } ?? "the device wasn't opened"
+        if isOpened, isBridge {
+            reason = "it is a bridge, which VFIO doesn't take; its group can be used without it"
+        }
         report.missing.append(
             DeviceReport.Missing("regions, interrupts, features and addresses for DMA", reason))
-        guard let roots, id.bus == .pci else { return }
+        // A server shows registers to whoever opens its device only.
+        guard let roots, id.bus == .pci, host.kind != .vfioUser else { return }
         report.readConfiguration(id.name, in: roots)
     }
 }
