@@ -110,5 +110,5 @@ extension Finding.Result {
 
 /// A text on one line, without anything that a terminal would obey, and not too long.
 func visible(_ text: String) -> String {
-    PlainText.of(text.split { $0 == " " || $0 == "\t" || $0.isNewline }.joined(separator: " "))
+    PrintableText.of(text.split { $0 == " " || $0 == "\t" || $0.isNewline }.joined(separator: " "))
 }
