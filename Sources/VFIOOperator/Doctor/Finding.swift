@@ -1,3 +1,5 @@
+import PCIDecoder
+
 /// What a ``Doctor`` found out about one thing.
 public struct Finding: Sendable, Equatable {
     /// How it stands.
@@ -110,5 +112,6 @@ extension Finding.Result {
 
 /// A text on one line, without anything that a terminal would obey, and not too long.
 func visible(_ text: String) -> String {
-    PrintableText.of(text.split { $0 == " " || $0 == "\t" || $0.isNewline }.joined(separator: " "))
+    PrintableText.of(
+        text.split { $0 == " " || $0 == "\t" || $0.isNewline }.joined(separator: " ").utf8, limit: 512)
 }
