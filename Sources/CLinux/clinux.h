@@ -544,6 +544,48 @@ CLINUX long clinux_run_quietly(char *const arguments[]) {
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
+// Starts a program found in PATH, in a process group of its own, its input from /dev/null and both of its outputs into
+// a pipe, whose other end becomes `*output`. Returns the process's number, or -errno.
+CLINUX long clinux_start_reading(char *const arguments[], int *output) {
+    extern char **environ;
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
+    pid_t child;
+    int ends[2];
+    if (syscall(SYS_pipe2, ends, O_CLOEXEC) < 0) return -(long)errno;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
+    posix_spawn_file_actions_adddup2(&actions, ends[1], 1);
+    posix_spawn_file_actions_adddup2(&actions, ends[1], 2);
+    posix_spawnattr_init(&attributes);
+    posix_spawnattr_setpgroup(&attributes, 0);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);
+    int r = posix_spawnp(&child, arguments[0], &actions, &attributes, arguments, environ);
+    posix_spawnattr_destroy(&attributes);
+    posix_spawn_file_actions_destroy(&actions);
+    close(ends[1]);
+    if (r != 0) {
+        close(ends[0]);
+        return -(long)r;
+    }
+    *output = ends[0];
+    return child;
+}
+
+// Waits so long for a child that leads a process group, and then ends the group. Returns whether it had to.
+CLINUX int clinux_end_child(pid_t child, int milliseconds) {
+    int status;
+    struct timespec pause = {0, 1000000};
+    for (; milliseconds > 0; milliseconds--) {
+        pid_t r = waitpid(child, &status, WNOHANG);
+        if (r == child || (r < 0 && errno != EINTR)) return 0;
+        nanosleep(&pause, (struct timespec *)0);
+    }
+    kill(-child, SIGKILL);
+    while (waitpid(child, &status, 0) < 0 && errno == EINTR) {}
+    return 1;
+}
+
 // Starts a program found in PATH with this process's own streams, hands on the signals that are meant for it, and waits
 // for its end. Returns its status as waitpid(2) has it, or -errno. Called before there are threads. Where `stand_in` is a
 // signal, it is held back from the program where `replaced` is held back now, and that one never is.

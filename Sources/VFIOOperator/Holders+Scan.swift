@@ -9,7 +9,10 @@ extension Holders {
     private static let mostEntries = 1 << 16
 
     /// Looks through the processes of a machine.
-    public init(in roots: SystemRoots) {
+    /// - Parameters:
+    ///   - roots: its folders.
+    ///   - excluded: a process that isn't looked at: a command's own, which holds at most what its caller left open.
+    public init(in roots: SystemRoots, except excluded: Int32? = nil) {
         self.init()
         guard let names = try? FileSystem.names(in: roots.processes, limit: Self.mostProcesses) else {
             isPartial = true
@@ -17,7 +20,7 @@ extension Holders {
         }
         isPartial = names.count == Self.mostProcesses || !Self.seesWholeMachine(roots.processes)
         let numbers = NodeNumbers(in: roots)
-        for process in names.compactMap({ Int32($0) }).sorted() where process > 0 {
+        for process in names.compactMap({ Int32($0) }).sorted() where process > 0 && process != excluded {
             scan(process, roots, numbers)
         }
     }

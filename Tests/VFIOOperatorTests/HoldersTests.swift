@@ -8,6 +8,7 @@ struct HoldersTests {
     @Test("is told by process, name, descriptor and user, for each kind of node")
     func nodes() throws {
         let machine = try FakeMachine()
+        defer { withExtendedLifetime(machine) {} }
         try machine.process(
             4711, "qemu-system-x86", user: 107,
             [
@@ -34,6 +35,7 @@ struct HoldersTests {
     @Test("a descriptor that a group gave out counts for its device, where the kernel names it")
     func devices() throws {
         let machine = try FakeMachine()
+        defer { withExtendedLifetime(machine) {} }
         try machine.process(
             5, "driver",
             [3: "anon_inode:[vfio-device]", 4: "anon_inode:[vfio-device]", 5: "anon_inode:[eventfd]"])
@@ -51,6 +53,7 @@ struct HoldersTests {
     @Test("nodes are known where another folder holds them, and a plain file of that name isn't one")
     func otherFolders() throws {
         let machine = try FakeMachine()
+        defer { withExtendedLifetime(machine) {} }
         try machine.file("copy/dev/vfio/8", "")
         try machine.process(
             6, "contained", [3: machine.root + "/dev/vfio/7", 4: machine.root + "/copy/dev/vfio/8"])
@@ -64,6 +67,7 @@ struct HoldersTests {
     @Test("a character device is known by its number, whatever it is called")
     func numbers() throws {
         let machine = try FakeMachine()
+        defer { withExtendedLifetime(machine) {} }
         // The null device stands for a group's: /dev/null is 1:3 on every Linux.
         try machine.file("sys/class/vfio/42/dev", "1:3\n")
         try machine.file("sys/class/misc/iommu/dev", "1:70000000000\n")
@@ -74,11 +78,11 @@ struct HoldersTests {
 
     @Test("the descriptors of this very process are found on the real machine")
     func ourselves() throws {
-        var roots = try FakeMachine().roots
-        roots.processes = "/proc"
         let machine = try FakeMachine()
+        defer { withExtendedLifetime(machine) {} }
         try machine.file("sys/class/vfio-dev/vfio9/dev", "1:5\n")
-        roots.sysfs = machine.roots.sysfs
+        var roots = machine.roots
+        roots.processes = "/proc"
         let zero = try Descriptor(opening: "/dev/zero")
         let found = Holders(in: roots).of(.device(9))
         #expect(found.contains { $0.process == ProcessLimits.processID && $0.descriptor == zero.number })
@@ -87,6 +91,7 @@ struct HoldersTests {
     @Test("processes that can't be looked into make the answer incomplete")
     func unreadable() throws {
         let machine = try FakeMachine()
+        defer { withExtendedLifetime(machine) {} }
         // A file where a folder is expected can't be listed, by root neither.
         try machine.file("proc/77/fd", "")
         // A thread of the kernel can hold nothing.
@@ -99,6 +104,7 @@ struct HoldersTests {
     @Test("a missing procfs and that of a container don't tell of the whole machine")
     func partial() throws {
         let machine = try FakeMachine()
+        defer { withExtendedLifetime(machine) {} }
         var roots = machine.roots
         roots.processes = machine.root + "/nowhere"
         #expect(!Holders(in: roots).isComplete)
@@ -113,6 +119,7 @@ struct HoldersTests {
     @Test("what a process calls itself can't disturb a terminal, and broken entries are passed over")
     func hostile() throws {
         let machine = try FakeMachine()
+        defer { withExtendedLifetime(machine) {} }
         try machine.process(9, "a\u{1b}]0;x\u{7}", [3: "/dev/vfio/1", 5: "/dev/vfio/99999999999999999999"])
         try machine.file("proc/99999999999/comm", "x")
         try machine.file("proc/-4/comm", "x")
