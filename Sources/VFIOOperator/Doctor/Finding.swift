@@ -112,6 +112,6 @@ extension Finding.Result {
 
 /// A text on one line, without anything that a terminal would obey, and not too long.
 func visible(_ text: String) -> String {
-    PrintableText.of(
-        text.split { $0 == " " || $0 == "\t" || $0.isNewline }.joined(separator: " ").utf8, limit: 512)
+    let line = text.split { $0 == " " || $0 == "\t" || $0.isNewline }.joined(separator: " ")
+    return PrintableText.of(line.utf8, limit: 512)
 }
