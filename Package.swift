@@ -81,7 +81,7 @@ let package = Package(
             ]),
         target(
             "VFIOOperator",
-            on: ["VFIO", "VFIOHost", "VFIOABI", "LinuxSystem", "PCIDecoder"]),
+            on: ["JSONText", "VFIO", "VFIOHost", "VFIOABI", "LinuxSystem", "IOVASpace", "PCIDecoder"]),
         target("VFIOConformance", on: ["VFIOTrace", "VFIOHost", "VFIOABI", "LinuxSystem"]),
         // Floor 5: the command.
         .executableTarget(
@@ -142,7 +142,7 @@ let package = Package(
             "VFIOOperatorTests",
             on: [
                 "VFIOOperator", "SoftwareHost", "SoftwareDevices", "NVMeController", "VFIO", "VFIOHost",
-                "PCIDecoder", "LinuxSystem",
+                "PCIDecoder", "LinuxSystem", "JSONText",
             ]),
         tests("JSONTextTests", on: ["JSONText"]),
         tests("LinuxSystemTests", on: ["LinuxSystem"]),

@@ -120,6 +120,8 @@ CLINUX long clinux_readlink(const char *path, char *to, size_t n) {
 CLINUX long clinux_rename_new(const char *from, const char *to) {
     return clinux_result(syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 1ul /* RENAME_NOREPLACE */));
 }
+// Takes the place of what has the new name.
+CLINUX long clinux_rename(const char *from, const char *to) { return clinux_result(rename(from, to)); }
 CLINUX long clinux_mkdir(const char *path, unsigned mode) { return clinux_result(mkdir(path, mode)); }
 CLINUX long clinux_rmdir(const char *path) { return clinux_result(rmdir(path)); }
 CLINUX long clinux_make_temporary_folder(char *path) {
@@ -573,6 +575,48 @@ CLINUX long clinux_start_in_background(char *const arguments[]) {
     return -(long)r;
 }
 
+// Starts a program found in PATH, in a process group of its own, its input from /dev/null and both of its outputs into
+// a pipe, whose other end becomes `*output`. Returns the process's number, or -errno.
+CLINUX long clinux_start_reading(char *const arguments[], int *output) {
+    extern char **environ;
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
+    pid_t child;
+    int ends[2];
+    if (syscall(SYS_pipe2, ends, O_CLOEXEC) < 0) return -(long)errno;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
+    posix_spawn_file_actions_adddup2(&actions, ends[1], 1);
+    posix_spawn_file_actions_adddup2(&actions, ends[1], 2);
+    posix_spawnattr_init(&attributes);
+    posix_spawnattr_setpgroup(&attributes, 0);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);
+    int r = posix_spawnp(&child, arguments[0], &actions, &attributes, arguments, environ);
+    posix_spawnattr_destroy(&attributes);
+    posix_spawn_file_actions_destroy(&actions);
+    close(ends[1]);
+    if (r != 0) {
+        close(ends[0]);
+        return -(long)r;
+    }
+    *output = ends[0];
+    return child;
+}
+
+// Waits so long for a child that leads a process group, and then ends the group. Returns whether it had to.
+CLINUX int clinux_end_child(pid_t child, int milliseconds) {
+    int status;
+    struct timespec pause = {0, 1000000};
+    for (; milliseconds > 0; milliseconds--) {
+        pid_t r = waitpid(child, &status, WNOHANG);
+        if (r == child || (r < 0 && errno != EINTR)) return 0;
+        nanosleep(&pause, (struct timespec *)0);
+    }
+    kill(-child, SIGKILL);
+    while (waitpid(child, &status, 0) < 0 && errno == EINTR) {}
+    return 1;
+}
+
 // Starts a program found in PATH with this process's own streams, hands on the signals that are meant for it, and waits
 // for its end. Returns its status as waitpid(2) has it, or -errno. Called before there are threads. Where `stand_in` is a
 // signal, it is held back from the program where `replaced` is held back now, and that one never is.
@@ -617,6 +661,32 @@ CLINUX long clinux_run_program(char *const arguments[], char *const environment[
     }
     pthread_sigmask(SIG_SETMASK, &former, (sigset_t *)0);
     return status;
+}
+// Starts a process that writes a text to a file in one write(2) and ends with its errno as its code, 0 for none. Returns
+// the process's number. Nothing of ours stays open in it, and no terminal reaches it: it may have to wait for ever.
+// Between fork(2) and the end it makes nothing but system calls, so there may be other threads.
+CLINUX long clinux_start_write(const char *path, const char *text, size_t count) {
+    pid_t child = fork();
+    if (child != 0) return clinux_result(child);
+    setsid();
+    syscall(SYS_prctl, 15 /* PR_SET_NAME */, "vfio-write", 0, 0, 0);
+    int null = open("/dev/null", O_RDWR);
+    for (int fd = 0; fd < 3; fd++)
+        if (null < 0) close(fd);
+        else if (null != fd) dup2(null, fd);
+    if (syscall(436 /* close_range */, 3u, ~0u, 0) < 0)
+        for (int fd = 3; fd < 4096; fd++) close(fd);
+    // As a shell's redirection opens it; attributes of sysfs have nothing that could be cut off.
+    int fd = open(path, O_WRONLY | O_TRUNC);
+    if (fd < 0) _exit(errno);
+    long written = write(fd, text, count);
+    _exit(written < 0 ? errno : written == (long)count ? 0 : EIO);
+}
+// Whether a child has ended: its status as waitpid(2) has it, plus 1; 0 if it hasn't, or -errno.
+CLINUX long clinux_look_for_end(int child) {
+    int status = 0;
+    pid_t ended = waitpid(child, &status, WNOHANG);
+    return ended < 0 ? -(long)errno : ended == 0 ? 0 : (long)status + 1;
 }
 CLINUX int clinux_exit_code(int status) { return WIFEXITED(status) ? WEXITSTATUS(status) : -1; }
 CLINUX int clinux_ending_signal(int status) { return WIFSIGNALED(status) ? WTERMSIG(status) : 0; }
@@ -819,26 +889,9 @@ CLINUX long clinux_at_fork(void (*before)(void), void (*parent)(void), void (*ch
 // Lets any process of the same user reach this one's memory where Yama would forbid it; no other kernel knows this.
 CLINUX void clinux_allow_tracing(void) { syscall(SYS_prctl, 0x59616d61l /* PR_SET_PTRACER */, -1l, 0l, 0l, 0l); }
 CLINUX long clinux_lock_file(int fd) { return clinux_result(syscall(SYS_flock, (long)fd, 2l /* LOCK_EX */)); }
-// A child that isn't one to its parent: nobody's process to wait for, in a session of its own. Returns 1 in it, 0 in the
-// caller, or -errno.
-CLINUX long clinux_fork_away(void) {
-    pid_t child = fork();
-    if (child < 0) return -(long)errno;
-    if (child == 0) {
-        setsid();
-        pid_t grandchild = fork();
-        if (grandchild == 0) return 1;
-        syscall(SYS_exit_group, grandchild < 0 ? errno : 0);
-    }
-    int status = 0;
-    while (waitpid(child, &status, 0) < 0)
-        if (errno != EINTR) break;
-    return WIFEXITED(status) && WEXITSTATUS(status) > 0 ? -(long)WEXITSTATUS(status) : 0;
+CLINUX long clinux_try_locking_file(int fd) {
+    return clinux_result(syscall(SYS_flock, (long)fd, 2l | 4l /* LOCK_EX | LOCK_NB */));
 }
-CLINUX void clinux_exit_at_once(int status) { syscall(SYS_exit_group, status); }
-CLINUX long clinux_pipe(int *ends) { return clinux_result(syscall(SYS_pipe2, ends, O_CLOEXEC)); }
-CLINUX void clinux_name_thread(const char *name) { syscall(SYS_prctl, 15l /* PR_SET_NAME */, name, 0l, 0l, 0l); }
-
 CLINUX long clinux_thread_join(pthread_t t) { return -(long)pthread_join(t, (void **)0); }
 CLINUX uint64_t clinux_thread_identity(void) { return (uint64_t)pthread_self(); }
 CLINUX int clinux_thread_is_self(pthread_t t) { return pthread_equal(t, pthread_self()); }

@@ -73,7 +73,7 @@ public enum ChildProcess {
 }
 
 /// A list of C strings that ends with nil, as exec(3) takes it.
-@safe private struct CStrings: ~Copyable {
+@safe struct CStrings: ~Copyable {
     // SAFETY: allocated here with one place more than there are texts, freed in deinit.
     let list: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>
     private let count: Int

@@ -14,6 +14,8 @@ public struct Errno: Error, RawRepresentable, Equatable, Hashable, Sendable {
     public static let notPermitted = Errno(rawValue: EPERM)
     /// `ENOENT`
     public static let noSuchEntry = Errno(rawValue: ENOENT)
+    /// `ESRCH`
+    public static let noSuchProcess = Errno(rawValue: ESRCH)
     /// `EINTR`
     public static let interrupted = Errno(rawValue: EINTR)
     /// `EIO`

@@ -5,26 +5,12 @@ import VFIOHost
 enum Diagnosis {
     /// The commands that give a device to vfio-pci, or what to do where there are no commands.
     static func bindRemedy(_ device: DeviceSummary, _ host: HostKind) -> String {
-        let (id, driver) = (device.id, driverName(for: device.id.bus))
+        let (id, driver) = (device.id, device.id.bus.driver)
         if host != .linux { return "give \(id) the driver \(driver) in the description of the machine" }
         let folder = "/sys/bus/\(id.bus.name)/devices/\(id)"
         var commands = "modprobe \(driver); echo \(driver) > \(folder)/driver_override"
         if device.driver != nil { commands += "; echo \(id) > \(folder)/driver/unbind" }
         return commands + "; echo \(id) > /sys/bus/\(id.bus.name)/drivers_probe"
-    }
-
-    /// The VFIO driver for the devices of a bus.
-    private static func driverName(for bus: DeviceID.Bus) -> String {
-        switch bus {
-        case .pci: "vfio-pci"
-        case .platform: "vfio-platform"
-        case .amba: "vfio-amba"
-        case .fslMC: "vfio-fsl-mc"
-        case .cdx: "vfio-cdx"
-        case .mdev: "vfio_mdev"
-        case .ccw: "vfio_ccw"
-        case .ap: "vfio_ap"
-        }
     }
 
     /// The host's inventory.

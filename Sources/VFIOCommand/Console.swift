@@ -4,11 +4,14 @@ import LinuxSystem
 struct Console {
     /// Whether standard output is a terminal: then there are bars and colours, in a pipe there are not.
     let isTerminal: Bool
+    /// Whether there are colours and bold letters: on a terminal, and not where the environment has `NO_COLOR`.
+    let isColoured: Bool
     private let columns: Int
 
     /// A console on this process's standard output.
     init() {
         isTerminal = Terminal.isTerminal(1)
+        isColoured = isTerminal && (ChildProcess.environmentValue("NO_COLOR") ?? "").isEmpty
         columns = Terminal.columns(1)
     }
 
@@ -19,7 +22,7 @@ struct Console {
     }
 
     /// A heading, bold on a terminal.
-    func heading(_ text: String) { line(isTerminal ? "\u{1b}[1m\(text)\u{1b}[0m" : text) }
+    func heading(_ text: String) { line(isColoured ? "\u{1b}[1m\(text)\u{1b}[0m" : text) }
 
     /// A complaint on standard error.
     static func complain(_ text: String) { write(text + "\n", to: 2) }
@@ -40,6 +43,23 @@ struct Console {
         Self.write("\r\u{1b}[K", to: 1)
     }
 
+    /// How many columns a line has; nil where there is no end to it, in a pipe.
+    var lineLength: Int? { isTerminal ? columns : nil }
+
+    /// How text stands out where colours are wanted: codes of SGR (ECMA-48).
+    enum Style: String {
+        case bold = "1"
+        case faint = "2"
+        case good = "32"
+        case warning = "33"
+        case bad = "31"
+    }
+
+    /// A text in a style, where colours are wanted.
+    func styled(_ text: String, _ style: Style) -> String {
+        isColoured ? "\u{1b}[\(style.rawValue)m\(text)\u{1b}[0m" : text
+    }
+
     private static func write(_ text: String, to number: Int32) {
         StandardStream.write(Array(text.utf8), to: number)
     }
@@ -48,6 +68,8 @@ struct Console {
 /// Text in columns.
 struct Table {
     private var rows: [[String]]
+    /// How cells stand out, by row and column.
+    private var styles: [Int: [Int: Console.Style]] = [:]
     private let rightAligned: Set<Int>
 
     /// A table with a heading row.
@@ -60,18 +82,36 @@ struct Table {
     /// Appends a row.
     mutating func add(_ row: [String]) { rows.append(row) }
 
+    /// Appends a row of which some cells stand out, by column.
+    mutating func add(_ row: [String], _ style: [Int: Console.Style]) {
+        styles[rows.count] = style
+        rows.append(row)
+    }
+
     /// The lines, columns two spaces apart.
-    var lines: [String] {
+    var lines: [String] { lines(on: nil) }
+
+    /// The lines as they look on a console: with colours where it has them, and on a terminal no longer than its lines
+    /// are, which is at the last column's expense.
+    /// - Parameter indent: how many columns the caller puts before each line.
+    func lines(on console: Console?, indented indent: Int = 0) -> [String] {
         let count = rows.map(\.count).max() ?? 0
         let widths = (0..<count).map { column in
             rows.map { column < $0.count ? $0[column].count : 0 }.max() ?? 0
         }
-        return rows.map { row in
+        let limit = console?.lineLength.map { $0 - indent } ?? .max
+        return rows.enumerated().map { index, row in
             var line = ""
+            var width = 0
             for (column, cell) in row.enumerated() {
-                let space = String(repeating: " ", count: widths[column] - cell.count)
-                line += rightAligned.contains(column) ? space + cell : cell + space
+                let room = column == row.count - 1 ? max(8, limit - width) : .max
+                let cell = cell.count > room ? cell.prefix(room - 1) + "…" : cell
+                let space = String(repeating: " ", count: max(0, widths[column] - cell.count))
+                var shown = cell
+                if let console, let style = styles[index]?[column] { shown = console.styled(cell, style) }
+                line += rightAligned.contains(column) ? space + shown : shown + space
                 if column < row.count - 1 { line += "  " }
+                width += widths[column] + 2
             }
             while line.last == " " { line.removeLast() }
             return line

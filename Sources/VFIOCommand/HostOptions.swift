@@ -145,7 +145,10 @@ struct NamedDeviceArgument: ParsableArguments {
     var device: String
 
     /// What it is called.
-    func id() throws(CommandFailure) -> DeviceID {
+    func id() throws(CommandFailure) -> DeviceID { try Self.id(device) }
+
+    /// What a device that was named so is called.
+    static func id(_ device: String) throws(CommandFailure) -> DeviceID {
         guard let id = DeviceID(device) else {
             throw .wrongUsage(
                 "\"\(device)\" is neither a PCI address nor another name; they look like 0000:01:00.0, "

@@ -1,116 +1,79 @@
 import ArgumentParser
+import LinuxSystem
 import PCIDecoder
 import VFIOHost
+import VFIOOperator
 
 /// `vfio list`: the devices and groups of a host.
 struct ListCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "list", abstract: "List devices with their group, driver and how they can be opened."
+        commandName: "list",
+        abstract: "List devices with their group, driver, how they can be opened and who holds them.",
+        discussion: """
+            A device is ready when a VFIO driver has it and no other member of its IOMMU group has a driver that keeps \
+            the group from being used. Bridges that pcieport drives don't. Nothing is changed, and no rights are \
+            needed; without those of the super-user, processes of others that hold devices can't be seen, which is said.
+            """
     )
 
-    @OptionGroup var options: HostOptions
-    @Flag(help: "Print JSON.") var json = false
-
-    /// A device as `--json` prints it.
-    struct Entry: Encodable {
-        let address: String
-        let vendor: String
-        let device: String
-        let classCode: String
-        let className: String
-        let driver: String?
-        let group: Int?
-        let node: String?
-        let blockedBy: [String]
-        let usable: Bool
+    /// What the table is divided by.
+    enum Order: String, ExpressibleByArgument, CaseIterable {
+        case `class`
+        case group
     }
 
-    /// What `--json` prints.
-    struct Report: Encodable {
-        let version = 1
-        let containers: Bool
-        let iommufd: Bool
-        let devices: [Entry]
-        /// Those that aren't PCI functions.
-        let otherDevices: [OtherEntry]
-    }
+    @OptionGroup(title: "Which devices") var filter: ListFilter
+    @Option(help: "What devices are sorted by.") var by: Order = .class
+    @Flag(help: "Show the groups with their members as a tree.") var tree = false
+    @Flag(
+        help: "Show all columns: reset methods, interrupts, NUMA node, power, what was made of it and more.")
+    var wide = false
+    @Flag(help: "Print JSON (version 2; Documentation/JSON.md tells what is in it).") var json = false
+    @Option(help: ArgumentHelp("Draw groups, devices, drivers and holders into a file.", valueName: "file"))
+    var svg: String?
+    @Option(
+        name: .customLong("pci-ids"),
+        help: ArgumentHelp("The names of devices, if not those of this machine's pci.ids.", valueName: "file")
+    )
+    var namesFile: String?
+    @OptionGroup(title: "Which machine") var options: HostOptions
 
-    /// A device of another bus as `--json` prints it.
-    struct OtherEntry: Encodable {
-        let name: String
-        let bus: String
-        let driver: String?
-        let group: Int?
-        let node: String?
-        let blockedBy: [String]
-        let usable: Bool
+    func validate() throws {
+        if tree && (json || wide) { throw ValidationError("--tree goes neither with --json nor with --wide") }
     }
 
     func run() throws {
-        let inventory = try inventory(of: try options.makeHost())
-        let report = Self.report(inventory)
-        if json { return try JSONOutput.print(report) }
-        var table = Table(["ADDRESS", "GROUP", "ID", "DRIVER", "NODE", "CLASS", "VFIO"], rightAligned: [1])
-        for entry in report.devices {
-            table.add([
-                entry.address, entry.group.map { "\($0)" } ?? "-", "\(entry.vendor):\(entry.device)",
-                entry.driver ?? "-", entry.node ?? "-", entry.className,
-                Self.verdict(entry.usable, entry.group, entry.blockedBy, entry.address, entry.driver),
-            ])
+        let wanted = try filter.checked()
+        let names = try names()
+        let host = try options.makeHost()
+        let inventory = try inventory(of: host)
+        let machine = try options.withRoots(of: host) { roots in
+            // Of a machine inside a process, nobody else holds anything; and this command goes in a moment.
+            let holders =
+                host.kind == .linux ? Holders(in: roots, except: ProcessLimits.processID) : Holders()
+            return MachineFacts(of: inventory, holders: holders, in: roots)
         }
-        for line in table.lines { print(line) }
-        if report.devices.isEmpty { print("no PCI devices") }
-        if !report.otherDevices.isEmpty {
-            var table = Table(["DEVICE", "BUS", "GROUP", "DRIVER", "NODE", "VFIO"], rightAligned: [2])
-            for entry in report.otherDevices {
-                table.add([
-                    entry.name, entry.bus, entry.group.map { "\($0)" } ?? "-", entry.driver ?? "-",
-                    entry.node ?? "-",
-                    Self.verdict(entry.usable, entry.group, entry.blockedBy, entry.name, entry.driver),
-                ])
+        let shown = machine.devices.filter { wanted.matches($0, of: machine, names: names) }
+        if let svg {
+            let picture = MachinePicture(of: machine, showing: shown, names: names)
+            do throws(Errno) {
+                try FileSystem.makeFile(svg, Array(picture.svg.utf8))
+            } catch {
+                throw CommandFailure.refused("\(svg) can't be written: \(error)")
             }
-            print()
-            for line in table.lines { print(line) }
+            if !json { return print("\(svg): \(picture.summary)") }
         }
-        if !report.containers && !report.iommufd {
-            print("neither /dev/vfio/vfio nor /dev/iommu is there: load the vfio-pci module")
+        if json { return try JSONOutput.print(ListReport(machine, showing: shown, names: names)) }
+        ListText(machine: machine, shown: shown, names: names, console: Console()).write(
+            tree ? .tree : by == .group ? .groups(isWide: wide) : .classes(isWide: wide))
+    }
+
+    private func names() throws(CommandFailure) -> PCINames {
+        guard let namesFile else { return .ofThisMachine() }
+        do throws(Errno) {
+            return try PCINames(readingFile: namesFile)
+        } catch {
+            throw .refused("\(namesFile) can't be read: \(error)")
         }
-    }
-
-    /// The devices of an inventory as they are printed.
-    static func report(_ inventory: Inventory) -> Report {
-        Report(
-            containers: inventory.hasContainers, iommufd: inventory.hasIOMMUFD,
-            devices: inventory.devices.map { device in
-                let blockers = device.group.map { inventory.blockers(ofGroup: $0) } ?? []
-                return Entry(
-                    address: "\(device.address)", vendor: hexadecimal(device.vendor, digits: 4),
-                    device: hexadecimal(device.device, digits: 4),
-                    classCode: hexadecimal(device.classCode, digits: 6),
-                    className: PCIClass.name(device.classCode), driver: device.driver?.name,
-                    group: device.group, node: device.deviceNode.map { "/dev/\(Node.device($0).path)" },
-                    blockedBy: blockers.map { "\($0.id)" },
-                    usable: isUsable(device.summary, blockers))
-            },
-            otherDevices: inventory.otherDevices.map { device in
-                let blockers = device.group.map { inventory.blockers(ofGroup: $0) } ?? []
-                return OtherEntry(
-                    name: device.id.name, bus: device.id.bus.name, driver: device.driver?.name,
-                    group: device.group, node: device.deviceNode.map { "/dev/\(Node.device($0).path)" },
-                    blockedBy: blockers.map { "\($0.id)" }, usable: isUsable(device, blockers))
-            })
-    }
-
-    private static func isUsable(_ device: DeviceSummary, _ blockers: [DeviceSummary]) -> Bool {
-        device.driver?.isVFIO == true && device.group != nil && blockers.isEmpty
-    }
-
-    private static func verdict(
-        _ isUsable: Bool, _ group: Int?, _ blockers: [String], _ name: String, _ driver: String?
-    ) -> String {
-        if isUsable { return "ready" }
-        if group == nil { return "no IOMMU group" }
-        if let blocker = blockers.first, blocker != name { return "group blocked by \(blocker)" }
-        return driver.map { "bound to \($0)" } ?? "no driver"
     }
 }

@@ -10,7 +10,8 @@ struct VFIOCommand: ParsableCommand {
         commandName: "vfio",
         abstract: "See and drive devices through VFIO: the kernel's, or one inside this process.",
         subcommands: [
-            DemoCommand.self, RunCommand.self, ListCommand.self, InspectCommand.self, NVMeCommand.self,
+            DemoCommand.self, RunCommand.self, ListCommand.self, InspectCommand.self, DoctorCommand.self,
+            BindCommand.self, UnbindCommand.self, RestoreCommand.self, NVMeCommand.self,
             ServeCommand.self, ConformCommand.self, TraceCommand.self, MediatedCommand.self,
             RemoveRunCommand.self,
         ])

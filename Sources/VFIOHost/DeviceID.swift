@@ -36,6 +36,20 @@ public struct DeviceID: Sendable {
             }
         }
 
+        /// The VFIO driver of Linux for its devices.
+        public var driver: String {
+            switch self {
+            case .pci: "vfio-pci"
+            case .platform: "vfio-platform"
+            case .amba: "vfio-amba"
+            case .fslMC: "vfio-fsl-mc"
+            case .cdx: "vfio-cdx"
+            case .mdev: "vfio_mdev"
+            case .ccw: "vfio_ccw"
+            case .ap: "vfio_ap"
+            }
+        }
+
         /// The bus with this name; nil for others.
         public init?(named name: some StringProtocol) {
             guard let bus = Self.allCases.first(where: { $0.name.utf8.elementsEqual(name.utf8) }) else {

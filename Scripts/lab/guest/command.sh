@@ -31,7 +31,7 @@ command_cases() {
     check "$by list --json names the edu device" has_text "\"address\" : \"$edu\"" vfio list --json
     for device in "$nvme" "$edu"; do
         check "$by inspect $device" has_text "$device" vfio inspect "$device" --route "$route"
-        check "$by inspect $device --json" has_text "\"route\" : \"$route\"" \
+        check "$by inspect $device --json" has_text "\"route\": \"$route\"" \
             vfio inspect "$device" --route "$route" --json
     done
     check "$by nvme identify" has_text SWIFTVFIO0 vfio nvme identify "$nvme" --route "$route"
