@@ -892,6 +892,26 @@ CLINUX long clinux_lock_file(int fd) { return clinux_result(syscall(SYS_flock, (
 CLINUX long clinux_try_locking_file(int fd) {
     return clinux_result(syscall(SYS_flock, (long)fd, 2l | 4l /* LOCK_EX | LOCK_NB */));
 }
+// A child that isn't one to its parent: nobody's process to wait for, in a session of its own. Returns 1 in it, 0 in the
+// caller, or -errno.
+CLINUX long clinux_fork_away(void) {
+    pid_t child = fork();
+    if (child < 0) return -(long)errno;
+    if (child == 0) {
+        setsid();
+        pid_t grandchild = fork();
+        if (grandchild == 0) return 1;
+        syscall(SYS_exit_group, grandchild < 0 ? errno : 0);
+    }
+    int status = 0;
+    while (waitpid(child, &status, 0) < 0)
+        if (errno != EINTR) break;
+    return WIFEXITED(status) && WEXITSTATUS(status) > 0 ? -(long)WEXITSTATUS(status) : 0;
+}
+CLINUX void clinux_exit_at_once(int status) { syscall(SYS_exit_group, status); }
+CLINUX long clinux_pipe(int *ends) { return clinux_result(syscall(SYS_pipe2, ends, O_CLOEXEC)); }
+CLINUX void clinux_name_thread(const char *name) { syscall(SYS_prctl, 15l /* PR_SET_NAME */, name, 0l, 0l, 0l); }
+
 CLINUX long clinux_thread_join(pthread_t t) { return -(long)pthread_join(t, (void **)0); }
 CLINUX uint64_t clinux_thread_identity(void) { return (uint64_t)pthread_self(); }
 CLINUX int clinux_thread_is_self(pthread_t t) { return pthread_equal(t, pthread_self()); }
