@@ -48,8 +48,9 @@ enum Handles {
         unsafe words = UnsafeMutablePointer(bitPattern: window.address.rawValue)
         OwnedDescriptors.observe { number, isOwned in
             // Not in a child of vfork(2), whose descriptors these are, but not whose table.
-            guard isOwnProcess else { return }
-            set(number, isOwned ? word(number) | Word.owned : word(number) & ~Word.owned)
+            guard Handles.isOwnProcess else { return }
+            let word = Handles.word(number)
+            Handles.set(number, isOwned ? word | Word.owned : word & ~Word.owned)
         }
     }
 
