@@ -104,8 +104,14 @@ command_errors() {
     check "$by the way in is chosen and explained" has_text "(" vfio inspect "$edu"
 
     bind "$edu" ""
-    check_says "$by a device without a driver is refused" 1 "isn't bound to any driver" vfio inspect "$edu"
-    check_says "$by the remedy names the commands" 1 "driver_override" vfio inspect "$edu"
+    check_says "$by a device without a driver is shown, and why it can't be opened" 0 "isn't bound to any driver" \
+        vfio inspect "$edu"
+    for mode in "$@"; do
+        check_says "$by it is refused where it has to be opened by $mode" 1 "isn't bound to any driver" \
+            vfio inspect "$edu" --route "$mode"
+        check_says "$by the remedy names the commands of $mode" 1 "driver_override" \
+            vfio inspect "$edu" --route "$mode"
+    done
     bind "$edu" vfio-pci
     check "$by a device that was given back can be opened" vfio inspect "$edu"
 
