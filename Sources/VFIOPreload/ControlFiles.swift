@@ -32,12 +32,7 @@ enum ControlFiles {
         guard isAbsolute ? unsafe PrivatePaths.contains(path) : unsafe PrivatePaths.wereUsed else { return }
         // The link isn't ours: no hook changes what it says.
         guard let place = try? linkTarget("/proc/self/fd/\(number)") else { return }
-        let root = unsafe Run.root
-        guard place.utf8.starts(with: root) else { return }
-        let parts = place.utf8.dropFirst(root.count).split(separator: UInt8(ascii: "/")).map {
-            String(decoding: $0, as: UTF8.self)
-        }
-        guard let control = control(parts, place), (try? Handles.prepare()) != nil else { return }
+        guard let control = control(place), (try? Handles.prepare()) != nil else { return }
         let index = lock.withLock { () -> Int in
             let known = unsafe all.firstIndex { $0.path.utf8.elementsEqual(control.path.utf8) }
             if let known { return known }
@@ -61,8 +56,13 @@ enum ControlFiles {
         return String(decoding: target[..<count], as: UTF8.self)
     }
 
-    /// What a file below /sys is written for; nil if nothing comes of it.
-    private static func control(_ parts: [String], _ path: String) -> Control? {
+    /// What a file in the run's folder is written for; nil if nothing comes of it.
+    private static func control(_ path: String) -> Control? {
+        let root = unsafe Run.root
+        guard path.utf8.starts(with: root) else { return nil }
+        let parts = path.utf8.dropFirst(root.count).split(separator: UInt8(ascii: "/")).map {
+            String(decoding: $0, as: UTF8.self)
+        }
         func part(_ index: Int, _ text: StaticString) -> Bool {
             guard index < parts.count else { return false }
             // SAFETY: a StaticString's text is a constant of that length.
@@ -94,7 +94,7 @@ enum ControlFiles {
             // SAFETY: any value of the bytes is one of their own.
             var raw = unsafe span.mutableBytes
             try UserMemory.read(from: HostAddress(rawValue: from), into: &raw)
-            try carryOut(lock.withLock { unsafe all[index] }, bytes)
+            try Run.write(bytes, to: lock.withLock { unsafe all[index].path })
             return count
         }
     }
@@ -108,13 +108,19 @@ enum ControlFiles {
         let error = clinux_errno()
         // Before it is carried out: nobody else is to do it again.
         try? FileSystem.makeFile(control.path)
-        try? carryOut(control, bytes)
+        try? Run.write(bytes, to: control.path)
         clinux_set_errno(error)
     }
 
     // MARK: what they do
 
-    private static func carryOut(_ control: Control, _ bytes: [UInt8]) throws(Errno) {
+    /// Does what is written to a file, on the kernel of this process or one that is made for it.
+    /// - Parameter milliseconds: how long to wait for users of a device; nil for as long as there are any, as Linux does.
+    /// - Throws: Linux's answer; `ETIMEDOUT` if the wait was given up, and nothing has changed.
+    static func carryOut(
+        _ path: String, _ bytes: [UInt8], waitingAtMost milliseconds: Int? = nil
+    ) throws(Errno) {
+        guard let control = control(path) else { throw .noSuchEntry }
         let line = bytes.prefix { $0 != UInt8(ascii: "\n") && $0 != 0 }
         let text = String(decoding: line, as: UTF8.self)
         switch control.kind {
@@ -131,18 +137,18 @@ enum ControlFiles {
             guard let driver = device.driver, driver.name.utf8.elementsEqual(control.subject.utf8) else {
                 throw .noDevice
             }
-            try change(host, DriverChange(address: device.address, driver: nil))
+            try change(host, DriverChange(address: device.address, driver: nil), milliseconds)
         case .bind:
             let (host, device) = try device(text, else: .noDevice)
             guard matches(control.subject, device) else { throw .noDevice }
             guard device.driver == nil else { throw .busy }
-            try change(host, DriverChange(address: device.address, driver: control.subject))
+            try change(host, DriverChange(address: device.address, driver: control.subject), milliseconds)
         case .probe:
             let (host, device) = try device(text, else: .invalid)
             guard device.driver == nil else { return }
             let wanted = override(of: device)
             if let driver = wanted ?? (matches("vfio-pci", device) ? "vfio-pci" : nil) {
-                try change(host, DriverChange(address: device.address, driver: driver))
+                try change(host, DriverChange(address: device.address, driver: driver), milliseconds)
             }
         case .newID:
             let words = line.split(separator: UInt8(ascii: " ")).map { number($0) }
@@ -153,7 +159,7 @@ enum ControlFiles {
             let host = try kernel()
             for device in try inventory(of: host).devices
             where device.driver == nil && override(of: device) == nil && id.matches(device) {
-                try change(host, DriverChange(address: device.address, driver: control.subject))
+                try change(host, DriverChange(address: device.address, driver: control.subject), milliseconds)
             }
         }
     }
@@ -196,9 +202,11 @@ enum ControlFiles {
         return Run.newIDs.contains { $0.driver.utf8.elementsEqual(driver.utf8) && $0.matches(device) }
     }
 
-    private static func change(_ host: SoftwareHost, _ change: DriverChange) throws(Errno) {
-        // From a device that is in use it waits, as Linux does.
-        try host.bind(change.address, to: change.driver)
+    private static func change(
+        _ host: SoftwareHost, _ change: DriverChange, _ milliseconds: Int?
+    ) throws(Errno) {
+        // From a device that is in use it waits.
+        try host.bind(change.address, to: change.driver, waitingAtMost: milliseconds)
         Run.remember(change)
         let after = try inventory(of: host)
         do throws(InventoryError) {

@@ -85,6 +85,25 @@ enum Run {
     /// The same for what the library wants to know itself, which isn't to be written down as the program's.
     static var unseen: any Host { unsafe answering.unsafelyUnwrapped }
 
+    /// Carries out what is written to one of ``ControlFiles``, wherever the kernel is. Where there is none yet, nobody
+    /// makes one meanwhile: it is to know of the change.
+    static func write(_ bytes: [UInt8], to path: String) throws(Errno) {
+        if unsafe ownHost != nil { return try ControlFiles.carryOut(path, bytes) }
+        if let client = unsafe client, (try? client.connect()) != nil { return try client.write(path, bytes) }
+        let turn: Descriptor
+        do throws(RunFailure) { turn = try takeTurn() } catch { throw .noDevice }
+        // What was known of may have been killed, and have a successor.
+        let other = ForwardingHost(socketPath)
+        guard (try? other.connect()) != nil else {
+            try ControlFiles.carryOut(path, bytes)
+            _ = consume turn
+            return
+        }
+        _ = consume turn
+        defer { other.forget() }
+        try other.write(path, bytes)
+    }
+
     /// The kernel of this process; where it has none, one that is made to ask it something.
     static func kernelToAsk() throws(RunFailure) -> SoftwareHost {
         if let host = unsafe ownHost { return host }

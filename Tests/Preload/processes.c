@@ -536,6 +536,97 @@ static void closes_all(const char *image) {
     close_all(&o);
 }
 
+static int put(const char *path, const char *text) {
+    int file = open(path, O_WRONLY);
+    CHECK(file >= 0);
+    ssize_t n = write(file, text, strlen(text));
+    int error = errno;
+    close(file);
+    errno = error;
+    return n == (ssize_t)strlen(text) ? 0 : -1;
+}
+
+// A device's driver is changed, and the device reset, by processes in which the kernel isn't.
+static void others_bind(void) {
+    char reset[256];
+    snprintf(reset, sizeof reset, "/sys/bus/pci/devices/%s/reset", address);
+    struct opened o = open_all();
+    check_liveness(&o, 0x77777777);
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        CHECK(put(reset, "1") == 0);
+        CHECK(put(reset, "2") == -1 && errno == EINVAL);
+        _exit(0);
+    }
+    wait_for(child);
+    uint16_t command = 6;
+    CHECK(pwrite(o.device, &command, 2, (off_t)o.config + 4) == 2);
+    CHECK(get(&o, 4) != ~0x77777777u);
+    // As Linux does, it waits for the device's users.
+    child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        close_all(&o);
+        CHECK(put("/sys/bus/pci/drivers/vfio-pci/unbind", address) == 0);
+        CHECK(put("/sys/bus/pci/drivers/vfio-pci/unbind", address) == -1 && errno == ENODEV);
+        _exit(0);
+    }
+    usleep(600000);
+    CHECK(waitpid(child, 0, WNOHANG) == 0);
+    check_liveness(&o, 0x88888888);
+    close_all(&o);
+    wait_for(child);
+    // The container keeps the kernel in this process, which knows of it.
+    o.container = open("/dev/vfio/vfio", O_RDWR);
+    CHECK(open_group() == -1 && errno == ENOENT);
+    // Programs of another kind: a stream's contents are written when it is closed.
+    char line[512];
+    snprintf(line, sizeof line,
+             "echo vfio-pci > /sys/bus/pci/devices/%s/driver_override && echo %s > /sys/bus/pci/drivers/vfio-pci/bind", address,
+             address);
+    CHECK(system(line) == 0);
+    CHECK(close(o.container) == 0);
+    o = open_all();
+    check_liveness(&o, 0x99999999);
+    close_all(&o);
+}
+
+// A mapping keeps a device open, in whatever process it is. Works on a sampler, whose BAR 2 is memory.
+static void mapping_keeps(void) {
+    struct opened o = open_all();
+    int report[2], go[2];
+    CHECK(pipe(report) == 0 && pipe(go) == 0);
+    close_all(&o);
+    // The kernel stays here.
+    int container = open("/dev/vfio/vfio", O_RDWR);
+    CHECK(container >= 0);
+    pid_t child = fork();
+    CHECK(child >= 0);
+    char c = 'x';
+    if (child == 0) {
+        o = open_all();
+        struct vfio_region_info info = {.argsz = sizeof info, .index = 2};
+        CHECK(ioctl(o.device, VFIO_DEVICE_GET_REGION_INFO, &info) == 0 && info.flags & VFIO_REGION_INFO_FLAG_MMAP);
+        volatile uint32_t *memory = mmap(0, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, o.device, (off_t)info.offset);
+        CHECK(memory != MAP_FAILED);
+        memory[3] = 0x12345678;
+        close_all(&o);
+        CHECK(memory[3] == 0x12345678);
+        CHECK(write(report[1], &c, 1) == 1 && read(go[0], &c, 1) == 1);
+        CHECK(munmap((void *)memory, 4096) == 0);
+        CHECK(write(report[1], &c, 1) == 1 && read(go[0], &c, 1) == 1);
+        _exit(0);
+    }
+    CHECK(read(report[0], &c, 1) == 1);
+    CHECK(open_group() == -1 && errno == EBUSY);
+    CHECK(write(go[1], &c, 1) == 1 && read(report[0], &c, 1) == 1);
+    o = open_all();
+    close_all(&o);
+    CHECK(write(go[1], &c, 1) == 1);
+    wait_for(child);
+}
+
 int main(int count, char **arguments) {
     program = arguments[0];
     const char *scenario = count > 1 ? arguments[1] : "";
@@ -555,6 +646,8 @@ int main(int count, char **arguments) {
     else if (!strcmp(scenario, "quick-exit-goes-on")) kernel_ends(1);
     else if (!strcmp(scenario, "exec-goes-on")) kernel_ends(2);
     else if (!strcmp(scenario, "launcher")) launcher();
+    else if (!strcmp(scenario, "others-bind")) others_bind();
+    else if (!strcmp(scenario, "mapping-keeps")) mapping_keeps();
     else if (!strcmp(scenario, "closes-all") && count > 3) closes_all(arguments[3]);
     else if (!strcmp(scenario, "hold")) {
         // For shells: holds the group until its input ends.

@@ -45,6 +45,16 @@ struct ProcessTests {
     @Test("a launcher opens a device and becomes the program that uses it")
     func launcher() throws { try run("launcher") }
 
+    @Test("drivers are changed and devices reset by processes in which the kernel isn't, and wait for users")
+    func othersBind() throws { try run("others-bind") }
+
+    @Test("a mapping keeps a device open in whatever process it is", arguments: ["trapped", "unmapped"])
+    func mappingKeeps(_ bars: String) throws {
+        try Runs.expectSuccess(
+            of: "processes", ["mapping-keeps", "0000:01:00.0"],
+            machine: ["--bars", bars, "--device", "sampler"])
+    }
+
     @Test("a program that closes all descriptors and begins anew doesn't close those of the devices")
     func closesAll() throws {
         let scratch = try Scratch()

@@ -12,24 +12,27 @@ enum ProgramMappings {
         let byteCount: Int
         /// What the kernel here gave.
         let window: MemoryWindow
+        /// What keeps the device open meanwhile (``TrapHolders``).
+        let holder: Int32
     }
 
+    // SAFETY: replaced in the child of a fork only, which has one thread.
+    nonisolated(unsafe) private static var lock = Lock()
     // SAFETY: only touched with `lock` held.
     nonisolated(unsafe) private static var entries: [Entry] = []
-    private static let lock = Lock()
     // SAFETY: a word that is read and written whole; what is behind it is only touched with `lock` held.
     nonisolated(unsafe) private(set) static var count = 0
 
     static func add(_ entry: Entry) {
-        lock.withLock {
+        unsafe lock.withLock {
             unsafe entries.append(entry)
             unsafe count += 1
         }
     }
 
-    /// Takes out the mapping that lies in a range whole.
-    static func remove(_ start: UInt, _ byteCount: Int) -> Entry? {
-        lock.withLock { () -> Entry? in
+    /// Ends a mapping that lies in a range whole; nil if there is none.
+    static func end(_ start: UInt, _ byteCount: Int) -> Entry? {
+        let entry = unsafe lock.withLock { () -> Entry? in
             let (end, overflow) = start.addingReportingOverflow(UInt(byteCount))
             guard !overflow else { return nil }
             let found = unsafe entries.firstIndex { entry in
@@ -39,7 +42,20 @@ enum ProgramMappings {
             unsafe count -= 1
             return unsafe entries.remove(at: found)
         }
+        guard let entry else { return nil }
+        Run.present.unmap(entry.window)
+        TrapHolders.letGoIfUnused(entry.holder)
+        return entry
     }
+
+    /// Whether there is a mapping of what a number of ours keeps open.
+    static func hasAny(of holder: Int32) -> Bool {
+        guard unsafe count > 0 else { return false }
+        return unsafe lock.withLock { unsafe entries.contains { $0.holder == holder } }
+    }
+
+    /// The child of a fork has one thread, which holds no lock.
+    static func beginInChild() { unsafe lock = Lock() }
 }
 
 private func mapHandle(
@@ -51,6 +67,8 @@ private func mapHandle(
             return place
         }
         let kernel = Run.present
+        let holder = TrapHolders.hold(number)
+        defer { TrapHolders.letGo(holder) }
         let window = try kernel.map(
             number, at: UInt64(offset), byteCount: byteCount,
             protection: Mapping.Protection(rawValue: protection & (PROT_READ | PROT_WRITE)))
@@ -60,7 +78,7 @@ private func mapHandle(
                 kernel.unmap(window)
                 throw .invalid
             }
-            _ = ProgramMappings.remove(at, window.byteCount).map { kernel.unmap($0.window) }
+            _ = ProgramMappings.end(at, window.byteCount)
             let result = clinux_map_again(place, at, window.byteCount)
             guard result == 0 else {
                 kernel.unmap(window)
@@ -69,7 +87,8 @@ private func mapHandle(
             place = at
         }
         ProgramMappings.add(
-            ProgramMappings.Entry(start: place, byteCount: window.byteCount, window: window))
+            ProgramMappings.Entry(
+                start: place, byteCount: window.byteCount, window: window, holder: holder))
         return place
     } catch {
         _ = Answer.fail(error)
@@ -107,8 +126,7 @@ private func mapHandle(
     guard unsafe ProgramMappings.count > 0, byteCount > 0 else { return real(at, byteCount) }
     let rounded = byteCount.roundedUp(toMultipleOf: pageSize) ?? byteCount
     var isDone = false
-    while let entry = ProgramMappings.remove(at, rounded) {
-        Run.present.unmap(entry.window)
+    while let entry = ProgramMappings.end(at, rounded) {
         // The kernel here has unmapped what it mapped itself.
         if entry.start == entry.window.address.rawValue && entry.byteCount == rounded { isDone = true }
     }

@@ -54,7 +54,7 @@ final class ClientConnection: RemoteCaller, @unchecked Sendable {
         if known == nil { known = try service.enter(socket.peerProcess, image: call.image) }
         guard call.byteCount <= UInt64(mostBytesOfCall) else { throw .invalid }
         let count = Int(call.byteCount)
-        if call.kind == CallMessage.Kind.write || call.kind == CallMessage.Kind.writeAt {
+        if call.hasBody {
             var none = PassedDescriptors()
             var span = room.mutableSpan
             // SAFETY: any value of the bytes is one of their own.
@@ -129,6 +129,14 @@ final class ClientConnection: RemoteCaller, @unchecked Sendable {
             return 0
         case CallMessage.Kind.collect:
             service.collect()
+            return 0
+        case CallMessage.Kind.controlFile:
+            service.collect()
+            guard call.argument <= UInt64(count) else { throw .invalid }
+            let path = room[..<Int(call.argument)]
+            try ControlFiles.carryOut(
+                String(decoding: path, as: UTF8.self), Array(room[path.endIndex..<count]),
+                waitingAtMost: mostMillisecondsOfChange)
             return 0
         default: throw .invalid
         }

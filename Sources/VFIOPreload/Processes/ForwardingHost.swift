@@ -250,8 +250,29 @@ final class ForwardingHost: Host, @unchecked Sendable {
         return Int(try call(message, body: part, &none, into: &room).value)
     }
 
-    /// The same memory is mapped here. The kernel doesn't know of the mapping: it doesn't keep the device open, and it
-    /// isn't taken away while the device's memory is off.
+    /// Writes to one of ``ControlFiles``.
+    func write(_ path: String, _ bytes: [UInt8]) throws(Errno) {
+        var message = CallMessage()
+        message.kind = CallMessage.Kind.controlFile
+        let path = Array(path.utf8)
+        message.argument = UInt64(path.count)
+        let body = path + bytes
+        message.byteCount = UInt64(body.count)
+        while true {
+            var none = PassedDescriptors()
+            var room = MutableRawSpan()
+            do throws(Errno) {
+                _ = try call(message, body: unsafe body.span.bytes, &none, into: &room)
+                return
+            } catch {
+                // The device is still in use.
+                guard error == .timedOut else { throw error }
+            }
+        }
+    }
+
+    /// The same memory is mapped here. The kernel doesn't know of the mapping: it isn't taken away while the device's
+    /// memory is off.
     func map(
         _ handle: Int32, at offset: UInt64, byteCount: Int, protection: Mapping.Protection
     ) throws(Errno) -> MemoryWindow {

@@ -16,6 +16,8 @@ struct CallMessage: BitwiseCopyable {
         static let map: UInt32 = 7
         /// Nothing but to notice what was closed.
         static let collect: UInt32 = 8
+        /// Something is written to one of ``ControlFiles``: a path, whose length is the argument, and what is written.
+        static let controlFile: UInt32 = 9
     }
 
     /// One of ``Kind``.
@@ -36,6 +38,9 @@ struct CallMessage: BitwiseCopyable {
     var place: Int32 = -1
     /// What a mapping allows.
     var protection: Int32 = 0
+
+    /// Whether bytes follow.
+    var hasBody: Bool { kind == Kind.write || kind == Kind.writeAt || kind == Kind.controlFile }
 }
 
 /// What the kernel answers, or asks while it is about it. Bytes that were read follow.
@@ -70,6 +75,10 @@ struct ReplyMessage: BitwiseCopyable {
 
 /// The most bytes that one call moves.
 let mostBytesOfCall = 65_536
+
+/// How long a change of drivers waits in the kernel for a device's users; then it is asked for again. While it waits, the
+/// process can't be copied (``ForkGate``).
+let mostMillisecondsOfChange = 400
 
 extension UnixSocket {
     /// Sends a structure, with a descriptor unless it is -1.

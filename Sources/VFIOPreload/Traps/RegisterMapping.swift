@@ -33,6 +33,11 @@ enum RegisterMapping {
 
     /// Chooses what the program gets and makes ready for it.
     static func start(_ wanted: Policy) {
+        // Another thread may be in the middle of something when this one forks; in the child it is in nothing.
+        _ = pthread_atfork(nil, nil) {
+            TrapHolders.beginInChild()
+            ProgramMappings.beginInChild()
+        }
         guard wanted == .trapped else { return }
         #if arch(x86_64)
             do throws(Errno) {
@@ -43,7 +48,6 @@ enum RegisterMapping {
             }
             X86Frame.prepare()
             ExclusiveAccess.prepare()
-            // Another thread may be in the middle of something when this one forks; in the child it is in nothing.
             _ = pthread_atfork(nil, nil) { RegisterMapping.beginInChild() }
             unsafe policy = .trapped
         #endif
@@ -51,7 +55,6 @@ enum RegisterMapping {
 
     private static func beginInChild() {
         TrapRanges.beginInChild()
-        TrapHolders.beginInChild()
         ModelStacks.beginInChild()
         ExclusiveAccess.beginInChild()
         ProgramSignals.beginInChild()
@@ -239,7 +242,7 @@ enum RegisterMapping {
                     handle, at: region.info.offset + first, byteCount: Int(last - first),
                     protection: Mapping.Protection(rawValue: whole.protection))
                 let there = place + UInt(first - start)
-                try show(window, there)
+                try show(window, there, holder)
                 if let part = whole.part(from: next, to: there) { try TrapRanges.add(part) }
                 next = there + UInt(window.byteCount)
             }
@@ -252,14 +255,15 @@ enum RegisterMapping {
     }
 
     /// Shows a window of the kernel's at another place too.
-    private static func show(_ window: MemoryWindow, _ place: UInt) throws(Errno) {
+    private static func show(_ window: MemoryWindow, _ place: UInt, _ holder: Int32) throws(Errno) {
         let result = clinux_map_again(window.address.rawValue, place, window.byteCount)
         guard result == 0 else {
             Run.present.unmap(window)
             throw Errno(rawValue: Int32(-result))
         }
         ProgramMappings.add(
-            ProgramMappings.Entry(start: place, byteCount: window.byteCount, window: window))
+            ProgramMappings.Entry(
+                start: place, byteCount: window.byteCount, window: window, holder: holder))
     }
 
     /// Something else is at these addresses now, or nothing.

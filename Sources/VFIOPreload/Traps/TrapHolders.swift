@@ -51,7 +51,8 @@ enum TrapHolders {
     static func letGoIfUnused(_ number: Int32) {
         let isUnused = unsafe lock.withLock { () -> Bool in
             guard let index = unsafe holders.firstIndex(where: { $0.number == number }),
-                unsafe holders[index].uses == 0, !TrapRanges.hasAny(of: number)
+                unsafe holders[index].uses == 0, !TrapRanges.hasAny(of: number),
+                !ProgramMappings.hasAny(of: number)
             else { return false }
             unsafe holders.remove(at: index)
             return true
