@@ -61,7 +61,7 @@ public final class CryptoMatrix: @unchecked Sendable {
         change(resource) { numbers in
             guard !numbers.contains(number) else { return false }
             numbers.append(number)
-            numbers.sort()
+            numbers.sortCompactly(by: <)
             return true
         }
     }

@@ -176,7 +176,7 @@ public final class NVMeController: DeviceModel {
         namespaces[Int(identifier) - 1] = namespace
         if !changedNamespaces.contains(identifier) {
             changedNamespaces.append(identifier)
-            changedNamespaces.sort()
+            changedNamespaces.sortCompactly(by: <)
         }
         if features.eventConfiguration.contains(.namespaceAttributes) { raise(.namespacesChanged) }
         deliverEvents()

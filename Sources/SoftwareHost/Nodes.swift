@@ -64,7 +64,7 @@ extension Core {
                 isUnprotected: group.isUnprotected)
             if !group.isUnprotected {
                 record.reservedRegions = group.reserved.map { $0.record }
-                record.reservedRegions.sort { $0.first < $1.first }
+                record.reservedRegions.sortCompactly { $0.first < $1.first }
             }
             return record
         }

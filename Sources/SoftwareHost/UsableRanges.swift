@@ -13,7 +13,7 @@ enum UsableRanges {
     static func narrow(
         _ ranges: [IOVARange], _ iommu: IOMMU, by groups: [MachineGroup]
     ) -> [IOVARange] {
-        let apertures = iommu.apertures.sorted { $0.first < $1.first }
+        let apertures = iommu.apertures.sortedCompactly { $0.first < $1.first }
         var rest =
             ranges.isEmpty
             ? apertures

@@ -22,9 +22,9 @@ public struct Inventory: Sendable {
         hasContainers: Bool,
         hasIOMMUFD: Bool
     ) {
-        self.devices = devices.sorted { $0.address < $1.address }
-        self.otherDevices = otherDevices.sorted { $0.id < $1.id }
-        self.groups = groups.sorted { $0.number < $1.number }
+        self.devices = devices.sortedCompactly { $0.address < $1.address }
+        self.otherDevices = otherDevices.sortedCompactly { $0.id < $1.id }
+        self.groups = groups.sortedCompactly { $0.number < $1.number }
         self.hasContainers = hasContainers
         self.hasIOMMUFD = hasIOMMUFD
     }

@@ -79,10 +79,10 @@ extension LinuxHost: MediatedDeviceMaker {
                         name: type, interface: interface, availableInstances: count,
                         title: attribute(path + "/name"), summary: attribute(path + "/description")))
             }
-            types.sort { $0.name.utf8.lexicographicallyPrecedes($1.name.utf8) }
+            types.sortCompactly { $0.name.utf8.lexicographicallyPrecedes($1.name.utf8) }
             parents.append(MediatedParentRecord(name: name, types: types))
         }
-        parents.sort { $0.name.utf8.lexicographicallyPrecedes($1.name.utf8) }
+        parents.sortCompactly { $0.name.utf8.lexicographicallyPrecedes($1.name.utf8) }
         return parents
     }
 

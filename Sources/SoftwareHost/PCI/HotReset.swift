@@ -9,7 +9,7 @@ extension Core {
     /// The functions that the reset of a device's bus hits, whoever drives them, by address. With `lock` held.
     fileprivate func functionsOnBus(of device: MachineDevice) -> [MachineDevice] {
         guard let bus = device.pci?.bus else { return [] }
-        return devices.filter { $0.pci?.bus === bus }.sorted { $0.id < $1.id }
+        return devices.filter { $0.pci?.bus === bus }.sortedCompactly { $0.id < $1.id }
     }
 
     /// Those that VFIO knows as sharing their resets with a device: a virtual function, and one on a bus that can't

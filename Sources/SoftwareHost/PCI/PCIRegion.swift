@@ -38,7 +38,7 @@ extension PCIBusDriver {
         if areas.count == 1 && areas[0].size == bar.byteCount {
             region.isMSIXMappable = function.msix?.table.bar == index
         } else {
-            areas.sort { $0.offset < $1.offset }
+            areas.sortCompactly { $0.offset < $1.offset }
             region.sparseAreas = areas
         }
         return region

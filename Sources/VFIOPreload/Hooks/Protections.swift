@@ -21,7 +21,7 @@ private typealias Move = @convention(c) (UInt, Int, Int, Int32, UInt) -> UInt
             changed.protection = protection & (PROT_READ | PROT_WRITE)
             return changed
         }
-        parts.sort { $0.start < $1.start }
+        parts.sortCompactly { $0.start < $1.start }
         // What lies between them is the program's own.
         var next = at
         for part in parts {

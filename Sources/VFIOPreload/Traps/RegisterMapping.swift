@@ -145,7 +145,7 @@ enum RegisterMapping {
                 let areas = try capability.sparseMmapAreas()
                 var known: [SparseMmapArea] = []
                 for index in 0..<areas.count { known.append(areas[index]) }
-                known.sort { $0.offset < $1.offset }
+                known.sortCompactly { $0.offset < $1.offset }
                 found = known
             }
         } catch {
