@@ -152,6 +152,7 @@ qemu_pair() {
 
 # An IOMMU in the guest, and VFIO in the guest on top of it: every mapping there becomes one here.
 qemu_viommu() {
+    run_options=(--trace "$work/calls")
     disk_alone
     # The serial number that the lab's own scripts look for.
     machine both '{ "groups": [ { "number": 1, "devices": [ '"${disk/SWIFTUSER0/SWIFTVFIO0}"' ] },
@@ -165,6 +166,44 @@ qemu_viommu() {
     local expected
     expected=$(sed -n 's/^disk sha256 \([0-9a-f]*\)$/\1/p' "$work/guest" | tail -n 1)
     expect "the image holds what the guest wrote through its own VFIO" test "$(hash_of "$work/disk")" == "$expected"
+    expect "each mapping that the guest's program made is one of QEMU's outside" mappings_reached
+}
+
+# Whether all addresses that a program in the guest mapped were mapped outside as well.
+mappings_reached() {
+    "${programs[0]}" trace show "$work/calls" --request map-dma --request ioas-map |
+        sed -nE -e 's/.* iova=(0x[0-9a-f]+) size=(0x[0-9a-f]+) = 0 .*/\1 \2/p' \
+            -e 's/.* length=(0x[0-9a-f]+) iova=(0x[0-9a-f]+) = 0 .*/\2 \1/p' |
+        while read -r start size; do echo "$((start)) $((start + size))"; done | sort -nu >"$work/outside"
+    local start size end first last count=0
+    while read -r start size; do
+        start=$((start)) end=$((start + size)) count=$((count + 1))
+        while read -r first last && ((first <= start)); do ((last <= start)) || start=$last; done <"$work/outside"
+        ((start >= end)) || {
+            printf '%#x to %#x of the guest was never mapped\n' "$start" "$end"
+            return 1
+        }
+    done < <(sed -nE 's/^LAB MAPPED (0x[0-9a-f]+) (0x[0-9a-f]+)\r?$/\1 \2/p' "$work/guest")
+    echo "$count mappings of the guest"
+    ((count > 0))
+}
+
+# Parts from the terminal when its machine is there, and goes on with the disk in another process than the one that
+# opened it.
+qemu_daemon() {
+    disk_alone && given 0000:01:00.0 && append=lab.modes=disk
+    initramfs=$work/initramfs
+    make_initramfs "$initramfs" "$lab/guest/foreign-disk.sh" "${tools[@]}"
+    emulator_command "$work/guest"
+    local status=0 patience=$((guest_timeout * 5))
+    on_machine "${emulator_command[@]}" -monitor none -daemonize -pidfile "$work/pid" </dev/null \
+        >"$work/guest.err" 2>&1 || status=$?
+    expect "QEMU returns to the shell and leaves a process behind" test "$status" == 0 -a -s "$work/pid"
+    guest=$(cat "$work/pid" 2>/dev/null) || guest=
+    while [[ -n $guest ]] && kill -0 "$guest" 2>/dev/null && ((patience-- > 0)); do sleep 0.2; done
+    ((patience > 0)) || kill -KILL "$guest" 2>/dev/null || true
+    guest=
+    told "$work/guest" 0
 }
 
 # Taken away and given back.

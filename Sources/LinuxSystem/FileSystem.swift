@@ -191,6 +191,17 @@ public enum FileSystem {
         return String(decoding: path.dropLast(), as: UTF8.self)
     }
 
+    /// Names joined by slashes.
+    @inline(never)
+    public static func path(_ names: String...) -> String {
+        var path = ""
+        for name in names {
+            if !path.utf8.isEmpty { path += "/" }
+            path += name
+        }
+        return path
+    }
+
     /// Removes a folder with everything in it. Links are removed, not followed; what can't be removed stays.
     /// - Parameter depth: how many levels of folders there may be.
     public static func removeFolder(_ path: String, depth: Int = 16) {

@@ -46,6 +46,8 @@ extension Core {
             record.driverOverride = device.driverOverride
             record.resources = place.resources
             record.physicalFunction = place.physicalFunction
+            record.totalVirtualFunctions = place.model?.function.virtualFunctions?.total ?? 0
+            record.virtualFunctionCount = place.virtualFunctionCount
             return record
         }
         let others = devices.filter { $0.pci == nil }.map { device in

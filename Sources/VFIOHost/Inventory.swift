@@ -73,6 +73,10 @@ public struct DeviceRecord: Sendable {
     public var driverOverride: String?
     /// The function that it is a virtual function of, where it is one.
     public var physicalFunction: PCIAddress?
+    /// How many virtual functions it can have (`sriov_totalvfs`); 0 for none.
+    public var totalVirtualFunctions = 0
+    /// How many virtual functions it has now (`sriov_numvfs`).
+    public var virtualFunctionCount = 0
 
     /// Describes a device.
     public init(

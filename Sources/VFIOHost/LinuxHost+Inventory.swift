@@ -146,6 +146,10 @@ extension LinuxHost {
             record.driverOverride = only
         }
         record.physicalFunction = link(path + "/physfn").flatMap { PCIAddress($0) }
+        record.totalVirtualFunctions =
+            text(path + "/sriov_totalvfs").flatMap { AttributeText.decimal($0.utf8) } ?? 0
+        record.virtualFunctionCount =
+            text(path + "/sriov_numvfs").flatMap { AttributeText.decimal($0.utf8) } ?? 0
         return record
     }
 

@@ -83,13 +83,26 @@ public struct PCIAddress: Equatable, Hashable, Comparable, Sendable {
 extension PCIAddress: CustomStringConvertible {
     /// "0000:01:00.0"
     public var description: String {
-        "\(hexadecimal(segment, digits: 4)):\(hexadecimal(UInt32(bus), digits: 2)):"
-            + "\(hexadecimal(UInt32(device), digits: 2)).\(function)"
+        "\(hexadecimal(segment, digits: 4)):\(hexadecimal(bus, digits: 2)):\(hexadecimal(device, digits: 2))"
+            + ".\(function)"
     }
 }
 
 /// A number as lower-case hexadecimal digits, at least as many as asked for.
-public func hexadecimal(_ value: some FixedWidthInteger, digits: Int = 1) -> String {
-    let text = String(value, radix: 16)
-    return String(repeating: "0", count: max(0, digits - text.utf8.count)) + text
+public func hexadecimal(_ value: some FixedWidthInteger & UnsignedInteger, digits: Int = 1) -> String {
+    hexadecimalDigits(UInt64(value), digits)
+}
+
+@inline(never)
+private func hexadecimalDigits(_ value: UInt64, _ count: Int) -> String {
+    var text: [UInt8] = []
+    var shift = 60
+    while shift >= 0 {
+        let digit = UInt8(value >> UInt64(shift) & 0xf)
+        if digit != 0 || !text.isEmpty || shift < count * 4 || shift == 0 {
+            text.append(digit + UInt8(ascii: digit < 10 ? "0" : "W"))
+        }
+        shift -= 4
+    }
+    return String(decoding: text, as: UTF8.self)
 }

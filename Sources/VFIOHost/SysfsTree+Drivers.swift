@@ -13,23 +13,35 @@ extension SysfsTree {
         guard let device = inventory.devices.first(where: { $0.address == address }) else { return }
         let tree = SysfsTree(inventory, root)
         let path = tree.path(of: device)
-        // What isn't there needs no removing.
-        for driver in (try? FileSystem.names(in: tree.sysfs + "/bus/pci/drivers")) ?? [] {
-            try? FileSystem.unlink(tree.sysfs + "/bus/pci/drivers/\(driver)/\(address)")
-        }
-        try? FileSystem.unlink(tree.sysfs + "/" + path + "/driver")
-        for name in (try? FileSystem.names(in: tree.sysfs + "/" + path + "/vfio-dev")) ?? [] {
-            try? FileSystem.unlink(tree.sysfs + "/class/vfio-dev/" + name)
-            try? FileSystem.unlink(tree.devices + "/vfio/devices/" + name)
-        }
-        FileSystem.removeFolder(tree.sysfs + "/" + path + "/vfio-dev")
-        try tree.driver(path, "pci", "\(address)", device.driver, device.deviceNode)
-        let nodes = tree.presentNodes
+        tree.removeDriver(of: address, FileSystem.path(tree.sysfs, path))
+        try tree.driver(path, "pci", address.description, device.driver, device.deviceNode)
         if let group = device.group {
+            let nodes = tree.presentNodes
             for node in [Node.group(group), .unprotectedGroup(group)] where !nodes.contains(node) {
-                try? FileSystem.unlink(tree.devices + "/" + node.path)
+                try? FileSystem.unlink(FileSystem.path(tree.devices, node.path))
             }
         }
-        for node in nodes where !FileSystem.exists(tree.devices + "/" + node.path) { try tree.make(node) }
+        try tree.bringNodes()
+    }
+
+    /// Takes away what a function has by its driver, from its folder and elsewhere. What isn't there needs no removing.
+    func removeDriver(of address: PCIAddress, _ folder: String) {
+        let drivers = sysfs + "/bus/pci/drivers"
+        for driver in (try? FileSystem.names(in: drivers)) ?? [] {
+            try? FileSystem.unlink(FileSystem.path(drivers, driver, address.description))
+        }
+        try? FileSystem.unlink(folder + "/driver")
+        for name in (try? FileSystem.names(in: folder + "/vfio-dev")) ?? [] {
+            try? FileSystem.unlink(FileSystem.path(sysfs, "class/vfio-dev", name))
+            try? FileSystem.unlink(FileSystem.path(devices, "vfio/devices", name))
+        }
+        FileSystem.removeFolder(folder + "/vfio-dev")
+    }
+
+    /// Makes the nodes that aren't there yet.
+    func bringNodes() throws(InventoryError) {
+        for node in presentNodes where !FileSystem.exists(FileSystem.path(devices, node.path)) {
+            try make(node)
+        }
     }
 }

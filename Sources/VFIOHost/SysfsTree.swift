@@ -46,38 +46,38 @@ public struct SysfsTree {
     // MARK: the pieces
 
     private func folder(_ path: String) throws(InventoryError) {
-        try attempt(sysfs + "/" + path) { path throws(Errno) in try FileSystem.makeFolders(path) }
+        try attempt(FileSystem.path(sysfs, path)) { path throws(Errno) in try FileSystem.makeFolders(path) }
     }
 
     /// An attribute with a line of text.
-    private func attribute(_ path: String, _ text: String) throws(InventoryError) {
-        try attempt(sysfs + "/" + path) { path throws(Errno) in
+    func attribute(_ path: String, _ text: String) throws(InventoryError) {
+        try attempt(FileSystem.path(sysfs, path)) { path throws(Errno) in
             try FileSystem.makeFile(path, Array((text + "\n").utf8))
         }
     }
 
     /// A file that is written to only, and has nothing in it.
     private func file(_ path: String) throws(InventoryError) {
-        try attempt(sysfs + "/" + path) { path throws(Errno) in try FileSystem.makeFile(path) }
+        try attempt(FileSystem.path(sysfs, path)) { path throws(Errno) in try FileSystem.makeFile(path) }
     }
 
     /// A driver's folder, with what devices are bound and unbound by.
     private func driverFolder(_ bus: String, _ name: String) throws(InventoryError) {
-        let path = "bus/\(bus)/drivers/\(name)"
+        let path = FileSystem.path("bus", bus, "drivers", name)
         try folder(path)
-        for control in ["bind", "unbind"] { try file(path + "/" + control) }
+        for control in ["bind", "unbind"] { try file(FileSystem.path(path, control)) }
         if bus.utf8.elementsEqual("pci".utf8) { try file(path + "/new_id") }
     }
 
     /// A link between two places below /sys, relative as the kernel makes them.
     private func link(_ path: String, to target: String) throws(InventoryError) {
         let depth = path.utf8.count { $0 == UInt8(ascii: "/") }
-        try attempt(sysfs + "/" + path) { path throws(Errno) in
+        try attempt(FileSystem.path(sysfs, path)) { path throws(Errno) in
             try FileSystem.makeLink(path, to: String(repeating: "../", count: depth) + target)
         }
     }
 
-    private func attempt(_ path: String, _ body: (String) throws(Errno) -> Void) throws(InventoryError) {
+    func attempt(_ path: String, _ body: (String) throws(Errno) -> Void) throws(InventoryError) {
         do throws(Errno) { try body(path) } catch { throw InventoryError(path: path, errno: error) }
     }
 
@@ -85,28 +85,29 @@ public struct SysfsTree {
 
     private func modules(_ parameters: [(name: String, value: String)]) throws(InventoryError) {
         for name in ["vfio", "vfio_pci", "vfio_pci_core", "vfio_iommu_type1", "iommufd"] {
-            try folder("module/\(name)/parameters")
+            try folder(FileSystem.path("module", name, "parameters"))
         }
         for parameter in parameters {
             let parts = parameter.name.utf8.split(separator: UInt8(ascii: "."), maxSplits: 1)
             guard parts.count == 2 else { continue }
             let module = String(decoding: parts[0], as: UTF8.self)
-            try folder("module/\(module)/parameters")
+            let path = FileSystem.path("module", module, "parameters")
+            try folder(path)
             try attribute(
-                "module/\(module)/parameters/" + String(decoding: parts[1], as: UTF8.self), parameter.value)
+                FileSystem.path(path, String(decoding: parts[1], as: UTF8.self)), parameter.value)
         }
     }
 
-    private func group(_ group: GroupRecord) throws(InventoryError) {
-        let path = "kernel/iommu_groups/\(group.number)"
+    func group(_ group: GroupRecord) throws(InventoryError) {
+        let path = FileSystem.path("kernel/iommu_groups", group.number.description)
         try folder(path + "/devices")
         if group.isUnprotected { try attribute(path + "/name", "vfio-noiommu") }
         var text = ""
         for region in group.reservedRegions {
             text += "0x\(hexadecimal(region.first, digits: 16)) 0x\(hexadecimal(region.last, digits: 16)) "
-            text += region.kind + "\n"
+            text += "\(region.kind)\n"
         }
-        try attempt(sysfs + "/" + path + "/reserved_regions") { path throws(Errno) in
+        try attempt(FileSystem.path(sysfs, path, "reserved_regions")) { path throws(Errno) in
             try FileSystem.makeFile(path, Array(text.utf8))
         }
         if let type = group.domainType { try attribute(path + "/type", type) }
@@ -114,24 +115,26 @@ public struct SysfsTree {
 
     /// Where a function's folder is below /sys.
     func path(of device: DeviceRecord) -> String {
-        "devices/pci\(hexadecimal(device.address.segment, digits: 4)):"
-            + "\(hexadecimal(device.address.bus, digits: 2))/\(device.address)"
+        let address = device.address.description
+        // Segment and bus.
+        let bus = String(decoding: address.utf8.prefix(7), as: UTF8.self)
+        return FileSystem.path("devices", "pci" + bus, address)
     }
 
-    private func function(_ device: DeviceRecord, _ configuration: [UInt8]?) throws(InventoryError) {
-        let address = "\(device.address)"
+    func function(_ device: DeviceRecord, _ configuration: [UInt8]?) throws(InventoryError) {
+        let address = device.address.description
         let path = path(of: device)
         try folder(path)
-        try link("bus/pci/devices/\(address)", to: path)
+        try link(FileSystem.path("bus/pci/devices", address), to: path)
         for (name, value, digits) in [
             ("vendor", UInt32(device.vendor), 4), ("device", UInt32(device.device), 4),
             ("subsystem_vendor", UInt32(device.subsystemVendor), 4),
             ("subsystem_device", UInt32(device.subsystem), 4), ("class", device.classCode, 6),
             ("revision", UInt32(device.revision), 2),
         ] {
-            try attribute("\(path)/\(name)", "0x" + hexadecimal(value, digits: digits))
+            try attribute(FileSystem.path(path, name), "0x" + hexadecimal(value, digits: digits))
         }
-        try attribute(path + "/numa_node", "\(device.numaNode ?? -1)")
+        try attribute(path + "/numa_node", (device.numaNode ?? -1).description)
         try attribute(path + "/driver_override", device.driverOverride ?? "(null)")
         try attribute(path + "/enable", "0")
         try attribute(path + "/irq", "0")
@@ -148,18 +151,19 @@ public struct SysfsTree {
                     "0x\(hexadecimal(resource.first, digits: 16)) 0x\(hexadecimal(resource.last, digits: 16)) "
                 text += "0x\(hexadecimal(resource.flags, digits: 16))\n"
             }
-            try attempt(sysfs + "/\(path)/resource") { path throws(Errno) in
+            try attempt(FileSystem.path(sysfs, path, "resource")) { path throws(Errno) in
                 try FileSystem.makeFile(path, Array(text.utf8))
             }
         }
         if let configuration {
-            try attempt(sysfs + "/\(path)/config") { path throws(Errno) in
+            try attempt(FileSystem.path(sysfs, path, "config")) { path throws(Errno) in
                 try FileSystem.makeFile(path, configuration)
             }
         }
+        try virtualFunctions(of: device, path)
         if let parent = device.physicalFunction {
-            try attempt(sysfs + "/\(path)/physfn") { path throws(Errno) in
-                try FileSystem.makeLink(path, to: "../\(parent)")
+            try attempt(FileSystem.path(sysfs, path, "physfn")) { path throws(Errno) in
+                try FileSystem.makeLink(path, to: "../" + parent.description)
             }
         }
         try common(path, "pci", address, device.driver, device.group, device.deviceNode)
@@ -167,14 +171,14 @@ public struct SysfsTree {
 
     private func other(_ device: DeviceSummary) throws(InventoryError) {
         let bus = device.id.bus.name
-        let path = "devices/\(bus)/\(device.id.name)"
+        let path = FileSystem.path("devices", bus, device.id.name)
         try folder(path)
-        try folder("bus/\(bus)/devices")
-        try link("bus/\(bus)/devices/\(device.id.name)", to: path)
+        try folder(FileSystem.path("bus", bus, "devices"))
+        try link(FileSystem.path("bus", bus, "devices", device.id.name), to: path)
         if let firmware = device.firmware {
             try folder(path + "/of_node")
             for property in firmware.properties {
-                try attempt(sysfs + "/\(path)/of_node/\(property.name)") { path throws(Errno) in
+                try attempt(FileSystem.path(sysfs, path, "of_node", property.name)) { path throws(Errno) in
                     try FileSystem.makeFile(path, property.value)
                 }
             }
@@ -190,10 +194,11 @@ public struct SysfsTree {
     private func common(
         _ path: String, _ bus: String, _ name: String, _ driver: DriverRecord?, _ group: Int?, _ node: Int?
     ) throws(InventoryError) {
-        try link(path + "/subsystem", to: "bus/\(bus)")
+        try link(path + "/subsystem", to: "bus/" + bus)
         if let group {
-            try link(path + "/iommu_group", to: "kernel/iommu_groups/\(group)")
-            try link("kernel/iommu_groups/\(group)/devices/\(name)", to: path)
+            let home = FileSystem.path("kernel/iommu_groups", group.description)
+            try link(path + "/iommu_group", to: home)
+            try link(FileSystem.path(home, "devices", name), to: path)
         }
         try self.driver(path, bus, name, driver, node)
     }
@@ -203,17 +208,19 @@ public struct SysfsTree {
         _ path: String, _ bus: String, _ name: String, _ driver: DriverRecord?, _ node: Int?
     ) throws(InventoryError) {
         if let driver {
-            let folder = "bus/\(bus)/drivers/\(driver.name)"
-            if !FileSystem.exists(sysfs + "/" + folder) { try driverFolder(bus, driver.name) }
-            try link(folder + "/" + name, to: path)
+            let folder = FileSystem.path("bus", bus, "drivers", driver.name)
+            if !FileSystem.exists(FileSystem.path(sysfs, folder)) { try driverFolder(bus, driver.name) }
+            try link(FileSystem.path(folder, name), to: path)
             try link(path + "/driver", to: folder)
         }
         if let node {
             let number = Node.device(node).deviceNumber
-            try folder("\(path)/vfio-dev/vfio\(node)")
-            try attribute("\(path)/vfio-dev/vfio\(node)/dev", "\(number.major):\(number.minor)")
+            let name = "vfio" + node.description
+            let place = FileSystem.path(path, "vfio-dev", name)
+            try folder(place)
+            try attribute(place + "/dev", "\(number.major):\(number.minor)")
             try folder("class/vfio-dev")
-            try link("class/vfio-dev/vfio\(node)", to: "\(path)/vfio-dev/vfio\(node)")
+            try link(FileSystem.path("class/vfio-dev", name), to: place)
         } else if driver?.isVFIO == true {
             try folder(path + "/vfio-dev")
         }
@@ -246,7 +253,7 @@ public struct SysfsTree {
     }
 
     func make(_ node: Node) throws(InventoryError) {
-        try attempt(devices + "/" + node.path) { path throws(Errno) in
+        try attempt(FileSystem.path(devices, node.path)) { path throws(Errno) in
             let mark = node.mark
             try FileSystem.makeSocketName(
                 path, mode: node.permissions, seconds: mark.kind, nanoseconds: mark.number)

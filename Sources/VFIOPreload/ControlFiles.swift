@@ -10,7 +10,7 @@ import VFIOHost
 /// number is closed or put over; whoever wrote it doesn't hear of a refusal then.
 enum ControlFiles {
     private enum Kind {
-        case bind, unbind, newID, probe, override, reset
+        case bind, unbind, newID, probe, override, reset, virtualFunctions
     }
 
     private struct Control {
@@ -78,7 +78,10 @@ enum ControlFiles {
             return kind.map { Control(kind: $0, subject: parts[4], path: path) }
         }
         if parts.count == 5, part(0, "sys"), part(1, "devices") {
-            let kind: Kind? = part(4, "driver_override") ? .override : part(4, "reset") ? .reset : nil
+            let kind: Kind? =
+                part(4, "driver_override")
+                ? .override
+                : part(4, "reset") ? .reset : part(4, "sriov_numvfs") ? .virtualFunctions : nil
             return kind.map { Control(kind: $0, subject: parts[3], path: path) }
         }
         return nil
@@ -132,6 +135,9 @@ enum ControlFiles {
                 throw .invalid
             }
             try kernel().reset(address)
+        case .virtualFunctions:
+            guard let address = PCIAddress(control.subject) else { throw .invalid }
+            try setVirtualFunctions(Int(text), of: address, milliseconds)
         case .unbind:
             let (host, device) = try device(text, else: .noDevice)
             guard let driver = device.driver, driver.name.utf8.elementsEqual(control.subject.utf8) else {
@@ -200,6 +206,29 @@ enum ControlFiles {
         if let only = override(of: device) { return only.utf8.elementsEqual(driver.utf8) }
         if !driver.utf8.elementsEqual("vfio-pci".utf8) { return true }
         return Run.newIDs.contains { $0.driver.utf8.elementsEqual(driver.utf8) && $0.matches(device) }
+    }
+
+    /// `sriov_numvfs`. Whatever comes of it, the file says how many there are, also if somebody has written into it.
+    private static func setVirtualFunctions(
+        _ count: Int?, of address: PCIAddress, _ milliseconds: Int?
+    ) throws(Errno) {
+        let host = try kernel()
+        var failure: Errno?
+        do throws(Errno) {
+            guard let count else { throw .invalid }
+            try host.setVirtualFunctionCount(count, of: address, waitingAtMost: milliseconds)
+            Run.remember(DriverChange(address: address, virtualFunctionCount: count))
+        } catch {
+            failure = error
+        }
+        do throws(InventoryError) {
+            try SysfsTree.updateVirtualFunctions(
+                of: address, to: try host.inventory(), in: String(decoding: unsafe Run.root, as: UTF8.self)
+            ) { host.configuration(of: $0) }
+        } catch {
+            failure = failure ?? error.errno
+        }
+        if let failure { throw failure }
     }
 
     private static func change(

@@ -2,11 +2,13 @@ import LinuxSystem
 import SoftwareHost
 import VFIOHost
 
-/// Who drives a device from now on.
+/// What has become of a device.
 struct DriverChange {
     var address: PCIAddress
-    /// nil: nobody.
+    /// Who drives it from now on; nil: nobody.
     var driver: String?
+    /// How many virtual functions it has from now on; nil where the change is another one.
+    var virtualFunctionCount: Int?
 }
 
 /// Devices that a driver was told of (`new_id`).
@@ -30,7 +32,10 @@ enum DriverChanges {
     private static let most = 65_536
 
     static func append(_ change: DriverChange, in folder: String) {
-        append("\(change.address) \(change.driver ?? "")\n", to: folder + "/drivers")
+        var line = "\(change.address) \(change.driver ?? "")"
+        // No driver's name begins so.
+        if let count = change.virtualFunctionCount { line += "/\(count)" }
+        append(line + "\n", to: folder + "/drivers")
     }
 
     static func append(_ id: NewID, in folder: String) {
@@ -67,6 +72,11 @@ enum DriverChanges {
             }
             let driver = words.dropFirst().first.map { String(decoding: $0, as: UTF8.self) }
             // As far as the machine still allows it: it did when the line was written.
+            if let driver, driver.utf8.first == UInt8(ascii: "/") {
+                guard let count = Int(driver.dropFirst()) else { continue }
+                try? host.setVirtualFunctionCount(count, of: address, waitingAtMost: 0)
+                continue
+            }
             try? host.bind(address, to: driver, waitingAtMost: 0)
         }
     }

@@ -18,6 +18,19 @@ struct CallTests {
     @Test("of reads and writes: at offsets, in lists, at a position; wrong addresses")
     func transfers() throws { try Runs.expectSuccess(of: "transfers") }
 
+    @Test("of sriov_numvfs: virtual functions appear with groups and nodes, can be opened, and go")
+    func virtualFunctions() throws {
+        let scratch = try Scratch()
+        let machine = scratch.folder.appending(path: "machine.json")
+        try Data(
+            #"""
+            { "groups": [ { "number": 3, "devices": [ { "address": "0000:03:00.0", "model": "edu",
+                "virtualFunctions": 4, "driver": "pci-pf-stub" } ] } ] }
+            """#.utf8
+        ).write(to: machine)
+        try Runs.expectSuccess(of: "functions", ["0000:03:00.0"], machine: ["--machine", machine.path])
+    }
+
     @Test("of paths: stat, access, links, lists, the current folder, names below a folder")
     func paths() throws { try Runs.expectSuccess(of: "paths") }
 

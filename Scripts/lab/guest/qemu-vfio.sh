@@ -14,4 +14,8 @@ KernelLabProbe "$edu" --disk "$nvme" --route group --no-peer-to-peer || failed "
 command_cases group
 disk_hash
 
+# What a program maps here, for those outside who see what becomes of it.
+vfio nvme identify "$nvme" --route group --trace /tmp/maps >/dev/null || failed "the disk is asked once more" "status $?"
+vfio trace show /tmp/maps --request map-dma | sed -nE 's/.* iova=(0x[0-9a-f]+) size=(0x[0-9a-f]+) = 0 .*/LAB MAPPED \1 \2/p'
+
 finish
