@@ -50,8 +50,8 @@ struct TutorialTests {
         for product in products { #expect(own.contains(".library(name: \"\(product)\"")) }
         #expect(manifest.contains("name: \"\(name == "TestYourDriver" ? "EduTests" : name)\""))
         // A module that is imported must come with one of the products.
-        for line in page.program.split(separator: "\n") where line.hasPrefix("import ") && line != "import Testing" {
-            let module = line.dropFirst("import ".count)
+        let modules = page.program.matches(of: /(?m)^import (\w+)$/).map { $0.output.1 }
+        for module in modules where module != "Testing" {
             let comesWith = own.matches(of: /\.library\(name: "(\w+)", targets: \[([^\]]*)\]\)/).contains {
                 products.contains(String($0.output.1)) && $0.output.2.contains("\"\(module)\"")
             }
@@ -92,7 +92,8 @@ struct PageTests {
             for part in ["Context", "Decision", "Alternatives", "Consequences"] {
                 #expect(text.contains("\n## \(part)\n"), "\(name) has no \(part)")
             }
-            let paths = text.matches(of: /`((?:Sources|Tests|Scripts|Embedded|Documentation|docs)\/[\w\/.+-]+)`/)
+            let folders = /`((?:Sources|Tests|Scripts|Embedded|Documentation|docs)\/[\w\/.+-]+)`/
+            let paths = text.matches(of: folders)
             for match in paths { #expect(Page.exists(String(match.output.1)), "\(name): \(match.output.1)") }
         }
     }
