@@ -171,8 +171,8 @@ let package = Package(
         tests(
             "DocumentationTests",
             on: [
-                "DriveADevice", "BeADevice", "MachineWithoutHardware", "MoveADevice", "SoftwareHost",
-                "SoftwareDevices", "VFIO", "VFIOHost", "IOVASpace", "LinuxSystem",
+                "DriveADevice", "BeADevice", "MachineWithoutHardware", "MoveADevice", "MachineFormat",
+                "SoftwareHost", "SoftwareDevices", "VFIO", "VFIOHost", "IOVASpace", "LinuxSystem",
             ]),
         tests("LinuxSystemTests", on: ["LinuxSystem"]),
         tests("IOVASpaceTests", on: ["IOVASpace"]),

@@ -1,4 +1,6 @@
 import Foundation
+import MachineFormat
+import SoftwareHost
 import Testing
 
 @Suite("The tutorials")
@@ -76,6 +78,23 @@ struct PageTests {
                 if part == ".." { _ = place.popLast() } else { place.append(part) }
             }
             #expect(Page.exists(place.joined(separator: "/")), "\(path) links to \(link)")
+        }
+    }
+
+    @Test("describe machines that can be made", arguments: pages)
+    func machines(_ path: String) throws {
+        let blocks = try Page(path).blocks("json").filter { $0.contains("\"groups\"") }
+        // An image is a file of the reader's.
+        for block in blocks where !block.contains("\"image\"") {
+            let machine = try MachineFile.parse(Array(block.utf8), folder: "/")
+            _ = try SoftwareHost(machine)
+        }
+    }
+
+    @Test("name faults that can be injected", arguments: pages)
+    func faults(_ path: String) throws {
+        for match in try Page(path).text.matches(of: /--fault ([a-z][^\s`]*)/) {
+            #expect(throws: Never.self, "\(match.output.1)") { try FaultRule(String(match.output.1)) }
         }
     }
 
