@@ -28,7 +28,7 @@ func tests(
 /// A program of a tutorial, compiled as its reader compiles it. The page is Documentation/Tutorials/NAME.md.
 func tutorial(_ name: String, on dependencies: [Target.Dependency]) -> Target {
     .executableTarget(
-        name: name, dependencies: dependencies, path: "Tests/Tutorials/\(name)",
+        name: name, dependencies: dependencies, path: "Tests/\(name)",
         swiftSettings: [.swiftLanguageMode(.v6), .treatAllWarnings(as: .error)])
 }
 

@@ -9,7 +9,7 @@ struct TutorialTests {
     static let programs = ["DriveADevice", "BeADevice", "MachineWithoutHardware", "MoveADevice"]
     /// All of them, with the file that is compiled here.
     static let files =
-        programs.map { ($0, "Tests/Tutorials/\($0)/main.swift") }
+        programs.map { ($0, "Tests/\($0)/main.swift") }
         + [("TestYourDriver", "Tests/DocumentationTests/EduTests.swift")]
 
     /// Runs a program that the build put beside the tests, and tells what it printed.
