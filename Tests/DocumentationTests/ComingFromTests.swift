@@ -51,23 +51,26 @@ struct ComingFromTests {
         let names = try PublicNames()
         let ours = try ourNames()
         #expect(ours.count > 100)
-        #expect(!names.has("setUpPhlogiston") && !names.has("allocate", of: "Regionn"))
+        let knowsAnything = names.has("setUpPhlogiston") || names.has("allocate", of: "Regionn")
+        #expect(!knowsAnything)
         let verbs = try Page.files(in: "Sources/VFIOCommand", ending: ".swift").map(Page.text).joined()
         for name in ours {
             if name.hasPrefix("vfio ") {
                 let verb = name.dropFirst("vfio ".count)
                 let declared = ["commandName: \"\(verb)\"", "struct \(verb.capitalized)"]
-                #expect(declared.contains { verbs.contains($0) }, "\(name)")
+                let isVerb = declared.contains { verbs.contains($0) }
+                #expect(isVerb, "\(name)")
                 continue
             }
             let bare = name.prefix { $0 != "(" }.split(separator: ".").map(String.init)
-            if bare.count == 2 {
-                #expect(names.has(bare[0]), "\(name)")
-                #expect(names.has(bare[1], of: bare[0]), "\(name)")
-            } else {
-                #expect(bare.count == 1)
-                #expect(names.has(bare[0]) || Page.exists("Sources/\(bare[0])"), "\(name)")
-            }
+            // Told as one value: the sources themselves are no use in a message.
+            let isThere =
+                switch bare.count {
+                case 1: names.has(bare[0]) || Page.exists("Sources/\(bare[0])")
+                case 2: names.has(bare[0]) && names.has(bare[1], of: bare[0])
+                default: false
+                }
+            #expect(isThere, "\(name)")
         }
     }
 }
