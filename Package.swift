@@ -25,6 +25,13 @@ func tests(
         name: name, dependencies: dependencies, resources: resources, swiftSettings: common)
 }
 
+/// A program of a tutorial, compiled as its reader compiles it. The page is Documentation/Tutorials/NAME.md.
+func tutorial(_ name: String, on dependencies: [Target.Dependency]) -> Target {
+    .executableTarget(
+        name: name, dependencies: dependencies, path: "Tests/\(name)",
+        swiftSettings: [.swiftLanguageMode(.v6), .treatAllWarnings(as: .error)])
+}
+
 let package = Package(
     name: "swift-vfio",
     products: [
@@ -145,6 +152,28 @@ let package = Package(
                 "PCIDecoder", "LinuxSystem", "JSONText",
             ]),
         tests("JSONTextTests", on: ["JSONText"]),
+        // The pages in Documentation: their code, what their programs print, the names that they name.
+        tutorial(
+            "DriveADevice",
+            on: ["VFIO", "VFIOHost", "SoftwareHost", "SoftwareDevices", "IOVASpace", "LinuxSystem"]),
+        tutorial(
+            "BeADevice",
+            on: ["DeviceModel", "VFIOUser", "SoftwareHost", "VFIO", "VFIOHost", "IOVASpace", "LinuxSystem"]),
+        tutorial(
+            "MachineWithoutHardware",
+            on: [
+                "NVMeDriver", "NVMeController", "SoftwareHost", "DeviceModel", "VFIO", "VFIOHost",
+                "LinuxSystem",
+            ]),
+        tutorial(
+            "MoveADevice",
+            on: ["VFIO", "VFIOHost", "SoftwareHost", "SoftwareDevices", "IOVASpace", "LinuxSystem"]),
+        tests(
+            "DocumentationTests",
+            on: [
+                "DriveADevice", "BeADevice", "MachineWithoutHardware", "MoveADevice", "MachineFormat",
+                "SoftwareHost", "SoftwareDevices", "VFIO", "VFIOHost", "IOVASpace", "LinuxSystem",
+            ]),
         tests("LinuxSystemTests", on: ["LinuxSystem"]),
         tests("IOVASpaceTests", on: ["IOVASpace"]),
         tests("VFIOHostTests", on: ["VFIOHost", "VFIOABI", "LinuxSystem"]),
