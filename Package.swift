@@ -131,8 +131,10 @@ let package = Package(
         tests(
             "DocumentationTests",
             on: [
-                "JSONText", "NVMe", "PCIDecoder", "VFIOABI", "LinuxSystem", "IOVASpace", "VFIOHost", "DeviceModel",
-                "VFIO", "VFIOTrace", "SoftwareHost", "NVMeController", "SoftwareDevices", "VFIOUser", "NVMeDriver",
+                "JSONText", "NVMe", "PCIDecoder", "VFIOABI", "LinuxSystem", "IOVASpace", "VFIOHost",
+                "DeviceModel",
+                "VFIO", "VFIOTrace", "SoftwareHost", "NVMeController", "SoftwareDevices", "VFIOUser",
+                "NVMeDriver",
                 "VFIOGuest", "VFIOOperator", "VFIOConformance",
             ]),
         // Reads the sources as text and makes docs/coverage.md.
