@@ -21,7 +21,7 @@ struct BePages {
             IOMMUGroup(26) { PCIDevice(Educational(), at: "0000:01:00.0") }
         }
         let device = try Device(opening: address, on: host)
-        print(device.route)  // why this way in was taken
+        print(device.route)  // which way in was taken, and why
         #expect(device.info.regionCount == 9)
         let token = host.inject(FaultRule(.request(.deviceReset, .inputOutput), .nth(2)))
         try device.reset()
@@ -39,16 +39,20 @@ struct BePages {
     func disk() throws {
         let store = try MemoryStore(byteCount: 64 << 20)
         let disk = NVMeController([try NVMeNamespace(store, blockSize: 4096)])
-        let host = try SoftwareHost { IOMMUGroup(1) { PCIDevice(disk, at: "0000:01:00.0") } }
+        let host = try SoftwareHost {
+            IOMMUGroup(1) { PCIDevice(disk, at: "0000:01:00.0") }
+        }
         #expect(try host.inventory().devices.first?.classCode == 0x01_0802)
     }
 
     @Test("two network cards on one wire")
     func wire() throws {
         let wire = NetworkWire()
+        let first = Intel82574(MACAddress(local: 1), on: wire)
+        let second = Intel82574(MACAddress(local: 2), on: wire)
         let host = try SoftwareHost {
-            IOMMUGroup(1) { PCIDevice(Intel82574(MACAddress(local: 1), on: wire), at: "0000:01:00.0") }
-            IOMMUGroup(2) { PCIDevice(Intel82574(MACAddress(local: 2), on: wire), at: "0000:02:00.0") }
+            IOMMUGroup(1) { PCIDevice(first, at: "0000:01:00.0") }
+            IOMMUGroup(2) { PCIDevice(second, at: "0000:02:00.0") }
         }
         #expect(try host.inventory().devices.count == 2)
     }
@@ -59,11 +63,16 @@ struct BePages {
         let server = try Server(Educational(), at: path)
         let thread = try WorkerThread { try? server.run() }
 
-        let host = try VFIOUserHost(connecting: path)
-        let device = try Device(opening: VFIOUserHost.deviceAddress, on: host)
-        print(try device.region(.bar0).load32(0))  // 0x010000ed: QEMU's edu
+        let identification: UInt32
+        do {
+            let host = try VFIOUserHost(connecting: path)
+            let device = try Device(opening: VFIOUserHost.deviceAddress, on: host)
+            identification = try device.region(.bar0).load32(0)
+        }
+        print(identification)  // 0x010000ed: QEMU's edu
+        // The device is closed by now: a client would wait for a server that comes back.
         server.stop()
-        #expect(device.info.regionCount == 9)
+        #expect(identification == 0x0100_00ed)
         withExtendedLifetime(thread) {}
     }
 
@@ -75,7 +84,7 @@ struct BePages {
         let report = run.run { result in
             if result.status == .different { print(result.id) }
         }
-        print(report.count(.equal), "cases as Linux 7.2,", report.count(.explained), "explained")
+        print(report.count(.equal), "as Linux 7.2", report.count(.explained), "explained")
         #expect(report.count(.equal) > 0 && report.count(.different) == 0)
     }
 }

@@ -19,12 +19,15 @@ struct DrivePages {
     }
     let address = PCIAddress(bus: 1, device: 0, function: 0)
     /// Lets QEMU's educational device compute, on whatever host it is.
-    func factorial(of number: UInt32, by address: PCIAddress, on host: any Host) throws -> UInt32 {
+    func factorial(
+        of number: UInt32, by address: PCIAddress, on host: any Host
+    ) throws -> UInt32 {
         let device = try Device(opening: address, on: host)
         try device.setMemoryEnabled(true)
         let registers = try device.region(.bar0)
         try registers.store32(0x08, number)
-        while try registers.load32(0x20) & 1 != 0 { spinHint() }  // its status: computing
+        // Its status says that it computes.
+        while try registers.load32(0x20) & 1 != 0 { spinHint() }
         return try registers.load32(0x08)
     }
 
@@ -39,16 +42,19 @@ struct DrivePages {
         try device.setMemoryEnabled(true)
         try device.setBusMaster(true)
 
-        let memory = try space.allocate(byteCount: 4096, below: IOVA(1 << 28))  // it has 28 address bits
+        // This device has 28 address bits.
+        let memory = try space.allocate(byteCount: 4096, below: IOVA(1 << 28))
         memory.window.store64(0, 0x1234)
         let interrupts = try device.enableInterrupts(.msi, count: 1)
 
         let registers = try device.region(.bar0)
-        try registers.store64(0x80, memory.iova.rawValue)  // from there …
-        try registers.store64(0x88, 0x40000)  // … into its buffer …
-        try registers.store64(0x90, 8)  // … 8 bytes;
+        // From there into its buffer, 8 bytes.
+        try registers.store64(0x80, memory.iova.rawValue)
+        try registers.store64(0x88, 0x40000)
+        try registers.store64(0x90, 8)
+        // Start, and interrupt when done.
         Fence.beforeDoorbell()
-        try registers.store64(0x98, 0x01 | 0x04)  // start, and interrupt when done
+        try registers.store64(0x98, 0x01 | 0x04)
         guard try interrupts.wait(0, milliseconds: 1000) != nil else { return }
         #expect(try registers.load32(0x24) == 0x100)
         try memory.release()
@@ -59,9 +65,11 @@ struct DrivePages {
     func hot() throws {
         let device = try Device(opening: address, on: machine())
         try device.setMemoryEnabled(true)
-        let status = try device.region(.bar0).register32(at: 0x20)  // checked here, once
-        while status.load() & 1 != 0 { spinHint() }  // one load where it is mapped
-        print(status.isMapped)  // not on a software machine
+        // Checked here, once.
+        let status = try device.region(.bar0).register32(at: 0x20)
+        // One load each where the region is mapped, which it isn't on a software machine.
+        while status.load() & 1 != 0 { spinHint() }
+        print(status.isMapped)
         #expect(!status.isMapped && status.load() == 0)
     }
     /// Opens a device; nil if another driver has a part of its group.

@@ -36,15 +36,18 @@ struct DriverPages {
         let ssd = try Controller(opening: "0000:01:00.0", on: try machine())
         let namespace = try ssd.defaultNamespace()
         let memory = try ssd.allocate(byteCount: 32 * 4096)
-        var queue = try ssd.makeQueuePair(entryCount: 33)  // 32 in flight, for this thread
+        // For this thread, with 32 requests in flight.
+        var queue = try ssd.makeQueuePair(entryCount: 33)
         for index in 0..<32 {
             let first = UInt64(index) * 8
+            let segment = memory.segment(at: index * 4096, byteCount: 4096)
             try queue.read(
-                first..<first + 8, of: namespace, into: memory.segment(at: index * 4096, byteCount: 4096),
+                first..<first + 8, of: namespace, into: segment,
                 RequestOptions(tag: UInt64(index)))
         }
+        // Rings the doorbell, once for all.
         var failures = 0
-        while let done = try queue.wait() {  // rings the doorbell, once for all
+        while let done = try queue.wait() {
             if !done.isSuccess { failures += 1 }  // done.tag says which
         }
         #expect(failures == 0)
@@ -57,17 +60,20 @@ struct DriverPages {
         let host = try machine()
         let address = PCIAddress(bus: 1, device: 0, function: 0)
         let memory = GuestMemory()
-        let system = try MemoryRegion("system", .container, byteCount: 1 << 64, in: memory)
+        let system = try MemoryRegion(
+            "system", .container, byteCount: 1 << 64, in: memory)
         let ram = try RAMBlock("RAM", byteCount: 1 << 20)
         try system.add(MemoryRegion(ram: ram, in: memory), at: 0)
         let space = GuestAddressSpace("memory", showing: system)
 
         let devices = GuestDevices(on: host, for: memory)
-        let device = try devices.attach(address, to: space)  // all of the guest's RAM is mapped for its DMA
+        // All of the guest's RAM is mapped for the device's DMA.
+        let device = try devices.attach(address, to: space)
         #expect(device.container?.iommu.mappedByteCount == 1 << 20)
         let more = try RAMBlock("more RAM", byteCount: 1 << 20)
         try system.add(MemoryRegion(ram: more, in: memory), at: 1 << 32)
-        print(device.container?.iommu.mappedByteCount ?? 0)  // the new memory is mapped too
+        // It is mapped too.
+        print(device.container?.iommu.mappedByteCount ?? 0)
         #expect(device.container?.iommu.mappedByteCount == 2 << 20)
     }
 
@@ -80,7 +86,7 @@ struct DriverPages {
         }
         #expect(!doctor.checks().isEmpty)
     }
-    /// Gives a device to vfio-pci, or says all that is in the way; nothing is written then.
+    /// Gives a device to vfio-pci, or throws all that is in the way.
     func bind(_ device: DeviceID, remembering file: String) throws -> Bool {
         let binder = Binder(SystemRoots(), remembering: BindingStore(file))
         let plan = try binder.planBinding([device])

@@ -17,9 +17,10 @@ struct SeamPages {
     func version(of host: any Host) throws(Errno) -> Int32 {
         let container = try host.open(.container)
         defer { host.close(container) }
-        return try host.control(container, UInt32(Request.getAPIVersion.rawValue), 0)
+        let request = UInt32(Request.getAPIVersion.rawValue)
+        return try host.control(container, request, 0)
     }
-    /// The groups whose devices can be used, and who is in the way of the others.
+    /// The groups and the devices in them.
     func groups(of host: any Host) throws(InventoryError) {
         for group in try host.inventory().groups {
             print(group.number, group.devices.map { "\($0)" })
@@ -79,7 +80,9 @@ struct SeamPages {
         _ = try version(of: traced)
 
         let trace = try Trace(path)
-        for event in trace.events where event.isCall { print(event.verb, event.object) }
+        for event in trace.events where event.isCall {
+            print(event.verb, event.object)
+        }
         print(TraceSummary(trace).calls.count, "kinds of calls")
         #expect(trace.events.filter(\.isCall).count == 3)
     }
