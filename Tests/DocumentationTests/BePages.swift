@@ -70,7 +70,7 @@ struct BePages {
             identification = try device.region(.bar0).load32(0)
         }
         print(identification)  // 0x010000ed: QEMU's edu
-        // The device is closed by now: a client would wait for a server that comes back.
+        // The device is closed by now: that, too, is a message to its server.
         server.stop()
         #expect(identification == 0x0100_00ed)
         withExtendedLifetime(thread) {}
