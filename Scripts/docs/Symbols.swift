@@ -59,7 +59,8 @@ struct Symbol {
         let line = (location?["position"] as? Object)?["line"] as? Int
         let file = (location?["uri"] as? String)?.replacing("file://", with: "") ?? "?"
         let root = FileManager.default.currentDirectoryPath + "/"
-        place = (file.hasPrefix(root) ? String(file.dropFirst(root.count)) : file) + ":\(line.map { $0 + 1 } ?? 0)"
+        let path = file.hasPrefix(root) ? String(file.dropFirst(root.count)) : file
+        place = path + ":\(line.map { $0 + 1 } ?? 0)"
     }
 
     /// What a protocol documents counts: the compiler passes its words on.
@@ -79,8 +80,8 @@ func check(_ module: String, _ folder: String, _ catalog: String) -> Int {
             count += 1
             if file == "\(module).symbols.json", symbol.path.count == 1 { top.insert(symbol.path[0]) }
             if !symbol.isDocumented {
-                problems.append(
-                    "\(symbol.place): \(module).\(symbol.path.joined(separator: ".")) (\(symbol.kind)) has no doc comment")
+                let name = ([module] + symbol.path).joined(separator: ".")
+                problems.append("\(symbol.place): \(name) (\(symbol.kind)) has no doc comment")
             }
         }
     }
@@ -88,9 +89,11 @@ func check(_ module: String, _ folder: String, _ catalog: String) -> Int {
 
     // Where a reader comes in, nothing may be left to an automatic list.
     var listed: Set<String> = []
-    for page in (try? FileManager.default.contentsOfDirectory(atPath: catalog)) ?? [] where page.hasSuffix(".md") {
+    let pages = (try? FileManager.default.contentsOfDirectory(atPath: catalog)) ?? []
+    for page in pages where page.hasSuffix(".md") {
         guard let data = FileManager.default.contents(atPath: catalog + "/" + page) else { continue }
-        for line in String(decoding: data, as: UTF8.self).split(separator: "\n") where line.hasPrefix("- ``") {
+        for line in String(decoding: data, as: UTF8.self).split(separator: "\n") where line.hasPrefix("- ``")
+        {
             listed.insert(String(line.dropFirst(4).prefix { $0 != "`" }))
         }
     }
