@@ -134,6 +134,16 @@ let package = Package(
             name: "HostTestSupport", dependencies: ["VFIOHost", "VFIOABI", "LinuxSystem"],
             path: "Tests/HostTestSupport", swiftSettings: common),
         tests("VFIOABITests", on: ["VFIOTrace", "VFIOABI"], resources: [.copy("Resources")]),
+        // The code that the pages of the libraries (Sources/*/*.docc) show, compiled and run.
+        tests(
+            "LibraryPageTests",
+            on: [
+                "JSONText", "NVMe", "PCIDecoder", "VFIOABI", "LinuxSystem", "IOVASpace", "VFIOHost",
+                "DeviceModel",
+                "VFIO", "VFIOTrace", "SoftwareHost", "NVMeController", "SoftwareDevices", "VFIOUser",
+                "NVMeDriver",
+                "VFIOGuest", "VFIOOperator", "VFIOConformance",
+            ]),
         // Reads the sources as text and makes docs/coverage.md.
         tests("CoverageTests", on: []),
         tests(

@@ -12,7 +12,7 @@ extension IOVAMap {
     ///   - range: the addresses.
     ///   - access: what the device is about to do.
     ///   - body: gets each piece and how far from the range's beginning it lies; returns false to stop.
-    /// - Throws: ``IOVAFault`` about the first address that can't be reached.
+    /// - Throws: ``/IOVASpace/IOVAFault`` about the first address that can't be reached.
     @inlinable @inline(__always)
     public func forEachWindow(
         of range: IOVARange, for access: DMAAccess, _ body: (MemoryWindow, Int) -> Bool

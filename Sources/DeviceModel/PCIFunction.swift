@@ -111,7 +111,7 @@ public final class PCIFunction {
     public private(set) var dma: DMAPort! = nil
     /// MSI-X, if ``addMSIX(vectors:table:pending:)`` was called.
     public internal(set) var msix: MSIX?
-    /// MSI, if ``addMSI(vectors:)`` was called.
+    /// MSI, if ``addMSI(vectors:hasMasks:)`` was called.
     public internal(set) var msi: MSI?
     /// Parts of BARs that are plain memory and may be mapped.
     public private(set) var memories: [BARMemory] = []

@@ -37,7 +37,7 @@ extension Controller {
         ).array
     }
 
-    /// Lists and identifies the namespaces again, e.g. after ``NVMe/AsynchronousEvent/namespacesChanged``.
+    /// Lists and identifies the namespaces again, e.g. after ``/NVMe/AsynchronousEvent/namespacesChanged``.
     @discardableResult
     public func refreshNamespaces() throws(NVMeError) -> [Namespace] {
         try core.lock.withLock { () throws(NVMeError) in

@@ -62,7 +62,7 @@ extension Controller {
     ///   - namespace: nil for ``defaultNamespace()``.
     ///   - bytes: memory of exactly the blocks' length.
     ///   - forceUnitAccess: the data is on the medium when this returns (FUA).
-    /// - Throws: as ``read(blocks:of:into:)``.
+    /// - Throws: as `read(blocks:of:into:)`.
     public func write(
         blocks: Range<UInt64>, of namespace: Namespace? = nil, from bytes: RawSpan,
         forceUnitAccess: Bool = false

@@ -4,7 +4,7 @@ import VFIO
 
 /// A piece of memory as a device sees it: where it begins in the device's address space and how long it is.
 ///
-/// A segment doesn't own its memory. The ``VFIO/DMAMemory`` or ``VFIO/DMAMapping`` that it was taken from has
+/// A segment doesn't own its memory. The ``/VFIO/DMAMemory`` or ``/VFIO/DMAMapping`` that it was taken from has
 /// to stay alive until every command that uses the segment has completed. Should it go earlier, the device's
 /// access is refused by the IOMMU; this process's memory isn't harmed.
 public struct DMASegment: Equatable, Sendable, BitwiseCopyable {

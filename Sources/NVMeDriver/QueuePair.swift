@@ -116,7 +116,7 @@ public struct QueuePair: ~Copyable, Sendable {
     }
 
     /// Submits a read of blocks into memory of exactly their length, in one command.
-    /// - Throws: as ``submit(_:_:_:)``; `.outOfRange`, `.wrongLength`, `.unusableNamespace`.
+    /// - Throws: as `submit(_:_:_:)`; `.outOfRange`, `.wrongLength`, `.unusableNamespace`.
     @discardableResult
     public mutating func read(
         _ blocks: Range<UInt64>, of namespace: Namespace, into segment: DMASegment,
@@ -132,7 +132,7 @@ public struct QueuePair: ~Copyable, Sendable {
 
     /// Submits a write of blocks from memory of exactly their length, in one command.
     /// - Parameter forceUnitAccess: the data is on the medium when the command completes (FUA).
-    /// - Throws: as ``submit(_:_:_:)``; `.outOfRange`, `.wrongLength`, `.unusableNamespace`.
+    /// - Throws: as `submit(_:_:_:)`; `.outOfRange`, `.wrongLength`, `.unusableNamespace`.
     @discardableResult
     public mutating func write(
         _ blocks: Range<UInt64>, of namespace: Namespace, from segment: DMASegment,

@@ -80,7 +80,7 @@ public final class Educational: DeviceModel {
     /// beginning transfers.
     public let migrationCapabilities: MigrationCapabilities
     /// How many transfers moved nothing because they lay outside the buffer or the host refused them. The
-    /// refusals of the host are also in ``DMAPort/lastFault``.
+    /// refusals of the host are also in ``/DeviceModel/DMAPort/lastFault``.
     public private(set) var refusedTransferCount: UInt64 = 0
 
     /// What the registers hold.

@@ -5,7 +5,7 @@ import VFIOHost
 /// fork(2), kept or closed by exec(2), passed in messages, gone with the last copy in whatever process.
 ///
 /// An open file has one number inside the host, chosen here, and any number of descriptors in processes. All may be
-/// called from any thread; "the caller" is ``CallerOfThread``.
+/// called from any thread; "the caller" is ``/LinuxSystem/CallerOfThread``.
 public protocol HandlePlaces: AnyObject, Sendable {
     /// Makes a descriptor for a file that is about to be opened.
     /// - Parameter node: what is opened; nil for what has no node.

@@ -29,7 +29,7 @@ extension SoftwareHost {
 
     /// Takes a device out of the machine; nothing happens to its model.
     ///
-    /// Its driver loses it first, which waits as ``bind(_:to:waitingAtMost:)`` does while it is open. The last
+    /// Its driver loses it first, which waits as `bind(_:to:waitingAtMost:)` does while it is open. The last
     /// device takes its IOMMU group with it, a physical function its virtual functions. This is the orderly way (`remove` in sysfs, an attention button).
     /// - Parameter milliseconds: how long to wait at most; nil waits for ever.
     /// - Throws: `ENODEV` for an address without a device; `ETIMEDOUT` if the wait was given up: the device is

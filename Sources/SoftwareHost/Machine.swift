@@ -4,7 +4,7 @@ import VFIOHost
 
 /// A machine in plain values: what a ``SoftwareHost`` is made from.
 ///
-/// Written in code with the builder of ``SoftwareHost/init(_:)``, or filled field by field, e.g. from a file.
+/// Written in code with the builder of `SoftwareHost/init(_:)`, or filled field by field, e.g. from a file.
 /// Nothing is checked until a host is made from it; see ``MachineError``.
 public struct MachineDescription {
     /// The IOMMU, and what else the kernel was told about DMA.

@@ -1,6 +1,6 @@
 import DeviceModel
 
-/// Puts a machine together from its parts; what the closure of ``SoftwareHost/init(_:)`` is written in.
+/// Puts a machine together from its parts; what the closure of `SoftwareHost/init(_:)` is written in.
 @resultBuilder public enum MachineBuilder {
     /// A part of a machine.
     public enum Part {

@@ -46,7 +46,7 @@ public final class SoftwareHost: Host, @unchecked Sendable {
     /// `.software`
     public var kind: HostKind { .software }
 
-    /// Opens a node; see ``Host/open(_:)``.
+    /// Opens a node; see ``/VFIOHost/Host/open(_:)``.
     /// - Throws: `ENOENT` for a node that the machine doesn't have; `EACCES` for one with an obstacle
     ///   (``NodePermission``); `EPERM` for an unprotected group without the right to use it; `EBUSY` for a group
     ///   that is open, or whose devices are in use by themselves; `EMFILE`.
@@ -61,7 +61,7 @@ public final class SoftwareHost: Host, @unchecked Sendable {
     /// Closes a handle; numbers that aren't handles are left alone.
     public func close(_ handle: Int32) { core.files.close(handle) }
 
-    /// Sends a request; see ``Host/control(_:_:_:)``.
+    /// Sends a request; see ``/VFIOHost/Host/control(_:_:_:)``.
     /// - Throws: `EBADF` for a number that isn't a handle; otherwise what the request has (kernel.md A to F).
     public func control(_ handle: Int32, _ request: UInt32, _ argument: UInt) throws(Errno) -> Int32 {
         let file = try core.files.hold(handle)
@@ -82,7 +82,7 @@ public final class SoftwareHost: Host, @unchecked Sendable {
         }
     }
 
-    /// Reads from a device; see ``Host/read(_:at:into:)``.
+    /// Reads from a device; see ``/VFIOHost/Host/read(_:at:into:)``.
     /// - Throws: `EBADF`; `ESPIPE` for a device's state on its way; `EINVAL` for any other handle.
     public func read(_ handle: Int32, at offset: UInt64, into bytes: inout MutableRawSpan) throws(Errno)
         -> Int
@@ -104,7 +104,7 @@ public final class SoftwareHost: Host, @unchecked Sendable {
         return try device.read(at: offset, into: &bytes)
     }
 
-    /// Writes to a device; see ``Host/write(_:at:_:)``.
+    /// Writes to a device; see ``/VFIOHost/Host/write(_:at:_:)``.
     /// - Throws: `EBADF`; `ESPIPE` for a device's state on its way; `EINVAL` for any other handle.
     public func write(_ handle: Int32, at offset: UInt64, _ bytes: RawSpan) throws(Errno) -> Int {
         let file = try core.files.hold(handle)
@@ -131,7 +131,7 @@ public final class SoftwareHost: Host, @unchecked Sendable {
     }
 
     /// Reads the state of a device that is moved away, or at a device's own position, which starts at the first region
-    /// and only goes forward; see ``Host/read(_:into:)``.
+    /// and only goes forward; see ``/VFIOHost/Host/read(_:into:)``.
     /// - Throws: `EBADF`, also for a state that comes in; `EINVAL` for any other handle; `ENOMSG` where nothing is left
     ///   while the device works; `ENODEV` when it has left the states in which its state goes out.
     public func read(_ handle: Int32, into bytes: inout MutableRawSpan) throws(Errno) -> Int {
@@ -149,7 +149,7 @@ public final class SoftwareHost: Host, @unchecked Sendable {
         return try session.read(into: &bytes)
     }
 
-    /// Writes the state of a device that comes here, or at a device's own position; see ``Host/write(_:_:)``.
+    /// Writes the state of a device that comes here, or at a device's own position; see ``/VFIOHost/Host/write(_:_:)``.
     /// - Throws: `EBADF`, also for a state that goes out; `EINVAL` for any other handle, and for bytes that are no state
     ///   of such a device; `ENOMEM` for more than one; `ENODEV` when the device takes no state any more.
     public func write(_ handle: Int32, _ bytes: RawSpan) throws(Errno) -> Int {
@@ -167,7 +167,7 @@ public final class SoftwareHost: Host, @unchecked Sendable {
         return try session.write(bytes)
     }
 
-    /// Maps a part of a device; see ``Host/map(_:at:byteCount:protection:)``.
+    /// Maps a part of a device; see ``/VFIOHost/Host/map(_:at:byteCount:protection:)``.
     /// - Throws: `EBADF`; `EINVAL` for a length or an offset that isn't possible; `ENODEV` for a container or a
     ///   group, `ENXIO` for an iommufd, `EINVAL` for a DMA-BUF; what the device's driver answers (kernel.md D.5).
     public func map(

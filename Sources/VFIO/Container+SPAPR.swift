@@ -40,7 +40,7 @@ extension Container {
     }
 
     /// Does something to the partitionable endpoints of the groups: `VFIO_EEH_PE_OP`.
-    /// - Returns: an ``VFIOABI/EEHState`` for ``VFIOABI/EEHOperation/getState``, otherwise 0.
+    /// - Returns: an ``/VFIOABI/EEHState`` for ``/VFIOABI/EEHOperation/getState``, otherwise 0.
     public func handleErrors(
         _ operation: EEHOperation, _ error: EEHError = EEHError()
     ) throws(Errno) -> UInt32 {

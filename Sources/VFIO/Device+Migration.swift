@@ -39,7 +39,7 @@ extension Device {
 
     /// Brings it to another state, by way of those in between: `VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE`.
     ///
-    /// Where that fails midway the device may be in any state on the way, or in ``VFIOABI/MigrationState/error``, out
+    /// Where that fails midway the device may be in any state on the way, or in ``/VFIOABI/MigrationState/error``, out
     /// of which only ``resetOutOfMigration()`` leads: ask for ``migrationState()``.
     /// - Returns: the data of a transfer that has begun with this: to be read on the way to the states pre-copy and
     ///   stop-copy, to be written in resuming. From pre-copy to stop-copy it goes on by the one that is there already,

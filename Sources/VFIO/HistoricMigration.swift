@@ -39,7 +39,7 @@ public final class HistoricMigration: Sendable {
 
     /// Brings the device to another state. Bits whose meaning isn't known stay as they are.
     /// - Throws: an error with the cause, if the device doesn't get there: it is where it was, or its state
-    ///   says that it failed (``LegacyMigrationState/isError``), and only a reset helps.
+    ///   says that it failed (``/VFIOABI/LegacyMigrationState/isError``), and only a reset helps.
     public func setState(_ state: LegacyMigrationState) throws(VFIOError) {
         let operation = "bring it to migration state \(state.rawValue) of version 1"
         guard state.isValid, state.isSubset(of: .mask) else {

@@ -70,7 +70,7 @@ public struct PartitionableEndpoint: Sendable {
     }
 
     /// Does anything to it, by number, as the firmware of a guest asks for it: `VFIO_EEH_PE_OP`.
-    /// - Returns: what the host answers: an ``VFIOABI/EEHState`` for ``VFIOABI/EEHOperation/getState``, otherwise 0.
+    /// - Returns: what the host answers: an ``/VFIOABI/EEHState`` for ``/VFIOABI/EEHOperation/getState``, otherwise 0.
     @discardableResult
     public func perform(
         _ operation: EEHOperation, _ error: EEHError = EEHError()

@@ -155,7 +155,7 @@ extension DeviceID: Hashable, Comparable {
 }
 
 extension DeviceID {
-    /// The text that ``init(_:)`` reads: the name, with the bus before it where the name doesn't tell it.
+    /// The text that `init(_:)` reads: the name, with the bus before it where the name doesn't tell it.
     public var qualifiedName: String {
         switch bus {
         case .pci, .mdev: name

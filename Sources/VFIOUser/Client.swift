@@ -6,7 +6,7 @@ import VFIOABI
 /// Each method is one command (or as many as the server's limits ask for) and returns when it is answered. May be
 /// used from any thread; commands follow one another.
 ///
-/// What the server reads and writes by messages, ``map(_:_:)`` allowed it to. The server is not trusted: answers are
+/// What the server reads and writes by messages, `map(_:_:)` allowed it to. The server is not trusted: answers are
 /// checked, and no message of its ends the process.
 public final class Client: Sendable {
     /// What the server says about itself.

@@ -14,7 +14,7 @@ import LinuxSystem
 ///     -device '{"driver":"vfio-user-pci","socket":{"type":"unix","path":"/run/edu.sock"}}' …
 /// ```
 ///
-/// The device works on the thread that calls ``run()`` (and on threads of its own, if it has any). When a client
+/// The device works on the thread that calls ``run(_:)`` (and on threads of its own, if it has any). When a client
 /// goes, in whatever way, its memory is unmapped, its eventfds are closed and the device is reset; then the next
 /// client is served. Several servers, with a thread each, live side by side in a process.
 ///
@@ -193,7 +193,7 @@ import LinuxSystem
         return end
     }
 
-    /// Ends ``run()`` and ``serve(_:)`` soon, from any thread: requests that have come are carried out, and the
+    /// Ends ``run(_:)`` and ``serve(_:)`` soon, from any thread: requests that have come are carried out, and the
     /// client's connection is closed. For good: a server that was stopped serves nobody any more.
     public func stop() {
         lock.withLock {

@@ -85,7 +85,7 @@ extension VFIOUserHost {
 
     // MARK: regions
 
-    /// Reads from the device; see ``Host/read(_:at:into:)``.
+    /// Reads from the device; see ``/VFIOHost/Host/read(_:at:into:)``.
     /// - Throws: `EBADF`; `EINVAL` for a handle that isn't a device's; what the server answers.
     public func read(
         _ handle: Int32, at offset: UInt64, into bytes: inout MutableRawSpan
@@ -95,7 +95,7 @@ extension VFIOUserHost {
         return try pci.read(at: offset, into: &bytes)
     }
 
-    /// Writes to the device; see ``Host/write(_:at:_:)``.
+    /// Writes to the device; see ``/VFIOHost/Host/write(_:at:_:)``.
     /// - Throws: `EBADF`; `EINVAL` for a handle that isn't a device's, and for a ROM; what the server answers.
     public func write(_ handle: Int32, at offset: UInt64, _ bytes: RawSpan) throws(Errno) -> Int {
         guard case .device = try file(handle) else { throw .invalid }
@@ -103,7 +103,7 @@ extension VFIOUserHost {
         return try pci.write(at: offset, bytes)
     }
 
-    /// Maps a part of a region that the server shares; see ``Host/map(_:at:byteCount:protection:)``.
+    /// Maps a part of a region that the server shares; see ``/VFIOHost/Host/map(_:at:byteCount:protection:)``.
     /// - Throws: `EBADF`; `ENODEV` for a handle that isn't a device's; `EINVAL` for what can't be mapped.
     public func map(
         _ handle: Int32, at offset: UInt64, byteCount: Int, protection: Mapping.Protection

@@ -144,14 +144,14 @@ extension VFIOUserHost {
         return data
     }
 
-    /// Reads a migrating device's state; see ``Host/read(_:into:)``.
+    /// Reads a migrating device's state; see ``/VFIOHost/Host/read(_:into:)``.
     /// - Throws: `EBADF`; `EINVAL` for a handle of anything else; `ENOMSG` where nothing is left before the device is
     ///   stopped; `ENODEV` when its state isn't read any more; what the server answers.
     public func read(_ handle: Int32, into bytes: inout MutableRawSpan) throws(Errno) -> Int {
         try device.readMigrationData(try migrationData(handle, .out), into: &bytes)
     }
 
-    /// Writes a device's state; see ``Host/write(_:_:)``.
+    /// Writes a device's state; see ``/VFIOHost/Host/write(_:_:)``.
     /// - Throws: `EBADF`; `EINVAL` for a handle of anything else; `ENODEV` when its state isn't written any more; what
     ///   the server answers.
     public func write(_ handle: Int32, _ bytes: RawSpan) throws(Errno) -> Int {

@@ -78,7 +78,7 @@ public final class VFIOUserHost: Host, @unchecked Sendable {
 
     // MARK: handles
 
-    /// Opens a node; see ``Host/open(_:)``.
+    /// Opens a node; see ``/VFIOHost/Host/open(_:)``.
     /// - Throws: `ENOENT` for all but the container and group 0; `EBUSY` for the group while it is open; `EMFILE`.
     public func open(_ node: Node) throws(Errno) -> Int32 {
         try install { () throws(Errno) -> UserFile in
@@ -162,7 +162,7 @@ public final class VFIOUserHost: Host, @unchecked Sendable {
         }
     }
 
-    /// Sends a request; see ``Host/control(_:_:_:)``.
+    /// Sends a request; see ``/VFIOHost/Host/control(_:_:_:)``.
     /// - Throws: `EBADF` for a number that isn't a handle; otherwise what the request has, or the server answers.
     public func control(_ handle: Int32, _ request: UInt32, _ argument: UInt) throws(Errno) -> Int32 {
         let request = Request(rawValue: UInt(request))
@@ -178,7 +178,7 @@ public final class VFIOUserHost: Host, @unchecked Sendable {
     // MARK: memory
 
     /// Memory in a file that a server can map, or, for pages from the reserved pools, memory that it reaches by
-    /// messages; see ``Host/allocateMemory(byteCount:pages:)``.
+    /// messages; see ``/VFIOHost/Host/allocateMemory(byteCount:pages:)``.
     public func allocateMemory(byteCount: Int, pages: Mapping.PageKind) throws(Errno) -> MemoryWindow {
         switch pages {
         case .ordinary, .transparentHuge: try device.shared.allocate(byteCount: byteCount)
@@ -186,7 +186,7 @@ public final class VFIOUserHost: Host, @unchecked Sendable {
         }
     }
 
-    /// Frees memory; see ``Host/freeMemory(_:)``.
+    /// Frees memory; see ``/VFIOHost/Host/freeMemory(_:)``.
     public func freeMemory(_ window: MemoryWindow) {
         if device.shared.free(window) { return }
         // SAFETY: whole, from the function above, and the caller's to give back.

@@ -24,7 +24,7 @@ extension BusDevice {
     /// A mediated device, for a group that is emulated.
     /// - Parameters:
     ///   - device: the device.
-    ///   - id: its name on the bus ``DeviceID/Bus/mdev``.
+    ///   - id: its name on the bus ``/VFIOHost/DeviceID/Bus/mdev``.
     ///   - driver: the name of the driver that made it.
     public init(mediated device: any MediatedDevice, named id: DeviceID, driver: String) {
         self.init(id, driver: driver, vfioDriver: driver) { (_) throws(Errno) in
@@ -58,7 +58,7 @@ extension SoftwareHost: MediatedDeviceMaker {
         }
     }
 
-    /// Removes a mediated device. It waits for its users as ``bind(_:to:waitingAtMost:)`` does, without limit.
+    /// Removes a mediated device. It waits for its users as `bind(_:to:waitingAtMost:)` does, without limit.
     public func removeMediatedDevice(_ name: String) throws(Errno) {
         let id = try core.lock.withLock { () throws(Errno) -> DeviceID in
             guard

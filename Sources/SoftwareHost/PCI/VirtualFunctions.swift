@@ -9,7 +9,7 @@ extension SoftwareHost {
     ///
     /// They sit behind the device, at the addresses that its SR-IOV capability tells, each in an IOMMU group of
     /// its own. Those of a device that is bound to a VFIO driver are bound to the same; all others have no driver.
-    /// Disabling waits for users of theirs as ``bind(_:to:waitingAtMost:)`` does, one function after the other.
+    /// Disabling waits for users of theirs as `bind(_:to:waitingAtMost:)` does, one function after the other.
     /// - Parameters:
     ///   - count: 0 to the capability's TotalVFs.
     ///   - address: the physical function.

@@ -10,7 +10,7 @@ extension GuestDevices {
     /// A space has one if all its devices are in one container and one group: a container's groups are asked one after
     /// the other, and nobody could bring them into the same state.
     /// - Throws: `ENODEV` if the space has no container, or several; `EPERM` if the container doesn't have exactly one
-    ///   group; ``VFIOError/Code/notSupported`` without an errno if the machine doesn't isolate errors.
+    ///   group; ``/VFIO/VFIOError/Code/notSupported`` without an errno if the machine doesn't isolate errors.
     public func partitionableEndpoint(
         of space: GuestAddressSpace
     ) throws(VFIOGuestError) -> PartitionableEndpoint {
@@ -43,7 +43,7 @@ extension GuestDevices {
     }
 
     /// Does something to what ``partitionableEndpoint(of:)`` stands for: `VFIO_EEH_PE_OP`.
-    /// - Returns: what the host answers: a ``VFIOABI/EEHState`` for ``VFIOABI/EEHOperation/getState``, otherwise 0.
+    /// - Returns: what the host answers: a ``/VFIOABI/EEHState`` for ``/VFIOABI/EEHOperation/getState``, otherwise 0.
     /// - Throws: as ``partitionableEndpoint(of:)``, or the host's errno.
     @discardableResult
     public func handleErrors(

@@ -6,7 +6,7 @@ extension GuestDevices {
     /// Resets all devices, as when the machine is reset: call it while no processor of the guest runs.
     ///
     /// First all of them become quiet, because they may reach one another. Then those whose own reset is worth little
-    /// (``VFIO/ResetFacts/wantsHotReset``) are reset with their bus, if further devices of the guest are on it; what
+    /// (``/VFIO/ResetFacts/wantsHotReset``) are reset with their bus, if further devices of the guest are on it; what
     /// such a reset hits isn't reset once more. Then every other one is reset as by ``GuestDevice/reset()``. Last, all are told
     /// that it is over.
     ///

@@ -22,9 +22,9 @@ public final class GuestDevices: @unchecked Sendable {
     /// Nothing is opened yet.
     /// - Parameters:
     ///   - memory: the guest's memory map.
-    ///   - machine: the virtual machine (``KVMDevice``) that is to know of the devices: some drivers need it, and DMA
-    ///     that isn't coherent, or interrupts that are posted, work by it only. It hears of each group or device before
-    ///     it is used and until it is closed; if it refuses, the device isn't given to the guest.
+    ///   - machine: the virtual machine (``/VFIOHost/KVMDevice``) that is to know of the devices: some drivers need it,
+    ///     and DMA that isn't coherent, or interrupts that are posted, work by it only. It hears of each group or
+    ///     device before it is used and until it is closed; if it refuses, the device isn't given to the guest.
     ///   - systemMemory: where all of the guest's RAM is seen, for devices that see it through an IOMMU of the guest's.
     ///     On a POWER machine that RAM is registered when the first device comes. Without it, what is registered
     ///     beforehand is what devices see, and all other RAM page by page as it is mapped.

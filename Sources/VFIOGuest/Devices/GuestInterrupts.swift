@@ -30,7 +30,7 @@ public enum InterruptAction: Sendable, CustomStringConvertible {
 }
 
 /// A device's interrupts with eventfds that a VMM brings along (a hypervisor's irqfds, say). To have eventfds made,
-/// and waited for, use ``Device/enableInterrupts(_:count:)``.
+/// and waited for, use ``/VFIO/Device/enableInterrupts(_:count:)``.
 extension Device {
     /// Has an eventfd signalled, or listened to: `VFIO_DEVICE_SET_IRQS` with one eventfd.
     /// - Parameters:

@@ -5,7 +5,7 @@ import VFIOABI
 /// A device's message-signalled interrupts as a guest has them: vectors are enabled when the guest uses them.
 public final class GuestMessages: @unchecked Sendable {
     private let device: Device
-    /// ``InterruptIndex/msi`` or ``InterruptIndex/msix``.
+    /// ``/VFIO/InterruptIndex/msi`` or ``/VFIO/InterruptIndex/msix``.
     public let index: InterruptIndex
     /// How many vectors the device has.
     public let limit: Int
@@ -31,8 +31,8 @@ public final class GuestMessages: @unchecked Sendable {
     public var enabledCount: Int { lock.withLock { descriptors.count } }
 
     /// Has an eventfd signalled for a vector, which is enabled if it isn't yet.
-    /// - Throws: ``VFIOError/Code/tooFewVectors`` if the device or the host has fewer. Vectors that were in use are
-    ///   in use still.
+    /// - Throws: ``/VFIO/VFIOError/Code/tooFewVectors`` if the device or the host has fewer.
+    ///   Vectors that were in use are in use still.
     public func use(_ vector: Int, _ descriptor: Int32) throws(VFIOGuestError) {
         let operation = "use vector \(vector) of \(index)"
         guard vector >= 0, vector < limit else {

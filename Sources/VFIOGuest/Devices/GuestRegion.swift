@@ -93,7 +93,7 @@ public final class GuestRegion: @unchecked Sendable {
     ///   - memory: the guest's memory map.
     ///   - isMapped: whether what can be mapped is; otherwise, and where the host refuses to map it
     ///     (``mappingFailure``), every access is carried out by the host.
-    /// - Throws: ``VFIOError/Code/notSupported`` if the device doesn't have the region.
+    /// - Throws: ``/VFIO/VFIOError/Code/notSupported`` if the device doesn't have the region.
     public init(
         _ index: RegionIndex, of device: Device, in memory: GuestMemory, mapped isMapped: Bool = true
     ) throws(VFIOGuestError) {

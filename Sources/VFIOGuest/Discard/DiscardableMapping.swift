@@ -52,8 +52,9 @@ public final class DiscardableMapping: RAMDiscardListener, @unchecked Sendable {
     ///   - access: what they may do with it.
     ///   - granularity: that of the manager.
     ///   - target: where to map it.
-    /// - Throws: ``VFIOError/Code/misaligned`` where the section or the granularity isn't whole pages of the IOMMU;
-    ///   ``VFIOError/Code/outOfBounds`` where the section isn't in the RAM or goes beyond the 64-bit space.
+    /// - Throws: ``/VFIO/VFIOError/Code/misaligned`` where the section or the granularity isn't whole pages
+    ///   of the IOMMU; ``/VFIO/VFIOError/Code/outOfBounds`` where the section isn't in the RAM or goes beyond the
+    ///   64-bit space.
     public init(
         _ name: String, _ memory: MemoryWindow, _ range: Range<UInt64>, at iova: IOVA,
         _ access: DMAPermissions, granularity: UInt64, target: any DMATarget

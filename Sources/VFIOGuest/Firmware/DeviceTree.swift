@@ -40,8 +40,8 @@ public struct DeviceTree: Sendable, Equatable {
     private static let mostLevels = 64
 
     /// The tree as it lies in memory: a flattened device tree of version 17.
-    /// - Throws: ``VFIOError/Code/notSupported`` for a name that can't be one, for nodes too deep in one another, and for
-    ///   a tree of 4 GiB and more.
+    /// - Throws: ``/VFIO/VFIOError/Code/notSupported`` for a name that can't be one, for nodes too deep in one
+    ///   another, and for a tree of 4 GiB and more.
     public func flattened() throws(VFIOGuestError) -> [UInt8] {
         var writer = Writer()
         try writer.write(root, level: 0)

@@ -70,9 +70,9 @@ public struct PlatformDeviceNode: Sendable {
     ///   - device: the device.
     ///   - firmware: what the host's firmware says about it.
     ///   - placement: where it lies in the guest.
-    /// - Throws: ``VFIOError/Code/notSupported`` for a device without `compatible`, such as one that ACPI describes;
-    ///   ``VFIOError/Code/outOfBounds`` for a placement that has fewer addresses, lines or clocks than the device, or
-    ///   addresses that don't fit; what the host answers.
+    /// - Throws: ``/VFIO/VFIOError/Code/notSupported`` for a device without `compatible`, such as one that ACPI
+    ///   describes; ``/VFIO/VFIOError/Code/outOfBounds`` for a placement that has fewer addresses, lines or clocks
+    ///   than the device, or addresses that don't fit; what the host answers.
     public init(
         _ device: Device, _ firmware: FirmwareRecord, at placement: PlatformPlacement
     ) throws(VFIOGuestError) {

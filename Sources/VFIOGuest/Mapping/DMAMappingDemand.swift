@@ -47,7 +47,7 @@ public struct DMAMappingDemand: Sendable, Equatable, CustomStringConvertible {
         self.inUse = inUse
     }
 
-    /// Sets a demand against what the host says is left (``IOMMUInfo/mappingsLeft``) besides what is in use.
+    /// Sets a demand against what the host says is left (``/VFIO/IOMMUInfo/mappingsLeft``) besides what is in use.
     public init(
         _ sections: [Section], memorySlotCount: UInt64 = 512, left: UInt32?, inUse: UInt64
     ) {

@@ -6,8 +6,9 @@ extension MemoryRegion {
     ///   - child: in no region yet.
     ///   - offset: where it begins in this region; what reaches beyond this region's end isn't seen.
     ///   - priority: where children overlap, the higher one is seen.
-    /// - Throws: ``GuestMemoryError/hasParent``, ``GuestMemoryError/cycle``, ``GuestMemoryError/foreignRegion``,
-    ///   ``GuestMemoryError/beyondEnd``, ``GuestMemoryError/wrongKind`` for an alias, which has no children.
+    /// - Throws: ``GuestMemoryError/hasParent(_:)``, ``GuestMemoryError/cycle(_:)``,
+    ///   ``GuestMemoryError/foreignRegion(_:)``, ``GuestMemoryError/beyondEnd(_:)``, ``GuestMemoryError/wrongKind(_:)`` for an alias,
+    ///   which has no children.
     public func add(_ child: MemoryRegion, at offset: UInt64, priority: Int = 0) throws(GuestMemoryError) {
         guard child.memory === memory else { throw .foreignRegion(child.name) }
         try memory.change { () throws(GuestMemoryError) in
@@ -24,7 +25,7 @@ extension MemoryRegion {
     }
 
     /// Takes a child out.
-    /// - Throws: ``GuestMemoryError/notChild``.
+    /// - Throws: ``GuestMemoryError/notChild(_:)``.
     public func remove(_ child: MemoryRegion) throws(GuestMemoryError) {
         try memory.change { () throws(GuestMemoryError) in
             guard child.parentOrNil === self else { throw .notChild(child.name) }
@@ -35,7 +36,7 @@ extension MemoryRegion {
     }
 
     /// Moves the region within its parent; among equals it then counts as the one added last.
-    /// - Throws: ``GuestMemoryError/notChild`` if it is in no region; ``GuestMemoryError/beyondEnd``.
+    /// - Throws: ``GuestMemoryError/notChild(_:)`` if it is in no region; ``GuestMemoryError/beyondEnd(_:)``.
     public func move(to offset: UInt64) throws(GuestMemoryError) {
         try memory.change { () throws(GuestMemoryError) in
             guard let parent = parentOrNil else { throw .notChild(name) }
@@ -52,7 +53,7 @@ extension MemoryRegion {
     }
 
     /// Changes the region's length.
-    /// - Throws: ``GuestMemoryError/badLength``, ``GuestMemoryError/beyondEnd``.
+    /// - Throws: ``GuestMemoryError/badLength(_:)``, ``GuestMemoryError/beyondEnd(_:)``.
     public func setByteCount(_ byteCount: UInt128) throws(GuestMemoryError) {
         let most = block.map { UInt128($0.byteCount) } ?? 1 << 64
         guard byteCount > 0, byteCount <= most else { throw .badLength(name) }
@@ -98,7 +99,7 @@ extension MemoryRegion {
     }
 
     /// Shows another part of the region behind an alias.
-    /// - Throws: ``GuestMemoryError/wrongKind`` if it isn't an alias.
+    /// - Throws: ``GuestMemoryError/wrongKind(_:)`` if it isn't an alias.
     public func setAliasOffset(_ offset: UInt64) throws(GuestMemoryError) {
         guard case .alias = kind else { throw .wrongKind(name) }
         memory.change {
@@ -109,7 +110,7 @@ extension MemoryRegion {
     }
 
     /// Starts or ends the noting of written pages for clients other than a migration, which notes all.
-    /// - Throws: ``GuestMemoryError/wrongKind`` if it isn't RAM.
+    /// - Throws: ``GuestMemoryError/wrongKind(_:)`` if it isn't RAM.
     public func setLogging(_ clients: DirtyClients, _ isOn: Bool) throws(GuestMemoryError) {
         guard isRAM else { throw .wrongKind(name) }
         memory.change {

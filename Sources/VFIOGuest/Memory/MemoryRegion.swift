@@ -87,7 +87,7 @@ public final class MemoryRegion: @unchecked Sendable, CustomStringConvertible {
     ///   - kind: what it is.
     ///   - byteCount: its length, 1...2^64. RAM and ROM can't be longer than their block.
     ///   - memory: the memory map that it belongs to.
-    /// - Throws: ``GuestMemoryError/badLength``, ``GuestMemoryError/foreignRegion``.
+    /// - Throws: ``GuestMemoryError/badLength(_:)``, ``GuestMemoryError/foreignRegion(_:)``.
     public init(
         _ name: String, _ kind: Kind, byteCount: UInt128, in memory: GuestMemory
     ) throws(GuestMemoryError) {

@@ -97,7 +97,7 @@ public final class TCETable: GuestIOMMU, @unchecked Sendable {
     ///   - byteCount: how many bytes of addresses it translates: whole pages, at most ``mostEntries``.
     ///   - kernelTable: the descriptor of KVM's table for the same addresses. It stays the caller's, and open as long as
     ///     the table.
-    /// - Throws: ``VFIO/VFIOError/Code/notSupported`` for numbers that can't be.
+    /// - Throws: ``/VFIO/VFIOError/Code/notSupported`` for numbers that can't be.
     public init(
         to target: GuestAddressSpace, pageSize: UInt64, byteCount: UInt64, kernelTable: Int32? = nil
     ) throws(VFIOGuestError) {

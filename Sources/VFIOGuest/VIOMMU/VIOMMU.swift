@@ -55,7 +55,7 @@ public final class VIOMMU: GuestIOMMU, @unchecked Sendable {
     private var hasBeenUsed = false
 
     /// A vIOMMU that lets nothing through until the guest gives it a table.
-    /// - Throws: ``VFIO/VFIOError/Code/notSupported`` for a width or page sizes that it can't have.
+    /// - Throws: ``/VFIO/VFIOError/Code/notSupported`` for a width or page sizes that it can't have.
     public init(
         to target: GuestAddressSpace, _ configuration: Configuration = Configuration()
     ) throws(VFIOGuestError) {
@@ -77,7 +77,7 @@ public final class VIOMMU: GuestIOMMU, @unchecked Sendable {
 
     /// Puts a table in force; all of the old one's pages are invalidated.
     /// - Parameter root: where the table of level 4 begins in guest memory; nil to let nothing through.
-    /// - Throws: ``VFIO/VFIOError/Code/misaligned`` if no table can begin there; the old one then stays.
+    /// - Throws: ``/VFIO/VFIOError/Code/misaligned`` if no table can begin there; the old one then stays.
     public func setTable(_ root: GuestAddress?) throws(VFIOGuestError) {
         try lock.withLock { () throws(VFIOGuestError) in
             if let root {
@@ -160,8 +160,8 @@ public final class VIOMMU: GuestIOMMU, @unchecked Sendable {
     }
 
     /// Takes away the sizes that the machine's IOMMU can't map.
-    /// - Throws: ``VFIO/VFIOError/Code/notSupported`` if none would be left; ``VFIO/VFIOError/Code/busy`` if the guest
-    ///   has used a table, and so counts on the sizes that it was told.
+    /// - Throws: ``/VFIO/VFIOError/Code/notSupported`` if none would be left; ``/VFIO/VFIOError/Code/busy``
+    ///   if the guest has used a table, and so counts on the sizes that it was told.
     public func limitPageSizes(to sizes: VIOMMUPageSizes) throws(VFIOGuestError) {
         let operation = "map the guest's pages"
         let cause = "the machine's IOMMU has pages of the sizes \(sizes), the vIOMMU of \(pageSizes)"

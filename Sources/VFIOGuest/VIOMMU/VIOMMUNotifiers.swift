@@ -61,8 +61,8 @@ extension GuestIOMMU {
     /// Whoever also needs what is mapped already asks for it with ``replay(to:)``, before giving back the memory map's
     /// lock.
     /// - Parameter byteCount: the length of the IOMMU's region.
-    /// - Throws: ``VFIO/VFIOError/Code/outOfBounds`` if the notifier's range isn't a part of the region or its index
-    ///   isn't one of the IOMMU's; ``VFIO/VFIOError/Code/busy`` if it is registered already; or the IOMMU's own reason
+    /// - Throws: ``/VFIO/VFIOError/Code/outOfBounds`` if the notifier's range isn't a part of the region or its index
+    ///   isn't one of the IOMMU's; ``/VFIO/VFIOError/Code/busy`` if it is registered already; or the IOMMU's own reason
     ///   not to tell what is asked for.
     public func register(_ notifier: IOMMUNotifier, byteCount: UInt128) throws(VFIOGuestError) {
         let operation = "follow the guest's IOMMU"

@@ -21,7 +21,7 @@ public struct DeviceInspection {
     ///   - choice: which way in to take.
     ///   - isOpened: whether to open it.
     ///   - roots: where the machine's facts are, for its configuration space; nil where there are no such folders.
-    /// - Throws: ``VFIO/VFIOError/Code/noSuchDevice`` where neither the machine nor VFIO knows the device.
+    /// - Throws: ``/VFIO/VFIOError/Code/noSuchDevice`` where neither the machine nor VFIO knows the device.
     public init(
         of id: DeviceID, on host: any Host, _ choice: RouteChoice = .automatic, opening isOpened: Bool = true,
         roots: SystemRoots? = nil
