@@ -17,14 +17,14 @@ enum Blocks {
         guard count > 0, count <= rest else {
             throw .refused(
                 "\(count) blocks at block \(first) aren't all inside \(namespace), which has "
-                    + "\(namespace.blockCount) blocks")
+                    + "\(namespace.blockCount) blocks", remedy: "choose --lba and --blocks inside it")
         }
         return first..<first + count
     }
 
     /// Runs a call on a file and names the file if it fails.
     static func opening<R>(_ path: String, _ body: () throws(Errno) -> R) throws(CommandFailure) -> R {
-        do throws(Errno) { return try body() } catch { throw .refused("\(path): \(error)") }
+        do throws(Errno) { return try body() } catch { throw .file(path, .opened, error) }
     }
 
     /// Copies a window's bytes.
@@ -87,7 +87,7 @@ final class OutputFile {
         do throws(Errno) {
             descriptor = try Descriptor(opening: path, [.writeOnly, .create, .truncate])
         } catch {
-            throw .refused("\(path): \(error)")
+            throw .file(path, .written, error)
         }
     }
 
