@@ -47,7 +47,9 @@ struct VFIOCommand: ParsableCommand {
         } catch {
             let code = exitCode(for: error)
             if code.isSuccess {
-                print(CompletionScript.mended(fullMessage(for: error), for: "vfio"))
+                let text = HelpText.tidied(
+                    fullMessage(for: error), configuration.groupedSubcommands.map(\.name))
+                print(CompletionScript.mended(text, for: "vfio"))
                 exit(withCode: .done)
             }
             // Whatever isn't a complaint of the parser comes from the work itself.

@@ -54,9 +54,14 @@ struct ManualPage {
                 page.macro("Pp")
                 page.prose(one.discussion)
             }
-            if !one.arguments.isEmpty { Self.list(of: one.arguments, in: &page) }
+            let own = one.arguments.filter { !Self.isShared($0, by: verbs) }
+            if !own.isEmpty { Self.list(of: own, in: &page) }
         }
-        if verbs.isEmpty {
+        if !verbs.isEmpty {
+            let shared = verbs[0].arguments.filter { Self.isShared($0, by: verbs) }
+            page.macro("Sh", "OPTIONS OF ALL OF THEM")
+            Self.list(of: shared, in: &page)
+        } else {
             page.macro("Sh", "OPTIONS")
             var sections: [String?] = []
             for section in verb.arguments.map(\.section) where !sections.contains(section) {
@@ -73,6 +78,16 @@ struct ManualPage {
         let others = siblings.filter { $0.isDisplayed && $0.path != verb.path }.map(Self.name)
         Self.seeAlso(&page, ["vfio"] + others)
         text = page.text
+    }
+
+    /// Whether each of some verbs has an option or operand, and means the same by it.
+    private static func isShared(_ argument: HelpedArgument, by verbs: [HelpedCommand]) -> Bool {
+        verbs.allSatisfy { verb in
+            verb.arguments.contains {
+                $0.names == argument.names && $0.valueName == argument.valueName
+                    && $0.abstract == argument.abstract
+            }
+        }
     }
 
     private static func name(of verb: HelpedCommand) -> String { verb.path.joined(separator: "-") }

@@ -28,18 +28,36 @@ struct Mdoc {
             }
             if isIndented(line) != isLiteral {
                 isLiteral.toggle()
-                if isLiteral { macro("Bd", "-literal", "-offset", "indent") } else { macro("Ed") }
+                self.line(isLiteral ? ".Bd -literal -offset indent" : ".Ed")
             } else if wantsParagraph, !isLiteral {
                 macro("Pp")
             }
             wantsParagraph = false
-            text += isLiteral ? Self.literal(line.drop { $0 == " " }) : Self.escaped(line, isLiteral: false)
-            text += "\n"
+            if isLiteral {
+                self.line(Self.escaped(line.drop { $0 == " " }, isLiteral: true))
+            } else {
+                for sentence in Self.sentences(Self.escaped(line, isLiteral: false)) { self.line(sentence) }
+            }
         }
         if isLiteral { macro("Ed") }
     }
 
-    private static func literal(_ line: Substring) -> String { escaped(line, isLiteral: true) }
+    /// Each sentence begins a line: what lays the page out puts the space between them.
+    private static func sentences(_ text: String) -> [String] {
+        var sentences = [""]
+        var ends = false
+        for word in text.split(separator: " ") {
+            if ends, word.first?.isLowercase == false {
+                sentences.append("")
+            } else if sentences[sentences.count - 1] != "" {
+                sentences[sentences.count - 1] += " "
+            }
+            sentences[sentences.count - 1] += word
+            let bare = word.hasSuffix(")") ? word.dropLast() : word
+            ends = [".", "!", "?"].contains(bare.last)
+        }
+        return sentences.map { $0.hasPrefix(".") || $0.hasPrefix("'") ? "\\&" + $0 : $0 }
+    }
 
     /// One argument of a macro.
     static func word(_ word: String) -> String {
