@@ -92,7 +92,13 @@ func speaking<R>(_ body: () throws(VFIOError) -> R) throws(CommandFailure) -> R 
 extension CommandFailure {
     /// What the typed API threw.
     static func of(_ error: VFIOError) -> CommandFailure {
-        let next = error.code == .noSuchDevice ? NextStep.listDevices : NextStep.seeCalls
+        let next =
+            switch error.code {
+            case .noSuchDevice: NextStep.listDevices
+            case .busy: "end what uses it; vfio list --held shows who does"
+            case .noMemory: "free some memory, or ask for less, and try again"
+            default: NextStep.seeCalls
+            }
         return CommandFailure.refused("\(error)").orElse(try: next)
     }
 }

@@ -31,7 +31,7 @@ struct FaultOptions: ParsableArguments {
                 machine.faults.rules.append(try FaultRule(text))
             } catch {
                 throw .wrongUsage(
-                    "--fault \(text): \(error)",
+                    "--fault: \(error)",
                     remedy: "vfio list --help has examples, such as map-dma=ENOMEM@3")
             }
         }

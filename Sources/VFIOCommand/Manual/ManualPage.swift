@@ -109,8 +109,13 @@ struct ManualPage {
 
     private static func synopsis(of verb: HelpedCommand, in page: inout Mdoc) {
         page.line(".Nm \"\(verb.path.joined(separator: " "))\"")
+        let everywhere = ["--help", "--version"]
         for argument in verb.arguments where argument.kind != .positional {
-            page.line(".Op " + usage(of: argument, isShort: true) + (argument.isRepeating ? " ..." : ""))
+            if let name = argument.names.last, everywhere.contains(name) { continue }
+            let isRepeating = argument.isRepeating && argument.kind == .option
+            page.line(
+                (argument.isOptional ? ".Op " : ".") + usage(of: argument, isShort: true)
+                    + (isRepeating ? " ..." : ""))
         }
         for argument in verb.arguments where argument.kind == .positional {
             if argument.isBehindTerminator { page.line(".Fl -") }

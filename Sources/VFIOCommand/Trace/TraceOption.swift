@@ -58,9 +58,10 @@ struct TraceOption: ParsableArguments {
         do throws(TraceError) {
             return try body()
         } catch {
+            guard case .file(let errno) = error else { throw .refused("--trace \(path): \(error)") }
             throw .refused(
-                "--trace \(path): can't be written: \(error)",
-                remedy: "name a file in a folder that you may write to")
+                "--trace \(path): can't be written: \(errno)",
+                remedy: CommandFailure.fileRemedy(path, isWritten: true, errno))
         }
     }
 }
