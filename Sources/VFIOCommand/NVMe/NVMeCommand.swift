@@ -176,6 +176,7 @@ struct NVMeCommand: ParsableCommand {
                 }
                 let range = try Blocks.range(lba, length / UInt64(namespace.blockByteCount), namespace)
                 if dryRun { return length }
+                let console = Console()
                 try Blocks.write(range, of: namespace, on: controller) { window, offset in
                     let count = try Blocks.opening(input) { () throws(Errno) in
                         try source.read(at: offset, into: window)
@@ -185,7 +186,9 @@ struct NVMeCommand: ParsableCommand {
                             "\(input) became shorter while it was read",
                             remedy: "write again when nobody changes it")
                     }
+                    console.progress(offset, of: length, "writing")
                 }
+                console.endProgress()
                 try controller.flush(namespace)
                 return length
             }
