@@ -6,6 +6,16 @@ import VFIOHost
 
 /// What a shell offers where a word is to be completed: the devices, drivers and sockets that are there.
 enum Completion {
+    /// The shells that there are scripts for.
+    enum Shell: String {
+        case bash, zsh, fish
+
+        /// The one that asks.
+        static var asking: Shell {
+            CompletionShell.requesting.flatMap { Shell(rawValue: $0.rawValue) } ?? .bash
+        }
+    }
+
     /// A word, and what it stands for.
     struct Candidate {
         let word: String
@@ -17,14 +27,14 @@ enum Completion {
         }
 
         /// As a shell's script takes it: zsh and fish show what a word stands for, bash doesn't.
-        func text(for shell: CompletionShell?) -> String {
+        func text(for shell: Shell) -> String {
             switch shell {
-            case .some(.zsh):
+            case .zsh:
                 // zsh takes what follows a colon for the summary.
                 word.split(separator: ":", omittingEmptySubsequences: false).joined(separator: "\\:")
                     + (summary.map { ":\($0)" } ?? "")
-            case .some(.fish): word + (summary.map { "\t\($0)" } ?? "")
-            default: word
+            case .fish: word + (summary.map { "\t\($0)" } ?? "")
+            case .bash: word
             }
         }
     }
@@ -76,7 +86,7 @@ enum Completion {
     }
 
     private static func texts(_ candidates: [Candidate]) -> [String] {
-        candidates.map { $0.text(for: CompletionShell.requesting) }
+        candidates.map { $0.text(for: .asking) }
     }
 
     // MARK: devices
