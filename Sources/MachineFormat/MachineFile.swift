@@ -43,6 +43,10 @@ public enum MachineFile {
         return try machine(document, folder: folder)
     }
 
+    /// The models of devices that have registers and can be driven; a machine's file knows "bridge" and "bystander"
+    /// besides.
+    public static var models: [String] { ["nvme", "edu", "virtio-net", "82574", "sampler"] }
+
     /// How long a file may be.
     public static let byteLimit = 1 << 20
 

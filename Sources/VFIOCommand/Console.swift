@@ -4,14 +4,20 @@ import LinuxSystem
 struct Console {
     /// Whether standard output is a terminal: then there are bars and colours, in a pipe there are not.
     let isTerminal: Bool
-    /// Whether there are colours and bold letters: on a terminal, and not where the environment has `NO_COLOR`.
+    /// Whether there are colours and bold letters: on a terminal, and not where the environment has `NO_COLOR`, or
+    /// says that the terminal can't show them (`TERM=dumb`).
     let isColoured: Bool
+    /// Whether what was written can be overwritten: on a terminal that isn't a dumb one.
+    private let hasCursor: Bool
     private let columns: Int
 
     /// A console on this process's standard output.
     init() {
         isTerminal = Terminal.isTerminal(1)
-        isColoured = isTerminal && (ChildProcess.environmentValue("NO_COLOR") ?? "").isEmpty
+        let isDumb = ChildProcess.environmentValue("TERM") == "dumb"
+        isColoured =
+            isTerminal && !isDumb && (ChildProcess.environmentValue("NO_COLOR") ?? "").isEmpty
+        hasCursor = isTerminal && !isDumb
         columns = Terminal.columns(1)
     }
 
@@ -29,18 +35,19 @@ struct Console {
 
     /// Draws how far a task has come; in a pipe nothing is drawn.
     func progress(_ done: UInt64, of total: UInt64, _ what: String) {
-        guard isTerminal, total > 0 else { return }
+        guard hasCursor, total > 0 else { return }
         let width = max(10, min(40, columns - what.count - 12))
         let filled = Int(Double(width) * Double(min(done, total)) / Double(total))
         let bar = String(repeating: "█", count: filled) + String(repeating: "·", count: width - filled)
         let percent = Int(100 * Double(min(done, total)) / Double(total))
-        Self.write("\r  \(what) \(bar) \(percent) %\u{1b}[K", to: 1)
+        Self.write("\r  \(what) \(bar) \(percent) % ", to: 1)
     }
 
     /// Removes the progress bar.
     func endProgress() {
-        guard isTerminal else { return }
-        Self.write("\r\u{1b}[K", to: 1)
+        guard hasCursor else { return }
+        // Spaces, not a code: what has no colours has no codes at all.
+        Self.write("\r" + String(repeating: " ", count: max(0, columns - 1)) + "\r", to: 1)
     }
 
     /// How many columns a line has; nil where there is no end to it, in a pipe.

@@ -6,13 +6,19 @@ import VFIOOperator
 
 /// Where the kernel tells its facts, for containers and for machines that are nothing but folders.
 struct FolderOptions: ParsableArguments {
-    @Option(help: ArgumentHelp("Where sysfs is mounted, if not at /sys.", valueName: "folder"))
+    @Option(
+        help: ArgumentHelp("Where sysfs is mounted, if not at /sys.", valueName: "folder"),
+        completion: .directory)
     var sysfs: String?
 
-    @Option(help: ArgumentHelp("The folder of device nodes, if not /dev.", valueName: "folder"))
+    @Option(
+        help: ArgumentHelp("The folder of device nodes, if not /dev.", valueName: "folder"),
+        completion: .directory)
     var dev: String?
 
-    @Option(help: ArgumentHelp("Where procfs is mounted, if not at /proc.", valueName: "folder"))
+    @Option(
+        help: ArgumentHelp("Where procfs is mounted, if not at /proc.", valueName: "folder"),
+        completion: .directory)
     var proc: String?
 
     /// The options that were given.
@@ -45,17 +51,17 @@ extension HostOptions {
         do throws(Errno) {
             root = try FileSystem.makeTemporaryFolder("/tmp/vfio-")
         } catch {
-            throw CommandFailure.refused("no folder can be made in /tmp: \(error)")
+            throw CommandFailure.file("/tmp", .written, error)
         }
         defer { FileSystem.removeFolder(root) }
         do throws(InventoryError) {
-            if let host = host as? SoftwareHost {
+            if let host = host.answering as? SoftwareHost {
                 try host.writeTree(to: root)
             } else {
                 try SysfsTree.write(try host.inventory(), to: root) { _ in nil }
             }
         } catch {
-            throw CommandFailure.undetermined("\(error.path): \(error.errno)")
+            throw CommandFailure.file(error.path, .written, error.errno, code: .undetermined)
         }
         var roots = SystemRoots()
         roots.sysfs = root + "/sys"

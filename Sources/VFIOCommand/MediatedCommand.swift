@@ -10,8 +10,9 @@ struct MediatedCommand: ParsableCommand {
 
     /// Who makes them on a host.
     static func maker(_ options: HostOptions) throws(CommandFailure) -> any MediatedDeviceMaker {
-        guard let maker = try options.makeHost() as? any MediatedDeviceMaker else {
-            throw .refused("this host makes no mediated devices")
+        guard let maker = try options.makeHost().answering as? any MediatedDeviceMaker else {
+            throw .refused(
+                "this host makes no mediated devices", remedy: "use --host linux or --host soft")
         }
         return maker
     }
@@ -59,7 +60,9 @@ struct MediatedCommand: ParsableCommand {
             do throws(InventoryError) {
                 return try maker.mediatedParents()
             } catch {
-                throw .undetermined("\(error.path) can't be read: \(error.errno)")
+                throw .undetermined(
+                    "\(error.path) can't be read: \(error.errno)",
+                    remedy: "load a driver that makes mediated devices, or use --host soft")
             }
         }
 
@@ -89,7 +92,7 @@ struct MediatedCommand: ParsableCommand {
 
         func run() throws {
             guard let id = DeviceID(.mdev, uuid) else {
-                throw CommandFailure.wrongUsage("\"\(uuid)\" isn't a UUID")
+                throw CommandFailure.wrongUsage("\"\(uuid)\" isn't a UUID", remedy: "uuidgen makes one")
             }
             let maker = try MediatedCommand.maker(options)
             if dryRun { return print("would make \(id) of type \(type) of \(parent)") }
@@ -103,7 +106,9 @@ struct MediatedCommand: ParsableCommand {
                     case .noSpace, .tooManyUsers: "nothing is left to make it of"
                     default: "the kernel says no"
                     }
-                throw CommandFailure.refused("\(id): can't be made: \(cause) [\(error)]")
+                throw CommandFailure.refused(
+                    "\(id): can't be made: \(cause) [\(error)]",
+                    remedy: "vfio mdev shows what can be made, and of what")
             }
             print("\(id) is there")
         }
@@ -121,14 +126,15 @@ struct MediatedCommand: ParsableCommand {
 
         func run() throws {
             guard let id = DeviceID(.mdev, uuid) else {
-                throw CommandFailure.wrongUsage("\"\(uuid)\" isn't a UUID")
+                throw CommandFailure.wrongUsage("\"\(uuid)\" isn't a UUID", remedy: "uuidgen makes one")
             }
             let maker = try MediatedCommand.maker(options)
             if dryRun { return print("would remove \(id)") }
             do throws(Errno) {
                 try maker.removeMediatedDevice(id.name)
             } catch {
-                throw CommandFailure.refused("\(id): can't be removed [\(error)]")
+                throw CommandFailure.refused(
+                    "\(id): can't be removed: \(error)", remedy: "vfio list --held shows who has it open")
             }
             print("\(id) is gone")
         }

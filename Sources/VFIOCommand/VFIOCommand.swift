@@ -9,11 +9,29 @@ struct VFIOCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "vfio",
         abstract: "See and drive devices through VFIO: the kernel's, or one inside this process.",
-        subcommands: [
-            DemoCommand.self, RunCommand.self, ListCommand.self, InspectCommand.self, DoctorCommand.self,
-            BindCommand.self, UnbindCommand.self, RestoreCommand.self, NVMeCommand.self,
-            ServeCommand.self, ConformCommand.self, TraceCommand.self, MediatedCommand.self,
-            RemoveRunCommand.self,
+        discussion: """
+            Devices are those of this machine; --host soft and --machine FILE take a machine in software, and \
+            --host user:SOCKET takes a device in another process. vfio VERB --help tells more of each verb.
+
+            Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 could not be determined.
+            """,
+        version: Version.text,
+        subcommands: [RemoveRunCommand.self, ManualCommand.self],
+        groupedSubcommands: [
+            CommandGroup(
+                name: "See what is there",
+                subcommands: [ListCommand.self, DoctorCommand.self, InspectCommand.self]),
+            CommandGroup(
+                name: "Give devices to VFIO and back",
+                subcommands: [
+                    BindCommand.self, UnbindCommand.self, RestoreCommand.self, MediatedCommand.self,
+                ]),
+            CommandGroup(name: "Drive a device", subcommands: [NVMeCommand.self]),
+            CommandGroup(
+                name: "Without the hardware",
+                subcommands: [DemoCommand.self, RunCommand.self, ServeCommand.self]),
+            CommandGroup(
+                name: "Find out what happens", subcommands: [TraceCommand.self, ConformCommand.self]),
         ])
 
     static func main() {
@@ -29,7 +47,9 @@ struct VFIOCommand: ParsableCommand {
         } catch {
             let code = exitCode(for: error)
             if code.isSuccess {
-                print(fullMessage(for: error))
+                let text = HelpText.tidied(
+                    fullMessage(for: error), configuration.groupedSubcommands.map(\.name))
+                print(CompletionScript.mended(text, for: "vfio"))
                 exit(withCode: .done)
             }
             // Whatever isn't a complaint of the parser comes from the work itself.
@@ -37,35 +57,13 @@ struct VFIOCommand: ParsableCommand {
                 Console.complain("vfio: \(error)")
                 exit(withCode: .refused)
             }
-            Console.complain(fullMessage(for: error))
+            let words = Array(CommandLine.arguments.dropFirst())
+            Console.complain(NearestVerb.complaint(about: words, of: Self.self) ?? fullMessage(for: error))
             exit(withCode: .wrongUsage)
         }
     }
 
     private static func exit(withCode code: CommandFailure.Code) -> Never {
         Self.exit(withError: ExitCode(code.rawValue))
-    }
-}
-
-/// Why a command ends without having done what it was asked for.
-struct CommandFailure: Error, Equatable {
-    /// What the process ends with.
-    enum Code: Int32 {
-        case done = 0
-        case refused = 1
-        case wrongUsage = 2
-        case undetermined = 3
-    }
-
-    let code: Code
-    let text: String
-
-    /// Something was refused or failed.
-    static func refused(_ text: String) -> CommandFailure { CommandFailure(code: .refused, text: text) }
-    /// The command line or a file given on it is wrong.
-    static func wrongUsage(_ text: String) -> CommandFailure { CommandFailure(code: .wrongUsage, text: text) }
-    /// What was asked for can't be told.
-    static func undetermined(_ text: String) -> CommandFailure {
-        CommandFailure(code: .undetermined, text: text)
     }
 }

@@ -31,7 +31,7 @@ func vfio(_ arguments: [String]) throws -> Outcome {
 
 /// The program that the build put beside the tests: the test bundle and the programs of the package are in one
 /// folder.
-private func vfioProgram() -> URL {
+func vfioProgram() -> URL {
     let bundle = Bundle.allBundles.map(\.bundleURL).first { $0.pathExtension == "xctest" }
     return (bundle ?? URL(filePath: CommandLine.arguments[0])).deletingLastPathComponent().appending(
         path: "vfio")

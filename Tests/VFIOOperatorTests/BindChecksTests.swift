@@ -84,8 +84,8 @@ struct BindChecksTests {
         ] {
             #expect(
                 found.map(\.description) == [
-                    "0000:01:00.0: nvme0n1p1 is mounted at /home (umount /home)",
-                    "0000:01:00.0: nvme0n1p2 is in use as swap (swapoff /dev/nvme0n1p2)",
+                    "0000:01:00.0: nvme0n1p1 is mounted at /home; remedy: umount /home",
+                    "0000:01:00.0: nvme0n1p2 is in use as swap; remedy: swapoff /dev/nvme0n1p2",
                 ])
         }
     }

@@ -17,7 +17,8 @@ struct BindCommand: ParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "The driver; the VFIO driver of the device's bus if none is named.", valueName: "name"))
+            "The driver; the VFIO driver of the device's bus if none is named.", valueName: "name"),
+        completion: .custom(Completion.drivers))
     var driver: String?
 
     @Flag(help: "Take the other members of the devices' groups too, except for bridges.")
@@ -57,13 +58,15 @@ struct RestoreCommand: ParsableCommand {
     @Flag(help: "All devices whose drivers were changed.")
     var all = false
 
-    @Argument(help: ArgumentHelp("The devices.", valueName: "device"))
+    @Argument(
+        help: ArgumentHelp("The devices.", valueName: "device"), completion: .custom(Completion.devices))
     var devices: [String] = []
 
     func run() throws {
         guard all != !devices.isEmpty else {
             throw CommandFailure.wrongUsage(
-                all ? "--all means every device: name none besides" : "name devices, or use --all")
+                all ? "--all means every device, and some are named besides" : "no device is named",
+                remedy: all ? "leave --all or the names away" : "name devices, or use --all")
         }
         let ids = all ? nil : try BindDevices.ids(devices)
         try options.carryOut(.restore) { binder throws(BindRefusal) in try binder.planRestoring(ids) }
@@ -74,7 +77,8 @@ struct RestoreCommand: ParsableCommand {
 struct BindDevices: ParsableArguments {
     @Argument(
         help: ArgumentHelp(
-            "The devices: PCI addresses, or bus/name for other buses.", valueName: "device"))
+            "The devices: PCI addresses, or bus/name for other buses.", valueName: "device"),
+        completion: .custom(Completion.devices))
     var devices: [String]
 
     func ids() throws(CommandFailure) -> [DeviceID] { try Self.ids(devices) }
@@ -82,12 +86,7 @@ struct BindDevices: ParsableArguments {
     static func ids(_ names: [String]) throws(CommandFailure) -> [DeviceID] {
         var ids: [DeviceID] = []
         for name in names {
-            guard let id = DeviceID(name) else {
-                throw .wrongUsage(
-                    "\"\(name)\" is no device's name; they look like 0000:01:00.0 or platform/fff51000.ethernet"
-                )
-            }
-            ids.append(id)
+            ids.append(try NamedDeviceArgument.id(name))
         }
         return ids
     }

@@ -22,7 +22,7 @@ struct BindOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
             "Where the previous drivers are remembered, if not in /run/vfio/bindings.json.",
-            valueName: "file"))
+            valueName: "file"), completion: .file(extensions: ["json"]))
     var state: String?
 
     func validate() throws {
@@ -38,7 +38,7 @@ struct BindOptions: ParsableArguments {
         let host = try self.host.makeHost()
         if host.kind == .vfioUser {
             throw CommandFailure.refused(
-                "a vfio-user server's device has no driver that could be changed: use it as it is")
+                "a vfio-user server's device has no driver that could be changed", remedy: "use it as it is")
         }
         try self.host.withRoots(of: host) { roots in
             let binder = try binder(host, roots)
@@ -58,8 +58,10 @@ struct BindOptions: ParsableArguments {
         if host.kind == .linux {
             binder = Binder(roots, remembering: store)
         } else {
-            guard let machine = host as? SoftwareHost else {
-                throw .refused("drivers of a software machine can't be changed while its calls are traced")
+            guard let machine = host.answering as? SoftwareHost else {
+                throw .refused(
+                    "drivers can be changed on this machine (--host linux) or a software one",
+                    remedy: "use --host linux or --host soft")
             }
             // What happens on a machine that is gone with this process needn't be remembered.
             if state == nil { store = BindingStore(roots.processes + "/bindings.json") }

@@ -132,7 +132,8 @@ struct BindReport {
 
     private func refuse(_ refusal: BindRefusal) throws(CommandFailure) {
         if json { try JSONOutput.print(BindJSON(self, refusal)) }
-        let lines = refusal.reasons.map(\.description) + ["nothing was changed"]
+        // What is to be done about it comes last.
+        let lines = ["nothing was changed:"] + refusal.reasons.map(\.description)
         let text = shown(lines.joined(separator: "\n      "))
         throw refusal.reasons.allSatisfy { $0.code == .undetermined } ? .undetermined(text) : .refused(text)
     }

@@ -13,17 +13,21 @@ struct ConformCommand: ParsableCommand {
         discussion: """
             Runs short scenarios at the level of the uAPI against the devices that are bound to vfio-pci: an \
             NVMe disk and an edu device are enough for most. What a case opens is closed after it; nothing is \
-            written to disks. Ends with 1 if an answer is different and nothing explains it.
+            written to disks. Ends with 1 if an answer is different and nothing explains it. \
+            With -v every answer is printed, not only those that differ.
             """)
 
     @Option(
         help: ArgumentHelp(
             "Who answers: this machine's kernel, a VFIO kernel inside this process, or a vfio-user server.",
             discussion: "The default is linux, and soft where --machine is given.",
-            valueName: "linux|soft|user:socket"))
+            valueName: "linux|soft|user:socket"),
+        completion: .custom(Completion.hosts))
     var host: HostOptions.Kind?
 
-    @Option(help: ArgumentHelp("The software machine, as a JSON file.", valueName: "file"))
+    @Option(
+        help: ArgumentHelp("The software machine, as a JSON file.", valueName: "file"),
+        completion: .file(extensions: ["json"]))
     var machine: String?
 
     @OptionGroup var faults: FaultOptions
@@ -36,7 +40,9 @@ struct ConformCommand: ParsableCommand {
             valueName: "group|compat|cdev|noiommu|spapr"))
     var route: Route = .group
 
-    @Option(help: ArgumentHelp("Use only this device; may be given several times.", valueName: "bdf"))
+    @Option(
+        help: ArgumentHelp("Use only this device; may be given several times.", valueName: "bdf"),
+        completion: .custom(Completion.addresses))
     var device: [String] = []
 
     @Option(help: ArgumentHelp("Only cases whose section or name contains this.", valueName: "text"))
@@ -44,14 +50,15 @@ struct ConformCommand: ParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "Compare with the answers of another run, which --json printed.", valueName: "file"))
+            "Compare with the answers of another run, which --json printed.", valueName: "file"),
+        completion: .file(extensions: ["json"]))
     var against: String?
 
     @Option(
         name: .customLong("case"),
         help: ArgumentHelp(
             "Run this case instead, which `vfio trace case` made; may be given several times.",
-            valueName: "file"))
+            valueName: "file"), completion: .file(extensions: ["json"]))
     var recorded: [String] = []
 
     @Flag(
@@ -61,7 +68,6 @@ struct ConformCommand: ParsableCommand {
             """)
     var changeMachine = false
 
-    @Flag(help: "Print every answer, not only those that differ.") var verbose = false
     @Flag(help: "List the cases instead of running them.") var list = false
     @Flag(help: "Print JSON.") var json = false
 
@@ -69,13 +75,14 @@ struct ConformCommand: ParsableCommand {
         if list { return printCatalogue() }
         if !recorded.isEmpty { return try replay() }
         let host = try makeHost()
-        var run = Run(on: try trace.added(to: host), by: route)
+        var run = Run(on: try trace.added(to: host, printingAt: 2), by: route)
         run.filter = filter
         if !device.isEmpty {
             run.devices = try device.map { text in
                 guard let address = PCIAddress(text) else {
                     throw CommandFailure.wrongUsage(
-                        "\"\(text)\" isn't a PCI address; one looks like 0000:01:00.0")
+                        "\"\(text)\" isn't a PCI address; one looks like 0000:01:00.0",
+                        remedy: NextStep.listDevices)
                 }
                 return address
             }
@@ -86,10 +93,12 @@ struct ConformCommand: ParsableCommand {
             run.machine = LinuxMachineControl()
         }
         guard !run.cases.isEmpty else {
-            throw CommandFailure.wrongUsage("no case by \(route.rawValue) matches \"\(filter ?? "")\"")
+            throw CommandFailure.wrongUsage(
+                "no case by \(route.rawValue) matches \"\(filter ?? "")\"",
+                remedy: "vfio conform --list shows them all")
         }
         let other = try against.map { try Self.readReport($0) }
-        var printer = ConformPrinter(isVerbose: verbose)
+        var printer = ConformPrinter(isVerbose: trace.isVerbose)
         let report = run.run { result in
             if !json { printer.print(result) }
         }
@@ -104,19 +113,23 @@ struct ConformCommand: ParsableCommand {
             if unexplained > 0 { complaints.append("\(unexplained) answers differ without a reason") }
         }
         guard complaints.isEmpty else {
-            throw CommandFailure.refused(complaints.joined(separator: ", "))
+            throw CommandFailure.refused(
+                complaints.joined(separator: ", "),
+                remedy: "look at one alone with --filter, and at its calls with -vv")
         }
         if report.results.allSatisfy({ $0.status == .skipped }) {
-            throw CommandFailure.undetermined("no case could be run; see the reasons")
+            throw CommandFailure.undetermined(
+                "no case could be run; the reasons stand above",
+                remedy: "bind a device to vfio-pci (vfio bind), or use --host soft")
         }
     }
 
     /// Runs cases that were made from traces.
     private func replay() throws {
         let host = try HostOptions.makeHost(host, machine, faults, sample: HostOptions.sampleMachine)
-        let traced = try trace.added(to: host)
+        let traced = try trace.added(to: host, printingAt: 2)
         var report = Report(kernel: "\(Kernel(of: host))", route: "case", results: [])
-        var printer = ConformPrinter(isVerbose: verbose)
+        var printer = ConformPrinter(isVerbose: trace.isVerbose)
         for path in recorded {
             let result = try RecordedCase.read(path).replay(on: traced)
             report.results.append(result)
@@ -125,7 +138,8 @@ struct ConformCommand: ParsableCommand {
         if json { try JSONOutput.print(report) } else { printer.summary(of: report) }
         let different = report.count(.different)
         if different > 0 {
-            throw CommandFailure.refused("\(different) cases aren't answered as they were")
+            throw CommandFailure.refused(
+                "\(different) cases aren't answered as they were", remedy: "see the calls with -vv")
         }
     }
 
@@ -152,12 +166,14 @@ struct ConformCommand: ParsableCommand {
         do throws(Errno) {
             bytes = try FileSystem.bytes(of: path, limit: 64 << 20)
         } catch {
-            throw .wrongUsage("\(path): \(error)")
+            throw .file(path, .read, error, code: .wrongUsage)
         }
         do {
             return try JSONDecoder().decode(Report.self, from: Data(bytes))
         } catch {
-            throw .wrongUsage("\(path) isn't what `vfio conform --json` prints: \(error)")
+            throw .wrongUsage(
+                "\(path) isn't what `vfio conform --json` prints",
+                remedy: "make one: vfio conform --json >\(path)")
         }
     }
 }

@@ -35,7 +35,8 @@ struct Demo {
             }
             host = try SoftwareHost(try faults.added(to: machine))
         } catch let error as BlockStoreError {
-            throw CommandFailure.refused("\(error)")
+            throw CommandFailure.refused(
+                "\(error)", remedy: "name a disk image: a file of a whole number of blocks of 512 bytes")
         } catch let error as MachineError {
             throw CommandFailure.refused("\(error)")
         }

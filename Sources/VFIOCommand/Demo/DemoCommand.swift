@@ -13,7 +13,9 @@ struct DemoCommand: ParsableCommand {
             follow as it is plugged, unplugged, translated and moved.
             """)
 
-    @Option(help: ArgumentHelp("A disk image; an ext4 image is made where none is given.", valueName: "file"))
+    @Option(
+        help: ArgumentHelp("A disk image; an ext4 image is made where none is given.", valueName: "file"),
+        completion: .file())
     var image: String?
 
     @Flag(help: "Show devices of a virtual machine, instead of a disk.")

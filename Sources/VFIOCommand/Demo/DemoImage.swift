@@ -51,7 +51,8 @@ struct DemoImage {
             }
         } catch {
             try? FileSystem.unlink(name)
-            throw .refused("\(name) can't be made: \(error)")
+            throw .refused(
+                "\(name) can't be made: \(error)", remedy: "give an image of your own with --image FILE")
         }
     }
 

@@ -12,6 +12,7 @@ struct DoctorCommand: ParsableCommand {
             Writes nothing and needs no root: what can't be read is said to be unknown. Nodes are tried with open(2).
 
             Ends with 0 if nothing failed, 1 if something did, 3 if something that matters couldn't be determined.
+            With -v what was read is said for every check, not only for those that aren't ok.
 
               vfio doctor                                the machine, and the devices that a VFIO driver has
               vfio doctor 0000:01:00.0                   that device in depth besides
@@ -21,7 +22,7 @@ struct DoctorCommand: ParsableCommand {
     @Argument(
         help: ArgumentHelp(
             "A device to look at in depth: its PCI address, the UUID of a mediated device, or bus/name.",
-            valueName: "device"))
+            valueName: "device"), completion: .custom(Completion.devices))
     var device: String?
 
     @Option(
@@ -34,13 +35,12 @@ struct DoctorCommand: ParsableCommand {
     var devices = 1
 
     @Option(
-        help: ArgumentHelp("The QEMU that is asked what it can; \"none\" to ask none.", valueName: "program"))
+        help: ArgumentHelp("The QEMU that is asked what it can; \"none\" to ask none.", valueName: "program"),
+        completion: .file())
     var qemu = Doctor.usualQEMU
 
     @OptionGroup var options: HostOptions
     @Flag(help: "Print JSON.") var json = false
-    @Flag(name: .shortAndLong, help: "Say what was read for every check, not only for those that aren't ok.")
-    var verbose = false
 
     func validate() throws {
         if !(1...65_536).contains(devices) { throw ValidationError("--devices is 1 to 65536") }
@@ -49,18 +49,14 @@ struct DoctorCommand: ParsableCommand {
     func run() throws {
         if case .user = options.host {
             throw CommandFailure.wrongUsage(
-                "a vfio-user server has no kernel, groups or limits to look at; ask its device with `vfio inspect`"
+                "a vfio-user server has no kernel, groups or limits to look at",
+                remedy: "ask its device with vfio inspect"
             )
         }
         let id = try device.map { text throws(CommandFailure) in
-            guard let id = DeviceID(text) else {
-                throw .wrongUsage(
-                    "\"\(text)\" is neither a PCI address nor another name; they look like 0000:01:00.0, "
-                        + "5f0c3b1e-8a3d-4c53-9d1e-7b9f7f7e1a01 or platform/fff51000.ethernet")
-            }
-            return id
+            try NamedDeviceArgument.id(text)
         }
-        let host = try options.makeHost()
+        let host = try options.makeHost(printingCallsAt: 2)
         let findings = try options.withRoots(of: host) { roots in
             var doctor = Doctor(
                 roots, kind: host.kind, plan: Doctor.Plan(memory: memory?.byteCount, devices: devices),
@@ -74,7 +70,7 @@ struct DoctorCommand: ParsableCommand {
         if json {
             try JSONOutput.print(DoctorReport(findings))
         } else {
-            DoctorText(verbose: verbose, isSoftware: host.kind != .linux).print(findings)
+            DoctorText(verbose: options.trace.isVerbose, isSoftware: host.kind != .linux).print(findings)
         }
         switch findings.verdict {
         case .ok, .warning: return

@@ -14,50 +14,54 @@ struct InspectCommand: ParsableCommand {
         discussion: """
             A device that can't be opened, or isn't to be, is shown as far as the machine tells of it: that needs no \
             privileges. Most drivers of VFIO reset a device that is opened. With --route group or cdev a device that \
-            can't be opened is a failure.
+            can't be opened is a failure. With -v every field of every register is shown, with its bits.
             """)
 
     @OptionGroup var options: HostOptions
     @Argument(
         help: ArgumentHelp(
             "The device: its PCI address, the UUID of a mediated device, or bus/name for other buses.",
-            valueName: "device"))
+            valueName: "device"), completion: .custom(Completion.devices))
     var device: String?
     @Flag(help: "Print JSON.") var json = false
-    @Flag(name: .shortAndLong, help: "Show every field of every register, with its bits.") var verbose = false
     @Flag(help: "Show the configuration space only, without opening the device where the machine shows it.")
     var configOnly = false
     @Flag(help: "Don't open the device: show what the machine tells of it.") var noOpen = false
-    @Option(help: ArgumentHelp("Save everything in a file, for --from.", valueName: "file"))
+    @Option(
+        help: ArgumentHelp("Save everything in a file, for --from.", valueName: "file"),
+        completion: .file())
     var dump: String?
     @Option(
         help: ArgumentHelp(
             "Show what a file says: one that --dump or --json wrote, or a text of lspci -xxxx.",
-            valueName: "file"))
+            valueName: "file"), completion: .file())
     var from: String?
     @Option(
         name: .customLong("pci-ids"),
-        help: ArgumentHelp("The names of devices, if not those of this machine's pci.ids.", valueName: "file")
-    )
+        help: ArgumentHelp(
+            "The names of devices, if not those of this machine's pci.ids.", valueName: "file"),
+        completion: .file(extensions: ["ids"]))
     var namesFile: String?
     @Option(
         help: ArgumentHelp(
-            "Save what the device shows, if it is a display, as a PNG file.", valueName: "file"))
+            "Save what the device shows, if it is a display, as a PNG file.", valueName: "file"),
+        completion: .file(extensions: ["png"]))
     var screenshot: String?
 
     func run() throws {
         if screenshot != nil, from != nil || noOpen || configOnly {
             throw CommandFailure.wrongUsage(
-                "only an open device shows a picture: leave --from, --no-open and --config-only away")
+                "only an open device shows a picture",
+                remedy: "leave --from, --no-open and --config-only away")
         }
         if let from {
             return try show(try Self.report(from: from, device: try name()))
         }
         guard let name = device else {
-            throw CommandFailure.wrongUsage("name a device; vfio list shows those that are there")
+            throw CommandFailure.wrongUsage("no device is named", remedy: NextStep.listDevices)
         }
         let id = try NamedDeviceArgument.id(name)
-        let host = try options.makeHost()
+        let host = try options.makeHost(printingCallsAt: 2)
         let choice = options.routeChoice
         // What a server's device shows can't be had otherwise.
         let isOpened = !noOpen && (!configOnly || host.kind == .vfioUser)
@@ -68,11 +72,14 @@ struct InspectCommand: ParsableCommand {
         }
         try show(inspection.report)
         if let refusal = inspection.refusal, options.route != .auto || screenshot != nil {
-            throw CommandFailure.refused("\(refusal)")
+            throw CommandFailure.of(refusal)
         }
         guard let screenshot, let device = inspection.device else { return }
         let shown = try speaking { () throws(VFIOError) in try device.picture() }
-        guard let picture = shown else { throw CommandFailure.refused("\(id) shows nothing now") }
+        guard let picture = shown else {
+            throw CommandFailure.refused(
+                "\(id) shows nothing now", remedy: "have a guest draw something, and try again")
+        }
         try Self.save(picture.png(), to: screenshot)
         // Standard output is a document of its own with --json.
         if !json { print("\n\(screenshot): what it shows, \(picture.width) by \(picture.height) pixels") }
@@ -91,7 +98,8 @@ struct InspectCommand: ParsableCommand {
             print(report.json.indentedText())
         } else {
             let text = InspectText(
-                report, isVerbose: verbose, isConfigurationOnly: configOnly, width: InspectText.terminalWidth)
+                report, isVerbose: options.trace.isVerbose, isConfigurationOnly: configOnly,
+                width: InspectText.terminalWidth)
             text.print()
         }
         guard let dump else { return }
@@ -104,7 +112,7 @@ struct InspectCommand: ParsableCommand {
         do throws(Errno) {
             return try PCINames(readingFile: namesFile)
         } catch {
-            throw .refused("\(namesFile) can't be read: \(error)")
+            throw .file(namesFile, .read, error)
         }
     }
 
@@ -114,12 +122,13 @@ struct InspectCommand: ParsableCommand {
         do throws(Errno) {
             bytes = try FileSystem.bytes(of: path, limit: DeviceReport.longestFile + 1)
         } catch {
-            throw .refused("\(path) can't be read: \(error)")
+            throw .file(path, .read, error)
         }
         do throws(DumpError) {
             return try DeviceReport(file: bytes, device: name)
         } catch {
-            throw .wrongUsage("\(path): \(error)")
+            throw .wrongUsage(
+                "\(path): \(error)", remedy: "name a file of --dump, --json or lspci -xxxx")
         }
     }
 
@@ -134,7 +143,7 @@ struct InspectCommand: ParsableCommand {
                 done += try Descriptor.write(file.number, rest)
             }
         } catch {
-            throw .refused("\(path) can't be written: \(error)")
+            throw .file(path, .written, error)
         }
     }
 }

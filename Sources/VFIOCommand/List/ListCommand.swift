@@ -29,12 +29,15 @@ struct ListCommand: ParsableCommand {
         help: "Show all columns: reset methods, interrupts, NUMA node, power, what was made of it and more.")
     var wide = false
     @Flag(help: "Print JSON (version 2; Documentation/JSON.md tells what is in it).") var json = false
-    @Option(help: ArgumentHelp("Draw groups, devices, drivers and holders into a file.", valueName: "file"))
+    @Option(
+        help: ArgumentHelp("Draw groups, devices, drivers and holders into a file.", valueName: "file"),
+        completion: .file(extensions: ["svg"]))
     var svg: String?
     @Option(
         name: .customLong("pci-ids"),
-        help: ArgumentHelp("The names of devices, if not those of this machine's pci.ids.", valueName: "file")
-    )
+        help: ArgumentHelp(
+            "The names of devices, if not those of this machine's pci.ids.", valueName: "file"),
+        completion: .file(extensions: ["ids"]))
     var namesFile: String?
     @OptionGroup(title: "Which machine") var options: HostOptions
 
@@ -59,7 +62,7 @@ struct ListCommand: ParsableCommand {
             do throws(Errno) {
                 try FileSystem.makeFile(svg, Array(picture.svg.utf8))
             } catch {
-                throw CommandFailure.refused("\(svg) can't be written: \(error)")
+                throw CommandFailure.file(svg, .written, error)
             }
             if !json { return print("\(svg): \(picture.summary)") }
         }
@@ -73,7 +76,7 @@ struct ListCommand: ParsableCommand {
         do throws(Errno) {
             return try PCINames(readingFile: namesFile)
         } catch {
-            throw .refused("\(namesFile) can't be read: \(error)")
+            throw .file(namesFile, .read, error)
         }
     }
 }

@@ -9,12 +9,13 @@ struct ListFilter: ParsableArguments {
     @Argument(
         help: ArgumentHelp(
             "Only these devices: PCI addresses, UUIDs of mediated devices, or bus/name.",
-            valueName: "device"))
+            valueName: "device"), completion: .custom(Completion.devices))
     var devices: [String] = []
 
     @Option(
         help: ArgumentHelp(
-            "Only devices of this driver; \"none\" for those without.", valueName: "name"))
+            "Only devices of this driver; \"none\" for those without.", valueName: "name"),
+        completion: .custom(Completion.drivers))
     var driver: [String] = []
 
     @Option(
@@ -45,11 +46,7 @@ struct ListFilter: ParsableArguments {
     func checked() throws(CommandFailure) -> Checked {
         var checked = Checked(filter: self)
         for text in devices {
-            guard let id = DeviceID(text) else {
-                throw .wrongUsage(
-                    "\"\(text)\" is neither a PCI address (0000:01:00.0) nor another device's name")
-            }
-            checked.devices.append(id)
+            checked.devices.append(try NamedDeviceArgument.id(text))
         }
         for text in vendor {
             guard let number = Self.number(text) else {

@@ -30,7 +30,9 @@ struct FaultOptions: ParsableArguments {
             do throws(FaultTextError) {
                 machine.faults.rules.append(try FaultRule(text))
             } catch {
-                throw .wrongUsage("--fault: \(error)")
+                throw .wrongUsage(
+                    "--fault: \(error)",
+                    remedy: "vfio list --help has examples, such as map-dma=ENOMEM@3")
             }
         }
         return machine
@@ -39,8 +41,10 @@ struct FaultOptions: ParsableArguments {
     /// Complains about faults where this machine's own kernel answers, which can't be told to fail.
     func requireNone() throws(CommandFailure) {
         if !faults.isEmpty {
-            throw .wrongUsage("--fault is for software machines: use it with --host soft")
+            throw .wrongUsage("--fault is for software machines", remedy: "use it with --host soft")
         }
-        if seed != nil { throw .wrongUsage("--seed is for software machines: use it with --host soft") }
+        if seed != nil {
+            throw .wrongUsage("--seed is for software machines", remedy: "use it with --host soft")
+        }
     }
 }

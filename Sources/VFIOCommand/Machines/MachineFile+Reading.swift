@@ -9,16 +9,19 @@ extension MachineFile {
         do throws(StrictObject.Problem) {
             return try parse(bytes, folder: folder(of: path))
         } catch {
-            throw .wrongUsage("\(path): \(error)")
+            throw .wrongUsage("\(path): \(error)", remedy: Self.remedy)
         }
     }
+
+    /// What helps with a mistake in one.
+    static let remedy = "correct that place; Documentation/TestingWithoutHardware.md has whole machines"
 
     /// The bytes of a machine file.
     static func text(of path: String) throws(CommandFailure) -> [UInt8] {
         do throws(Errno) {
             return try FileSystem.bytes(of: path, limit: byteLimit)
         } catch {
-            throw .wrongUsage("the machine file \(path) can't be read: \(error)")
+            throw .file(path, .read, error, code: .wrongUsage)
         }
     }
 

@@ -13,18 +13,19 @@ enum Blocks {
         -> Range<UInt64>
     {
         let rest = namespace.blockCount >= first ? namespace.blockCount - first : 0
-        let count = count ?? rest
-        guard count > 0, count <= rest else {
+        guard rest > 0, count ?? rest > 0, count ?? rest <= rest else {
+            let what =
+                count == nil ? "block \(first) isn't" : "\(count ?? 0) blocks at block \(first) aren't all"
             throw .refused(
-                "\(count) blocks at block \(first) aren't all inside \(namespace), which has "
-                    + "\(namespace.blockCount) blocks")
+                "\(what) inside namespace \(namespace.identifier), which has \(namespace.blockCount) blocks",
+                remedy: "choose --lba and --blocks inside it")
         }
-        return first..<first + count
+        return first..<first + (count ?? rest)
     }
 
     /// Runs a call on a file and names the file if it fails.
     static func opening<R>(_ path: String, _ body: () throws(Errno) -> R) throws(CommandFailure) -> R {
-        do throws(Errno) { return try body() } catch { throw .refused("\(path): \(error)") }
+        do throws(Errno) { return try body() } catch { throw .file(path, .opened, error) }
     }
 
     /// Copies a window's bytes.
@@ -87,7 +88,7 @@ final class OutputFile {
         do throws(Errno) {
             descriptor = try Descriptor(opening: path, [.writeOnly, .create, .truncate])
         } catch {
-            throw .refused("\(path): \(error)")
+            throw .file(path, .written, error)
         }
     }
 

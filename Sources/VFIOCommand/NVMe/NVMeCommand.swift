@@ -38,7 +38,8 @@ struct NVMeCommand: ParsableCommand {
             } catch {
                 // What went wrong first is what is told.
                 try? controller.close()
-                throw error as? CommandFailure ?? .refused("\(error)")
+                throw (error as? NVMeError).map { CommandFailure.of($0) } ?? error as? CommandFailure
+                    ?? .refused("\(error)", remedy: NextStep.seeCalls)
             }
         }
 
@@ -118,7 +119,9 @@ struct NVMeCommand: ParsableCommand {
         @OptionGroup var disk: Disk
         @Option(help: "The first block.") var lba: UInt64 = 0
         @Option(help: "How many blocks; all from the first on by default.") var blocks: UInt64?
-        @Option(help: ArgumentHelp("Where the bytes go; standard output by default.", valueName: "file"))
+        @Option(
+            help: ArgumentHelp("Where the bytes go; standard output by default.", valueName: "file"),
+            completion: .file())
         var output: String?
 
         func run() throws {
@@ -151,7 +154,9 @@ struct NVMeCommand: ParsableCommand {
             abstract: "Write a file to blocks and flush them.", discussion: "What the blocks held is lost.")
         @OptionGroup var disk: Disk
         @Option(help: "The first block.") var lba: UInt64
-        @Option(help: ArgumentHelp("What is written: a whole number of blocks.", valueName: "file"))
+        @Option(
+            help: ArgumentHelp("What is written: a whole number of blocks.", valueName: "file"),
+            completion: .file())
         var input: String
         @Flag(help: "Say what would be written and write nothing.") var dryRun = false
 
@@ -166,18 +171,24 @@ struct NVMeCommand: ParsableCommand {
                 guard length > 0, length % UInt64(namespace.blockByteCount) == 0 else {
                     throw CommandFailure.wrongUsage(
                         "\(input) has \(length) bytes, which isn't a whole number of blocks of "
-                            + "\(namespace.blockByteCount) bytes")
+                            + "\(namespace.blockByteCount) bytes",
+                        remedy: "fill it up: truncate --size=%\(namespace.blockByteCount) \(input)")
                 }
                 let range = try Blocks.range(lba, length / UInt64(namespace.blockByteCount), namespace)
                 if dryRun { return length }
+                let console = Console()
                 try Blocks.write(range, of: namespace, on: controller) { window, offset in
                     let count = try Blocks.opening(input) { () throws(Errno) in
                         try source.read(at: offset, into: window)
                     }
                     guard count == window.byteCount else {
-                        throw CommandFailure.refused("\(input) became shorter while it was read")
+                        throw CommandFailure.refused(
+                            "\(input) became shorter while it was read",
+                            remedy: "write again when nobody changes it")
                     }
+                    console.progress(offset, of: length, "writing")
                 }
+                console.endProgress()
                 try controller.flush(namespace)
                 return length
             }
@@ -232,7 +243,8 @@ struct NVMeCommand: ParsableCommand {
 
         func run() throws {
             guard let byteCount = ByteCount.parse(size), byteCount > 0 else {
-                throw CommandFailure.wrongUsage("--size: \"\(size)\" isn't a number of bytes like 4096 or 4K")
+                throw CommandFailure.wrongUsage(
+                    "--size: \"\(size)\" isn't a number of bytes", remedy: "say for instance 4096 or 4K")
             }
             let measured = try disk.use { controller in
                 let namespace = try disk.namespace(controller)

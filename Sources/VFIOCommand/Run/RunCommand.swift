@@ -24,12 +24,17 @@ struct RunCommand: ParsableCommand {
             program starts later isn't looked at: a child that can't be reached finds the names of nodes that can't be \
             opened (ENXIO) if it was given their folder, and this computer's own devices otherwise.
 
+            With -v the calls are printed when the program has ended; `vfio trace show` prints those of --trace at any \
+            time. Ends with the program's own exit code, or 128 and the number of the signal that ended it.
+
             Examples:
               vfio run -- ls -l /sys/bus/pci/devices /dev/vfio
               vfio run --device nvme,image=disk.img -- qemu-system-x86_64 -device vfio-pci,host=01:00.0 …
             """)
 
-    @Option(help: ArgumentHelp("The machine, as a JSON file.", valueName: "file"))
+    @Option(
+        help: ArgumentHelp("The machine, as a JSON file.", valueName: "file"),
+        completion: .file(extensions: ["json"]))
     var machine: String?
 
     @Option(
@@ -39,17 +44,17 @@ struct RunCommand: ParsableCommand {
             discussion: """
                 For instance "edu", or "nvme,image=disk.img,address=0000:05:00.0,group=30". Without an address \
                 they come at 0000:01:00.0, 0000:02:00.0, …, each in a group of its own from 26 on.
-                """, valueName: "model[,key=value…]"))
+                """, valueName: "model[,key=value…]"), completion: .list(MachineFile.models))
     var devices: [String] = []
 
     @Option(
         help: ArgumentHelp(
-            "What the program may map of a device's registers: auto, trapped, unmapped.",
+            "What the program may map of a device's registers.",
             discussion: """
                 trapped: all, and each access is caught and carried out. unmapped: only plain memory; registers are \
                 read and written at offsets. auto: unmapped for QEMU, for which that is the exact and fastest way; \
                 trapped for others.
-                """, valueName: "what"))
+                """, valueName: "auto|trapped|unmapped"))
     var bars: MappedBARs = .auto
 
     @OptionGroup var faults: FaultOptions
@@ -59,7 +64,8 @@ struct RunCommand: ParsableCommand {
     var anyway = false
 
     @Argument(
-        parsing: .postTerminator, help: ArgumentHelp("The program and its arguments.", valueName: "program"))
+        parsing: .postTerminator, help: ArgumentHelp("The program and its arguments.", valueName: "program"),
+        completion: .file())
     var program: [String] = []
 
     func validate() throws {
@@ -74,12 +80,18 @@ struct RunCommand: ParsableCommand {
 
     func run() throws {
         if let known = ForeignProgram(program[0]), let complaint = known.complaint {
-            guard anyway || known.obstacle == .isGo else { throw CommandFailure.refused(complaint) }
+            guard anyway || known.obstacle == .isGo else {
+                throw CommandFailure.refused(
+                    complaint,
+                    remedy: "--anyway starts it all the same, for instance for what it starts itself")
+            }
             Console.complain("vfio: \(complaint)")
         }
         let plan = try RunPlan(machine: machine, devices: devices, faults: faults)
         let library = try PreloadLibrary.find()
-        let folder = try RunFolder(plan, bars: bars, trace: try trace.begin())
+        let calls = try RunTrace(trace)
+        defer { calls.end() }
+        let folder = try RunFolder(plan, bars: bars, trace: calls.path)
         var preload = library
         if let former = ChildProcess.environmentValue("LD_PRELOAD"), !former.isEmpty {
             preload += ":" + former
@@ -93,7 +105,11 @@ struct RunCommand: ParsableCommand {
                 standIn: 16)
         } catch {
             folder.remove()
-            throw CommandFailure.refused("\(program[0]) can't be started: \(error)")
+            throw CommandFailure.refused(
+                "\(program[0]) can't be started: \(error)",
+                remedy: error == .noSuchEntry
+                    ? "look for the name's mistake, or give the program's whole path"
+                    : "see that it is a program that you may run, with ls -l")
         }
         folder.removeWhenUnused()
         switch ending {
@@ -107,7 +123,7 @@ struct RunCommand: ParsableCommand {
 }
 
 /// What a program under `vfio run` may map of a device's registers.
-enum MappedBARs: String, ExpressibleByArgument {
+enum MappedBARs: String, ExpressibleByArgument, CaseIterable {
     case auto, trapped, unmapped
 }
 
@@ -125,7 +141,7 @@ struct RunPlan {
             do throws(JSONError) {
                 document = try JSON(bytes, maximumDepth: 16, maximumCount: 65_536)
             } catch {
-                throw .wrongUsage("\(machine): isn't JSON: \(error)")
+                throw .wrongUsage("\(machine): isn't JSON: \(error)", remedy: MachineFile.remedy)
             }
             folder = try Self.absolute(MachineFile.folder(of: machine))
         } else {
@@ -142,12 +158,12 @@ struct RunPlan {
         do throws(StrictObject.Problem) {
             description = try MachineFile.machine(document, folder: folder)
         } catch {
-            throw .wrongUsage("the machine: \(error)")
+            throw .wrongUsage("the machine: \(error)", remedy: MachineFile.remedy)
         }
         do throws(MachineError) {
             return try SoftwareHost(description)
         } catch {
-            throw .wrongUsage("the machine: \(error)")
+            throw .wrongUsage("the machine: \(error)", remedy: MachineFile.remedy)
         }
     }
 
@@ -156,7 +172,7 @@ struct RunPlan {
         do throws(Errno) {
             return try FileSystem.linkTarget("/proc/self/cwd") + "/" + folder
         } catch {
-            throw .refused("the current folder can't be told: \(error)")
+            throw .refused("the current folder can't be told: \(error)", remedy: "cd to one that is there")
         }
     }
 
@@ -172,12 +188,16 @@ struct RunPlan {
             for part in parts {
                 let pair = part.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
                 guard pair.count == 2, !pair[0].isEmpty else {
-                    throw .wrongUsage("--device \(text): \"\(part)\" isn't like key=value")
+                    throw .wrongUsage(
+                        "--device \(text): \"\(part)\" isn't like key=value",
+                        remedy: "say for instance --device nvme,image=disk.img,address=0000:05:00.0")
                 }
                 let value = String(pair[1])
                 if pair[0] == "group" {
                     guard let number = UInt64(value) else {
-                        throw .wrongUsage("--device \(text): \"\(value)\" isn't a group's number")
+                        throw .wrongUsage(
+                            "--device \(text): \"\(value)\" isn't a group's number",
+                            remedy: "say for instance group=30")
                     }
                     group = number
                     continue
@@ -237,12 +257,16 @@ enum PreloadLibrary {
     static func find() throws(CommandFailure) -> String {
         if let told = ChildProcess.environmentValue("VFIO_PRELOAD_LIBRARY") {
             guard FileSystem.exists(told) else {
-                throw .refused("VFIO_PRELOAD_LIBRARY names \(told), which isn't there")
+                throw .refused(
+                    "VFIO_PRELOAD_LIBRARY names \(told), which isn't there",
+                    remedy: "unset it, or have it name \(name)")
             }
             return told
         }
         guard let program = try? FileSystem.linkTarget("/proc/self/exe") else {
-            throw .undetermined("/proc/self/exe can't be read")
+            throw .undetermined(
+                "/proc/self/exe can't be read, so the library isn't found",
+                remedy: "mount /proc, or set VFIO_PRELOAD_LIBRARY")
         }
         var folder = parent(of: program)
         for place in [folder + "/" + name, folder + "/../lib/" + name] where FileSystem.exists(place) {
@@ -256,8 +280,8 @@ enum PreloadLibrary {
             folder = parent(of: folder)
         }
         throw .refused(
-            "\(name) is neither next to this program nor in ../lib; build it with "
-                + "swift build --package-path Embedded -c release --product vfio-preload")
+            "\(name) is neither in \(parent(of: program)) nor in its ../lib",
+            remedy: "install it there (Scripts/install), or have VFIO_PRELOAD_LIBRARY name it")
     }
 
     private static func build(_ package: String) throws(CommandFailure) -> String {
@@ -273,7 +297,9 @@ enum PreloadLibrary {
                 "build", "--package-path", package, "-c", "release", "--product", "vfio-preload", "--quiet",
             ], variables: [])
         guard case .exited(0)? = ending, FileSystem.exists(library) else {
-            throw .refused("\(name) couldn't be built")
+            throw .refused(
+                "\(name) couldn't be built",
+                remedy: "see what swift build --package-path \(package) -c release says")
         }
         return library
     }

@@ -19,7 +19,9 @@ struct RunFolder {
         do throws(Errno) {
             path = try FileSystem.makeTemporaryFolder((place ?? "/tmp") + "/" + Self.prefix)
         } catch {
-            throw .refused("no folder for the run can be made in \(place ?? "/tmp"): \(error)")
+            throw .refused(
+                "no folder for the run can be made in \(place ?? "/tmp"): \(error)",
+                remedy: "have XDG_RUNTIME_DIR or TMPDIR name a folder that you may write to")
         }
         do throws(InventoryError) {
             try host.writeTree(to: path + "/root")
@@ -31,7 +33,7 @@ struct RunFolder {
             try Self.make(path + "/run.json", Array(JSON.object(members).text.utf8))
         } catch {
             remove()
-            throw .refused("\(error.path) can't be written: \(error.errno)")
+            throw .file(error.path, .written, error.errno)
         }
     }
 

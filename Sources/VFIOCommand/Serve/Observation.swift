@@ -17,7 +17,8 @@ final class Observation {
         do throws(Errno) {
             return LineOutput(owning: try Descriptor(opening: file, [.writeOnly, .create, .truncate]))
         } catch {
-            throw .refused("--trace \(file): \(error)")
+            throw .refused(
+                "--trace \(file): \(error)", remedy: CommandFailure.fileRemedy(file, isWritten: true, error))
         }
     }
 
@@ -44,7 +45,7 @@ final class Observation {
                     PrometheusText.text(servers.map { ($0.name, $0.monitor.metrics) })
                 }
             } catch {
-                throw .refused("--metrics-port: \(error)")
+                throw .refused("--metrics-port: \(error)", remedy: "choose another port; 0 takes a free one")
             }
             count()
         } else {

@@ -24,11 +24,14 @@ struct ServeCommand: ParsableCommand {
             sockets are removed. SIGUSR1 switches the trace of messages on and off, SIGUSR2 prints what was counted.
             """)
 
-    @Argument(help: ArgumentHelp("The kind of device: nvme, edu, virtio-net, 82574.", valueName: "model"))
+    @Argument(
+        help: ArgumentHelp("The kind of device: nvme, edu, virtio-net, 82574.", valueName: "model"),
+        completion: .list(MachineFile.models))
     var model: String?
     @Option(
         help: ArgumentHelp(
-            "The disk image of an nvme; without one its blocks are in memory.", valueName: "file"))
+            "The disk image of an nvme; without one its blocks are in memory.", valueName: "file"),
+        completion: .file())
     var image: String?
     @Option(
         help: ArgumentHelp(
@@ -39,7 +42,8 @@ struct ServeCommand: ParsableCommand {
     @Flag(help: "Refuse writes to the disk.") var readOnly = false
     @Option(
         help: ArgumentHelp(
-            "A software machine, as a JSON file: all its devices are served.", valueName: "file"))
+            "A software machine, as a JSON file: all its devices are served.", valueName: "file"),
+        completion: .file(extensions: ["json"]))
     var machine: String?
     @Option(
         help: ArgumentHelp(
@@ -128,7 +132,11 @@ struct ServeCommand: ParsableCommand {
             devices.append(
                 OfferedDevice(name: "\(address)", model: model, socket: "\(folder)/\(address).sock"))
         }
-        guard !devices.isEmpty else { throw .wrongUsage("\(machine) has no device that could be served") }
+        guard !devices.isEmpty else {
+            throw .wrongUsage(
+                "\(machine) has no device that could be served",
+                remedy: "describe one with \"model\": \"edu\" or another")
+        }
         if !description.faults.rules.isEmpty {
             Console.complain(
                 "vfio: the faults in \(machine) are for the software kernel; here nothing goes wrong")
@@ -142,7 +150,9 @@ struct ServeCommand: ParsableCommand {
             JSON.Member("model", .string(name)), JSON.Member("address", .string("0000:00:00.0")),
         ]
         if name != "nvme", image != nil || size != nil || serial != nil || readOnly {
-            throw .wrongUsage("--image, --size, --serial and --read-only are for disks: vfio serve nvme")
+            throw .wrongUsage(
+                "--image, --size, --serial and --read-only are for disks",
+                remedy: "use them with vfio serve nvme")
         }
         try makeImage()
         if let image { members.append(.init("image", .string(image))) }
@@ -156,7 +166,8 @@ struct ServeCommand: ParsableCommand {
             let path = listenDescriptor == nil ? absolute(socket ?? "\(name).sock") : nil
             return OfferedDevice(name: name, model: model, socket: path)
         } catch {
-            throw .wrongUsage("\(error)")
+            throw .wrongUsage(
+                "\(error)", remedy: "models that are served: \(MachineFile.models.joined(separator: ", "))")
         }
     }
 
@@ -164,7 +175,8 @@ struct ServeCommand: ParsableCommand {
     private func makeImage() throws(CommandFailure) {
         guard let image, let size else { return }
         guard let byteCount = ByteCount.parse(size), byteCount > 0, byteCount % 512 == 0 else {
-            throw .wrongUsage("--size: \"\(size)\" isn't a multiple of 512 like 64M or 8G")
+            throw .wrongUsage(
+                "--size: \"\(size)\" isn't a multiple of 512", remedy: "say for instance 64M or 8G")
         }
         try Blocks.opening(image) { () throws(Errno) in
             if FileSystem.exists(image) {

@@ -24,7 +24,9 @@ struct Serving {
         self.devices = devices
         for device in devices {
             guard device.socket != nil || inherited.map({ Descriptor.isOpen($0) }) == true else {
-                throw .wrongUsage("--listen-fd: descriptor \(inherited ?? -1) isn't open")
+                throw .wrongUsage(
+                    "--listen-fd: descriptor \(inherited ?? -1) isn't open",
+                    remedy: "have a socket inherited, or use --socket")
             }
             do throws(Server.Failure) {
                 if let path = device.socket {
@@ -34,7 +36,7 @@ struct Serving {
                     servers.append(try Server(device.model, listening: socket, polls: polls))
                 }
             } catch {
-                throw .refused("\(device.name): \(error)")
+                throw .refused("\(device.name): \(error)", remedy: "choose another place with --socket")
             }
         }
     }

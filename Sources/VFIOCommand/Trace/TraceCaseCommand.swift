@@ -19,7 +19,9 @@ struct TraceCaseCommand: ParsableCommand {
     @OptionGroup var options: TraceFileOptions
 
     @Option(help: ArgumentHelp("What the case shows.", valueName: "text")) var name: String?
-    @Option(help: ArgumentHelp("Where the case is written.", valueName: "file")) var output: String?
+    @Option(
+        help: ArgumentHelp("Where the case is written.", valueName: "file"),
+        completion: .file(extensions: ["json"])) var output: String?
 
     func run() throws {
         let trace = try options.trace()
@@ -27,14 +29,16 @@ struct TraceCaseCommand: ParsableCommand {
             name ?? options.file, from: trace, process: options.process, where: try options.filter())
         for omission in one.omissions { Console.complain("vfio: not in the case: \(omission)") }
         guard !one.steps.isEmpty else {
-            throw CommandFailure.refused("\(options.file): there are no calls to make a case of")
+            throw CommandFailure.refused(
+                "\(options.file): there are no calls to make a case of",
+                remedy: "ask for more: fewer options that pick calls, or another trace")
         }
         guard let output else { return try JSONOutput.print(one) }
         let text = try JSONOutput.text(one, [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes])
         do throws(Errno) {
             try FileSystem.makeFile(output, Array(text.utf8) + [UInt8(ascii: "\n")])
         } catch {
-            throw CommandFailure.refused("\(output) can't be written: \(error)")
+            throw CommandFailure.file(output, .written, error)
         }
         print("\(output): \(one.steps.count) calls; vfio conform --case \(output) makes them again")
     }
@@ -47,12 +51,14 @@ extension RecordedCase {
         do throws(Errno) {
             bytes = try FileSystem.bytes(of: path, limit: 256 << 20)
         } catch {
-            throw .wrongUsage("\(path): \(error)")
+            throw .file(path, .read, error, code: .wrongUsage)
         }
         do {
             return try JSONDecoder().decode(RecordedCase.self, from: Data(bytes))
         } catch {
-            throw .wrongUsage("\(path) isn't what `vfio trace case` makes: \(error)")
+            throw .wrongUsage(
+                "\(path) isn't what `vfio trace case` makes",
+                remedy: "make one: vfio trace case TRACE --output \(path)")
         }
     }
 }

@@ -17,13 +17,13 @@ struct TraceCommand: ParsableCommand {
 
 /// A trace as it is named on a command line, and what of it is wanted.
 struct TraceFileOptions: ParsableArguments {
-    @Argument(help: ArgumentHelp("What --trace wrote.", valueName: "file"))
+    @Argument(help: ArgumentHelp("What --trace wrote.", valueName: "file"), completion: .file())
     var file: String
 
     @Option(
         help: ArgumentHelp(
             "Only calls with this in their name, e.g. map-dma, read, open; may be given several times.",
-            valueName: "name"))
+            valueName: "name"), completion: .list(Completion.requests))
     var request: [String] = []
 
     @Option(help: ArgumentHelp("Only what is about this device.", valueName: "device"))
@@ -50,7 +50,8 @@ struct TraceFileOptions: ParsableArguments {
     /// Nanoseconds, for a number of seconds that makes sense.
     private func nanoseconds(_ seconds: Double, _ option: String) throws(CommandFailure) -> UInt64 {
         guard seconds >= 0, let value = UInt64(exactly: (seconds * 1e9).rounded()) else {
-            throw .wrongUsage("\(option) is a number of seconds, not \(seconds)")
+            throw .wrongUsage(
+                "\(option) is a number of seconds, not \(seconds)", remedy: "say for instance \(option) 0.5")
         }
         return value
     }
@@ -70,6 +71,15 @@ struct TraceFileOptions: ParsableArguments {
         return filter
     }
 
+    private static func unreadable(_ file: String, _ error: TraceError) -> CommandFailure {
+        switch error {
+        case .file(let errno): .file(file, .read, errno)
+        default:
+            .refused(
+                "\(file): \(error)", remedy: "name a file that --trace wrote: vfio inspect … --trace FILE")
+        }
+    }
+
     /// The whole trace; what of the file is damaged is complained about.
     func trace() throws(CommandFailure) -> Trace {
         do throws(TraceError) {
@@ -77,7 +87,7 @@ struct TraceFileOptions: ParsableArguments {
             if let damage = trace.damage { Console.complain("vfio: \(file): \(damage)") }
             return trace
         } catch {
-            throw .refused("\(file): \(error)")
+            throw Self.unreadable(file, error)
         }
     }
 }

@@ -8,7 +8,7 @@ struct TraceSummaryCommand: ParsableCommand {
         commandName: "summary",
         abstract: "Sum up a trace: calls, errors, registers, the slowest, what was left open, what when.")
 
-    @Argument(help: ArgumentHelp("What --trace wrote.", valueName: "file"))
+    @Argument(help: ArgumentHelp("What --trace wrote.", valueName: "file"), completion: .file())
     var file: String
     @Option(help: ArgumentHelp("Show at most so many registers.", valueName: "number"))
     var registers = 20

@@ -1,11 +1,16 @@
 import LinuxSystem
 
-/// A file that traces are written to, from any thread and from several processes.
+/// A file that traces are written to, from any thread and from several processes; and whoever is told of calls as they
+/// end.
 ///
 /// Each record is written at once and whole, without a lock: there is nothing to flush, not even when the process
 /// forks or is killed. What can't be written (no space left) is counted and forgotten; the program goes on.
 public final class TraceWriter: Sendable {
-    private let file: Descriptor
+    private let file: Descriptor?
+    /// The file's descriptor in this process, always above those that programs count, where that is allowed; -1 where
+    /// nothing is written.
+    public let number: Int32
+    private let observer: Observer?
     /// When the trace began, on the monotonic clock.
     let start: UInt64
     private let lost = AtomicWord()
@@ -15,8 +20,20 @@ public final class TraceWriter: Sendable {
     /// Descriptors of ours stay away from the numbers that programs use, count and close.
     private static var lowestNumber: Int32 { 1000 }
 
+    /// Takes a record when its call has ended, on the thread that called. Calls of several threads may come at once.
+    public typealias Observer = @Sendable (TraceRecord) -> Void
+
+    /// Tells of calls and writes nothing down.
+    public init(telling observer: @escaping Observer) {
+        file = nil
+        number = -1
+        self.observer = observer
+        start = Clock.now
+    }
+
     /// Begins a trace in a new file, or in the place of an old one.
-    public init(creating path: String) throws(TraceError) {
+    /// - Parameter observer: who is told of each record besides.
+    public init(creating path: String, telling observer: Observer? = nil) throws(TraceError) {
         let file = try Self.open(path, [.readWrite, .create, .truncate, .append])
         start = Clock.now
         var header: [UInt8] = []
@@ -31,14 +48,18 @@ public final class TraceWriter: Sendable {
         } catch {
             throw .file(error)
         }
-        self.file = file
+        number = file.number
+        self.file = consume file
+        self.observer = observer
     }
 
     /// Goes on with a trace that ``init(creating:)`` began, here or in another process.
     public init(appendingTo path: String) throws(TraceError) {
         let file = try Self.open(path, [.readWrite, .append])
         start = try TraceHeader(of: file).start
-        self.file = file
+        number = file.number
+        self.file = consume file
+        observer = nil
     }
 
     private static func open(
@@ -52,9 +73,6 @@ public final class TraceWriter: Sendable {
             throw .file(error)
         }
     }
-
-    /// The file's descriptor in this process; always above those that programs count, where that is allowed.
-    public var number: Int32 { file.number }
 
     /// How many records of this process couldn't be written.
     public var lostCount: UInt64 { lost.load() }
@@ -73,11 +91,13 @@ public final class TraceWriter: Sendable {
 
     /// Writes a record.
     func write(_ record: TraceRecord) {
+        observer?(record)
+        guard number >= 0 else { return }
         let bytes = record.encoded()
         // SAFETY: the array's bytes are all initialised.
         let span = unsafe bytes.span.bytes
         // A part of a record is no use, and more of it can't follow: another process may have written meanwhile.
-        if (try? Descriptor.write(file.number, span)) != bytes.count { lost.add(1) }
+        if (try? Descriptor.write(number, span)) != bytes.count { lost.add(1) }
     }
 }
 

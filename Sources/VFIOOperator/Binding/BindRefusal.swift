@@ -65,6 +65,6 @@ public struct BindRefusal: Error, Sendable, Equatable {
 extension BindRefusal.Reason: CustomStringConvertible {
     /// "0000:01:00.0: eth0 is up (ip link set eth0 down)"
     public var description: String {
-        (device.map { "\($0): " } ?? "") + cause + (remedy.map { " (\($0))" } ?? "")
+        (device.map { "\($0): " } ?? "") + cause + (remedy.map { "; remedy: \($0)" } ?? "")
     }
 }
