@@ -81,7 +81,11 @@ let package = Package(
             ]),
         target(
             "VFIOOperator",
-            on: ["JSONText", "VFIO", "VFIOHost", "VFIOABI", "LinuxSystem", "IOVASpace", "PCIDecoder"]),
+            on: [
+                "JSONText", "VFIO", "VFIOHost", "VFIOABI", "LinuxSystem", "IOVASpace", "PCIDecoder",
+                "VFIOTrace",
+                "NVMe",
+            ]),
         target("VFIOConformance", on: ["VFIOTrace", "VFIOHost", "VFIOABI", "LinuxSystem"]),
         // Floor 5: the command.
         .executableTarget(

@@ -11,7 +11,8 @@ struct VFIOCommand: ParsableCommand {
         abstract: "See and drive devices through VFIO: the kernel's, or one inside this process.",
         subcommands: [
             DemoCommand.self, RunCommand.self, ListCommand.self, InspectCommand.self, DoctorCommand.self,
-            BindCommand.self, UnbindCommand.self, RestoreCommand.self, NVMeCommand.self,
+            BindCommand.self, UnbindCommand.self, RestoreCommand.self,
+            ReadCommand.self, WriteCommand.self, InterruptCommand.self, ResetCommand.self, NVMeCommand.self,
             ServeCommand.self, ConformCommand.self, TraceCommand.self, MediatedCommand.self,
             RemoveRunCommand.self,
         ])
