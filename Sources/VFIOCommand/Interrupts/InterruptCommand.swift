@@ -59,7 +59,7 @@ struct InterruptListCommand: ParsableCommand {
                             name: $0.word, index: $0.index.rawValue, vectors: $0.info.count, flags: $0.flags)
                     }))
         }
-        var table = Table(["KIND", "INDEX", "VECTORS", "FLAGS"], rightAligned: [1, 2])
+        var table = Table(["KIND", "NAME", "VECTORS", "FLAGS"], rightAligned: [2])
         for kind in kinds {
             table.add([
                 kind.title, kind.word, "\(kind.info.count)",

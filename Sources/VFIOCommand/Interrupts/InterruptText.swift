@@ -59,9 +59,9 @@ struct InterruptText {
         // What can be read in one go; the lines before have it all.
         let most = 32
         for sum in came.prefix(most) {
-            print(
-                "  \(sum.kind.title) \(sum.vector): \(Human.grouped(sum.total)), "
-                    + "\(Self.rate(sum.total, nanoseconds)) a second")
+            // A few in a moment tell of no rate.
+            let rate = nanoseconds < 100_000_000 ? "" : ", \(Self.rate(sum.total, nanoseconds)) a second"
+            print("  \(sum.kind.title) \(sum.vector): \(Human.grouped(sum.total))\(rate)")
         }
         if came.count > most { print("  and \(came.count - most) more") }
     }

@@ -21,8 +21,8 @@ struct InterruptWatchCommand: ParsableCommand {
     @OptionGroup var named: NamedDeviceArgument
     @Option(
         help: ArgumentHelp(
-            "The kind, more than once for several: intx, msi, msix, err, req, or a number. The first of msix, msi and intx that there is.",
-            valueName: "kind"))
+            "The kinds, with commas between: intx, msi, msix, err, req, or numbers. The first of msix, msi and intx that there is.",
+            valueName: "kinds"))
     var index: [String] = []
     @Option(help: ArgumentHelp("Which vectors, such as 3 or 0-15; all of them.", valueName: "range"))
     var vectors: String?
@@ -163,7 +163,7 @@ struct InterruptWatchCommand: ParsableCommand {
     ) throws(CommandFailure) -> [InterruptKind] {
         let isPCI = device.info.flags.contains(.pci)
         var kinds: [InterruptKind] = []
-        for word in words {
+        for word in words.flatMap({ $0.split(separator: ",").map(String.init) }) {
             guard let index = InterruptKind.index(word, isPCI: isPCI) else {
                 throw .wrongUsage(
                     "\"\(word)\" is no kind of interrupts"
@@ -199,25 +199,5 @@ struct InterruptWatchCommand: ParsableCommand {
         }
         throw .wrongUsage(
             "--vectors \"\(text)\" is neither a vector, such as 3, nor a range, such as 0-15, below 2048")
-    }
-}
-
-/// A register and what is written to it: "bar0:0x60=1".
-struct RegisterAssignment {
-    let place: RegisterPlace
-    let value: UInt64
-
-    init(_ text: String) throws(CommandFailure) {
-        let parts = text.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-        guard parts.count == 2 else {
-            throw .wrongUsage("\"\(text)\" is no place with a value; one looks like bar0:0x60=1")
-        }
-        place = try RegisterWidth.place(String(parts[0]))
-        value = try RegisterWidth.value(String(parts[1]), "the value")
-    }
-
-    /// Writes it, without reading it: a device's registers may do something when they are read.
-    func carryOut(on registers: DeviceRegisters) throws(VFIOError) {
-        try registers.store(value, to: place)
     }
 }

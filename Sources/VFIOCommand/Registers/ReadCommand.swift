@@ -38,7 +38,7 @@ struct ReadCommand: ParsableCommand {
                     ? "--list prints all names: name no place besides"
                     : "name a place, such as config:COMMAND or bar0:0; --list prints the names")
         }
-        try RegisterWidth.check(width)
+        try RegisterArguments.check(width)
         guard count.map({ (1...DeviceRegisters.mostBytes).contains($0) }) ?? true else {
             throw ValidationError("--count is 1 to \(DeviceRegisters.mostBytes)")
         }
@@ -46,7 +46,7 @@ struct ReadCommand: ParsableCommand {
 
     func run() throws {
         let id = try named.id()
-        let places = try places.map { try RegisterWidth.place($0) }
+        let places = try places.map { try RegisterArguments.place($0) }
         let host = try options.makeHost()
         let opens = !noOpen
         let choice = options.routeChoice
@@ -96,30 +96,5 @@ struct ReadCommand: ParsableCommand {
                 "\(registers.deviceName) doesn't answer: its configuration space reads all ones, too; "
                     + "vfio doctor \(registers.deviceName) looks for the reason, vfio reset may help")
         }
-    }
-}
-
-/// What is given on a command line of registers.
-enum RegisterWidth {
-    static func check(_ width: Int?) throws {
-        guard let width, ![1, 2, 4, 8].contains(width) else { return }
-        throw ValidationError("--width is 1, 2, 4 or 8 bytes")
-    }
-
-    /// A place.
-    static func place(_ text: String) throws(CommandFailure) -> RegisterPlace {
-        do throws(RegisterNotationError) {
-            return try RegisterPlace(text)
-        } catch {
-            throw .wrongUsage("\(error)")
-        }
-    }
-
-    /// A value or a mask.
-    static func value(_ text: String, _ what: String) throws(CommandFailure) -> UInt64 {
-        guard let value = RegisterPlace.number(text) else {
-            throw .wrongUsage("\(what) \"\(text)\" is no number of at most 64 bits, such as 0x1f or 31")
-        }
-        return value
     }
 }

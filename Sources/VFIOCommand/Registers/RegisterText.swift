@@ -42,7 +42,8 @@ enum RegisterText {
         // Where the name is the title, it is said once.
         let isTold =
             register.title.isEmpty
-            || register.title.filter { $0 != " " }.lowercased() == register.name.lowercased()
+            || register.title.lowercased().filter { $0 != " " }
+                == register.name.lowercased().filter { $0 != "_" }
         return "\(place) \(register.name)" + (isTold ? "" : " (\(register.title))")
     }
 
@@ -63,9 +64,17 @@ enum RegisterText {
         return stride(from: 0, to: reading.values.count, by: perLine).map { first in
             let words = reading.values[first..<min(first + perLine, reading.values.count)]
             let offset = reading.offset + UInt64(first * reading.width)
-            return "\(reading.region)+0x\(hexadecimal(offset, digits: digits))  "
-                + words.map { hexadecimal($0, digits: 2 * reading.width) }.joined(separator: " ")
+            let text = words.map { hexadecimal($0, digits: 2 * reading.width) }.joined(separator: " ")
+            let line = "\(reading.region)+0x\(hexadecimal(offset, digits: digits))  \(text)"
+            guard reading.width == 1 else { return line }
+            let space = String(repeating: " ", count: 3 * (16 - words.count) + 2)
+            return line + space + String(String.UnicodeScalarView(words.map { letter($0) }))
         }
+    }
+
+    /// A byte as a letter; a dot for what can't be printed.
+    private static func letter(_ byte: UInt64) -> Unicode.Scalar {
+        (0x20..<0x7f).contains(byte) ? Unicode.Scalar(UInt8(byte)) : "."
     }
 
     /// Prints what became of a writing.
@@ -73,7 +82,7 @@ enum RegisterText {
         let words = { (value: UInt64) in "0x" + hexadecimal(value, digits: 2 * change.width) }
         Swift.print(place(change.region, change.offset, change.register))
         if let before = change.before?.values.first { Swift.print("  before   \(words(before))") }
-        Swift.print("  \(change.isDone ? "written " : "to write")  \(words(change.written))")
+        Swift.print("  \(change.isDone ? "written " : "to write") \(words(change.written))")
         if let after = change.after, let value = after.values.first {
             Swift.print(
                 "  after    \(words(value))" + (value == change.written ? "" : notKept(change, value)))

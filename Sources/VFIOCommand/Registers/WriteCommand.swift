@@ -35,7 +35,7 @@ struct WriteCommand: ParsableCommand {
         guard pairs.count >= 2, pairs.count % 2 == 0 else {
             throw ValidationError("each place needs a value: vfio write DEVICE config:COMMAND 0x6")
         }
-        try RegisterWidth.check(width)
+        try RegisterArguments.check(width)
     }
 
     func run() throws {
@@ -44,12 +44,13 @@ struct WriteCommand: ParsableCommand {
         for index in stride(from: 0, to: pairs.count, by: 2) {
             writes.append(
                 (
-                    try RegisterWidth.place(pairs[index]),
-                    try RegisterWidth.value(pairs[index + 1], "the value")
+                    try RegisterArguments.place(pairs[index]),
+                    try RegisterArguments.value(pairs[index + 1], "the value")
                 ))
         }
         let writing = RegisterWriting(
-            width: width, mask: try mask.map { try RegisterWidth.value($0, "the mask") }, readsAll: readBack,
+            width: width, mask: try mask.map { try RegisterArguments.value($0, "the mask") },
+            readsAll: readBack,
             isPretended: dryRun)
         let host = try options.makeHost()
         let choice = options.routeChoice

@@ -119,6 +119,9 @@ struct ResetText {
     var reason: String? {
         switch way {
         case .device:
+            if let obstacle = reset.obstacle {
+                return "\(reset.name) can't be opened: \(obstacle): vfio doctor \(reset.name)"
+            }
             guard reset.isOffered == false || reset.isOffered == nil && reset.methods.isEmpty else {
                 return nil
             }
@@ -144,7 +147,8 @@ struct ResetText {
         switch way {
         case .device: print("would reset \(reset.name) alone")
         case .hot:
-            print("would reset \(reset.functions.map { "\($0.address)" }.joined(separator: ", ")) together")
+            let all = reset.functions.map { "\($0.address)" }.joined(separator: ", ")
+            print("would reset by a hot reset: \(all)")
         }
     }
 

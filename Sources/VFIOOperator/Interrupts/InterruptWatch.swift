@@ -86,6 +86,10 @@ public final class InterruptWatch {
             var error = error
             if error.errno == .tooManyDescriptors {
                 error.remedy = "raise the limit (ulimit -n), or watch fewer: --vectors 0-15"
+            } else if error.code == .tooFewVectors, kind.info.count > 0 {
+                error.remedy = "watch vectors below \(kind.info.count)"
+            } else if error.code == .busy, !enabled.isEmpty {
+                error.remedy = "watch one of them at a time"
             }
             throw error
         }

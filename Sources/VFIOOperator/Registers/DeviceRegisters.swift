@@ -108,7 +108,8 @@ public final class DeviceRegisters {
         case .offset(let bytes):
             offset = bytes
             if place.region == .bar0 { try learnStride(reaching: offset) }
-            register = map.register(at: offset, in: place.region)
+            // Who wants several words from an offset on means words, not that register.
+            if count ?? 1 == 1 { register = map.register(at: offset, in: place.region) }
         case .name(let word, let distance):
             let named = try self.register(named: word, in: place.region, operation)
             let (sum, overflow) = named.offset.addingReportingOverflow(distance)
@@ -188,8 +189,10 @@ public final class DeviceRegisters {
     }
 
     func read(_ target: Target) throws(VFIOError) -> RegisterReading {
+        let words = target.count == 1 ? "" : "\(target.count) words of "
         let operation =
-            "read \(target.count) × \(target.width) bytes at 0x\(String(target.offset, radix: 16))"
+            "read \(words)\(target.width) byte\(target.width == 1 ? "" : "s") at 0x"
+            + String(target.offset, radix: 16)
         let isShown = device == nil
         var values: [UInt64] = []
         if isShown {

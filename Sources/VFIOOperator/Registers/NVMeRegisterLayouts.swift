@@ -150,6 +150,8 @@ enum NVMeRegisterLayouts {
         exponent < 8 ? "\(4 << exponent) KiB" : "\(1 << (exponent - 8)) MiB"
     }
 
-    /// A queue's entry.
-    @Sendable private static func entry(_ exponent: UInt64) -> String? { "\(1 << exponent) bytes" }
+    /// A queue's entry; as long as nobody has set its size, that isn't 1 byte.
+    @Sendable private static func entry(_ exponent: UInt64) -> String? {
+        exponent == 0 ? "not set" : "\(1 << exponent) bytes"
+    }
 }

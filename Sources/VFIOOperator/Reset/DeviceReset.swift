@@ -39,6 +39,8 @@ public struct DeviceReset {
     /// Whether ``functions`` is what VFIO says. What the machine tells without opening the device is a guess: the
     /// functions of its bus.
     public private(set) var isScopeCertain = false
+    /// Why VFIO can't open the device, as far as the machine tells; nil where nothing is known against it.
+    public let obstacle: String?
     /// The device; nil if it wasn't opened.
     public private(set) var device: Device?
 
@@ -62,6 +64,10 @@ public struct DeviceReset {
         inventory = try? host.inventory()
         let record = id.address.flatMap { [inventory] address in inventory?.device(at: address) }
         methods = record?.resetMethods ?? []
+        let driver = inventory?.summary(of: id)?.driver
+        obstacle =
+            driver?.isVFIO == true || inventory == nil || host.kind == .vfioUser
+            ? nil : driver.map { "it is bound to \($0.name)" } ?? "it has no driver"
         guard isOpened else {
             guard inventory?.summary(of: id) != nil else {
                 throw VFIOError(
@@ -165,6 +171,11 @@ public struct DeviceReset {
             return Outcome(
                 way: way, functions: [name], silent: Self.silent([device]).map(\.id.name), nanoseconds: time)
         case .hot:
+            if let hotResetRefusal {
+                throw VFIOError(
+                    operation: "reset its bus", object: name, code: .notSupported, cause: hotResetRefusal,
+                    remedy: device.canReset ? "reset it alone: vfio reset \(name)" : nil)
+            }
             let others = try openOthers(device)
             let start = Clock.now
             let scope = try device.hotReset()
@@ -177,13 +188,15 @@ public struct DeviceReset {
 
     /// What there is to try besides.
     private func advised(_ error: VFIOError) -> VFIOError {
-        guard error.code == .notSupported, error.remedy == nil, device?.isPCIFunction == true else {
-            return error
-        }
+        guard error.code == .notSupported, error.remedy == nil, let device else { return error }
         var error = error
-        error.remedy =
-            hotResetRefusal == nil
-            ? "reset its bus with --hot" : "take its power away: suspend the machine, or switch it off"
+        if device.id.bus == .mdev {
+            error.remedy = "remove it and make it anew: vfio mdev"
+        } else if isScopeCertain {
+            error.remedy = "reset its bus: vfio reset \(name) --hot"
+        } else if device.isPCIFunction {
+            error.remedy = "switch the machine off and on"
+        }
         return error
     }
 
