@@ -5,12 +5,13 @@ import Testing
 struct ResetCommandTests {
     private static let bus = #"""
         { "groups": [
-            { "number": 5, "devices": [ { "address": "0000:02:00.0", "model": "edu" } ] },
+            { "number": 5, "devices": [ { "address": "0000:02:00.0", "model": "nvme", "image": "disk.img" } ] },
             { "number": 6, "devices": [ { "address": "0000:02:00.1", "model": "edu"DRIVER } ] } ] }
         """#
 
     private static func machine(_ scratch: Scratch, driver: String = "") throws -> String {
-        try scratch.file("machine.json", bus.replacingOccurrences(of: "DRIVER", with: driver))
+        _ = try scratch.image()
+        return try scratch.file("machine.json", bus.replacingOccurrences(of: "DRIVER", with: driver))
     }
 
     @Test("resets a device alone, or its bus with what VFIO has on it", arguments: ["group", "cdev"])

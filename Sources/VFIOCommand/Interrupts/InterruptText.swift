@@ -18,8 +18,8 @@ struct InterruptText {
         let parts = kinds.map { kind in
             let vectors = range ?? 0..<kind.info.count
             return vectors.count == 1
-                ? "\(kind.title) \(vectors.lowerBound)"
-                : "\(kind.title) \(vectors.lowerBound) to \(vectors.upperBound - 1)"
+                ? "\(kind.title) vector \(vectors.lowerBound)"
+                : "\(kind.title) vectors \(vectors.lowerBound) to \(vectors.upperBound - 1)"
         }
         print("watching \(parts.joined(separator: ", ")) of \(device)")
         print(Self.columns("seconds", "kind", "vector", "count", "total"))
@@ -60,8 +60,10 @@ struct InterruptText {
         let most = 32
         for sum in came.prefix(most) {
             // A few in a moment tell of no rate.
-            let rate = nanoseconds < 100_000_000 ? "" : ", \(Self.rate(sum.total, nanoseconds)) a second"
-            print("  \(sum.kind.title) \(sum.vector): \(Human.grouped(sum.total))\(rate)")
+            let rate =
+                nanoseconds < 100_000_000 || sum.total < 2
+                ? "" : ", \(Self.rate(sum.total, nanoseconds)) a second"
+            print("  \(sum.kind.title) vector \(sum.vector): \(Human.grouped(sum.total))\(rate)")
         }
         if came.count > most { print("  and \(came.count - most) more") }
     }
@@ -83,7 +85,7 @@ struct InterruptText {
         func padded(_ text: String, _ width: Int) -> String {
             String(repeating: " ", count: max(0, width - text.count)) + text
         }
-        let name = kind + String(repeating: " ", count: max(0, 9 - kind.count))
+        let name = kind + String(repeating: " ", count: max(0, 11 - kind.count))
         return "\(padded(time, 12))  \(name)\(padded(vector, 7))\(padded(count, 7))\(padded(total, 10))"
     }
 

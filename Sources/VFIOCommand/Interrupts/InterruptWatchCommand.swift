@@ -58,6 +58,8 @@ struct InterruptWatchCommand: ParsableCommand {
         let range = try vectors.map { try Self.range($0) }
         // Before there are other threads, which would get the signals otherwise.
         let signals = try Self.signals()
+        // As soon as it goes, a signal ends the process.
+        defer { withExtendedLifetime(signals) {} }
         let id = try named.id()
         let host = try options.makeHost()
         let choice = options.routeChoice

@@ -48,6 +48,10 @@ struct ReadCommand: ParsableCommand {
         let id = try named.id()
         let places = try places.map { try RegisterArguments.place($0) }
         let host = try options.makeHost()
+        guard !noOpen || host.kind != .vfioUser else {
+            throw CommandFailure.wrongUsage(
+                "a server shows its device to whoever opens it only: leave --no-open away")
+        }
         let opens = !noOpen
         let choice = options.routeChoice
         try options.withRoots(of: host) { roots in

@@ -20,7 +20,7 @@ enum RegisterText {
             let summary = reading.decoded?.fields.isEmpty == true ? reading.decoded?.summary ?? "" : ""
             if !summary.isEmpty, summary != reading.decoded?.hexadecimal { line += ": \(summary)" }
             lines.append(line)
-            lines += reading.decoded?.fieldLines(indent: "") ?? []
+            if !reading.isCertainlyGone { lines += reading.decoded?.fieldLines(indent: "") ?? [] }
         } else if reading.values.count == 1 {
             lines.append(place(reading.region, reading.offset, nil) + " " + value(reading))
         } else {

@@ -77,6 +77,9 @@ struct ResetText {
     let reset: DeviceReset
     let way: DeviceReset.Way
 
+    /// Whether it has a PCI function's name; of others the machine tells less.
+    private var isPCI: Bool { PCIAddress(reset.name) != nil }
+
     init(_ reset: DeviceReset, _ way: DeviceReset.Way) {
         self.reset = reset
         self.way = way
@@ -92,7 +95,10 @@ struct ResetText {
         if !reset.methods.isEmpty {
             print("  the kernel's ways, in this order: \(reset.methods.joined(separator: ", "))")
         } else if reset.isOffered == nil {
-            print("  the kernel has no way of resetting it alone")
+            print(
+                isPCI
+                    ? "  the kernel has no way of resetting it alone"
+                    : "  only the open device tells whether it can be reset")
         }
         if let refusal = reset.hotResetRefusal {
             print("  no hot reset: \(refusal)")
@@ -122,12 +128,15 @@ struct ResetText {
             if let obstacle = reset.obstacle {
                 return "\(reset.name) can't be opened: \(obstacle): vfio doctor \(reset.name)"
             }
-            guard reset.isOffered == false || reset.isOffered == nil && reset.methods.isEmpty else {
+            guard reset.isOffered == false || reset.isOffered == nil && isPCI && reset.methods.isEmpty else {
                 return nil
             }
             return "\(reset.name) has no way of being reset alone; see what --hot would reset"
         case .hot:
             if let refusal = reset.hotResetRefusal { return "\(reset.name) has no hot reset: \(refusal)" }
+            if let obstacle = reset.obstacle {
+                return "\(reset.name) can't be opened: \(obstacle): vfio doctor \(reset.name)"
+            }
             if reset.functions.isEmpty {
                 return
                     "\(reset.name) has no hot reset: it isn't a PCI function of this machine; try it without --hot"

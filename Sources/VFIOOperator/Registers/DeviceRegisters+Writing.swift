@@ -46,7 +46,7 @@ extension DeviceRegisters {
         let before = unread == nil ? try read(target) : nil
         var written = value
         if let mask = writing.mask, let old = before?.values.first { written = old & ~mask | value & mask }
-        if !writing.isPretended { try store(written, region, offset, target.width) }
+        if !writing.isPretended { try carryOut(written, region, offset, target.width) }
         let after = unread == nil && !writing.isPretended ? try read(target) : nil
         return RegisterChange(
             before: before, after: after, region: name(of: target.region), offset: target.offset,
@@ -58,12 +58,14 @@ extension DeviceRegisters {
     /// - Throws: as ``write(_:to:_:)``.
     public func store(_ value: UInt64, to place: RegisterPlace, width: Int? = nil) throws(VFIOError) {
         let (target, region, offset) = try writable(value, nil, place, width)
-        try store(value, region, offset, target.width)
+        try carryOut(value, region, offset, target.width)
     }
 
-    private func store(_ value: UInt64, _ region: Region, _ offset: Int, _ width: Int) throws(VFIOError) {
+    private func carryOut(
+        _ value: UInt64, _ region: Region, _ offset: Int, _ width: Int
+    ) throws(VFIOError) {
         do throws(VFIOError) {
-            try region.storeThroughHost(offset, value, width: width)
+            try store(value, region, offset, width)
         } catch {
             throw advised(error, isStore: true)
         }

@@ -10,8 +10,9 @@ import VFIOHost
 /// Most drivers of VFIO reset a device when it is opened, and again when it is closed; what was written is gone then.
 /// Its configuration space is had without opening it where the machine shows that, to be read only.
 ///
-/// Registers are reached through the host, never through a mapping: a device whose memory is disabled then answers with
-/// an error, while touching what is mapped would end the process. Not safe for use from several threads at once.
+/// Registers of a PCI function are reached through the host, never through a mapping: a device whose memory is disabled
+/// then answers with an error, while touching what is mapped would end the process. Those of other devices are mapped
+/// where they can be; some of their drivers know no other way. Not safe for use from several threads at once.
 public final class DeviceRegisters {
     /// The device; nil if it wasn't opened, and its configuration space alone can be read.
     public let device: Device?
@@ -217,7 +218,7 @@ public final class DeviceRegisters {
             do throws(VFIOError) {
                 for index in 0..<target.count {
                     values.append(
-                        try region.loadThroughHost(start + index * target.width, width: target.width))
+                        try load(region, start + index * target.width, target.width))
                 }
             } catch {
                 throw advised(error)
@@ -233,6 +234,27 @@ public final class DeviceRegisters {
         )
     }
 
+    private func load(_ region: Region, _ offset: Int, _ width: Int) throws(VFIOError) -> UInt64 {
+        if isPCI { return try region.loadThroughHost(offset, width: width) }
+        switch width {
+        case 1: return UInt64(try region.load8(offset))
+        case 2: return UInt64(try region.load16(offset))
+        case 4: return UInt64(try region.load32(offset))
+        default: return try region.load64(offset)
+        }
+    }
+
+    /// Stores one word.
+    func store(_ value: UInt64, _ region: Region, _ offset: Int, _ width: Int) throws(VFIOError) {
+        if isPCI { return try region.storeThroughHost(offset, value, width: width) }
+        switch width {
+        case 1: try region.store8(offset, UInt8(truncatingIfNeeded: value))
+        case 2: try region.store16(offset, UInt16(truncatingIfNeeded: value))
+        case 4: try region.store32(offset, UInt32(truncatingIfNeeded: value))
+        default: try region.store64(offset, value)
+        }
+    }
+
     /// All ones in so many bytes.
     static func ones(_ width: Int) -> UInt64 { width >= 8 ? .max : 1 << UInt64(8 * width) - 1 }
 
@@ -241,7 +263,7 @@ public final class DeviceRegisters {
         _ index: RegionIndex, of device: Device, _ operation: String
     ) throws(VFIOError) -> Region {
         do throws(VFIOError) {
-            return try device.region(index, mapped: false)
+            return try device.region(index, mapped: !isPCI)
         } catch {
             var error = error
             if error.code == .notSupported {

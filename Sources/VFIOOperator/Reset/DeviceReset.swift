@@ -40,7 +40,7 @@ public struct DeviceReset {
     /// functions of its bus.
     public private(set) var isScopeCertain = false
     /// Why VFIO can't open the device, as far as the machine tells; nil where nothing is known against it.
-    public let obstacle: String?
+    public private(set) var obstacle: String?
     /// The device; nil if it wasn't opened.
     public private(set) var device: Device?
 
@@ -64,11 +64,8 @@ public struct DeviceReset {
         inventory = try? host.inventory()
         let record = id.address.flatMap { [inventory] address in inventory?.device(at: address) }
         methods = record?.resetMethods ?? []
-        let driver = inventory?.summary(of: id)?.driver
-        obstacle =
-            driver?.isVFIO == true || inventory == nil || host.kind == .vfioUser
-            ? nil : driver.map { "it is bound to \($0.name)" } ?? "it has no driver"
         guard isOpened else {
+            obstacle = hindrance(id)
             guard inventory?.summary(of: id) != nil else {
                 throw VFIOError(
                     operation: "look at the device", object: id.name, code: .noSuchDevice,
@@ -85,7 +82,10 @@ public struct DeviceReset {
         }
         self.device = device
         isOffered = device.canReset
-        guard device.isPCIFunction else { return }
+        guard device.isPCIFunction else {
+            hotResetRefusal = "it isn't a PCI function"
+            return
+        }
         do throws(VFIOError) {
             let scope = try device.hotResetScope()
             isScopeCertain = true
@@ -95,9 +95,55 @@ public struct DeviceReset {
         }
     }
 
+    /// Whether no bridge is above a function, as far as sysfs tells.
+    private func isOnRootBus(_ address: PCIAddress) -> Bool {
+        // "../../../devices/pci0000:00/0000:00:03.0": the folder above is the bridge's, or the root's.
+        guard let roots, let target = try? FileSystem.linkTarget("\(roots.sysfs)/bus/pci/devices/\(address)")
+        else { return false }
+        return target.split(separator: "/").dropLast().last?.hasPrefix("pci") == true
+    }
+
+    /// Why the device can't be opened, as far as the machine tells.
+    private func hindrance(_ id: DeviceID) -> String? {
+        guard host.kind != .vfioUser, let inventory, let summary = inventory.summary(of: id) else {
+            return nil
+        }
+        guard summary.driver?.isVFIO == true else {
+            return summary.driver.map { "it is bound to \($0.name)" } ?? "it has no driver"
+        }
+        if let group = summary.group, let record = inventory.group(group) {
+            let members = record.devices.map { DeviceID($0) } + record.otherDevices
+            for member in members {
+                guard let driver = inventory.summary(of: member)?.driver, !driver.letsGroupBeUsed else {
+                    continue
+                }
+                return "its group \(group) isn't viable: \(member.name) is bound to \(driver.name)"
+            }
+        }
+        let holders = holders(of: id)
+        return holders.isEmpty ? nil : "it or its group is open in \(holders.joined(separator: ", "))"
+    }
+
+    /// Says why a function that VFIO hasn't got keeps its bus from being reset.
+    private func undriven(_ function: PCIAddress) -> VFIOError? {
+        guard let record = inventory?.device(at: function), record.driver?.isVFIO != true else { return nil }
+        return VFIOError(
+            operation: "reset its bus", object: name,
+            code: record.driver == nil ? .noDriver : .boundToOtherDriver,
+            cause: "\(function) would be reset with it, and "
+                + (record.driver.map { "is bound to \($0.name)" } ?? "has no driver"),
+            remedy: host.kind == .linux
+                ? "if nothing needs it: vfio bind \(function)"
+                : "give it the driver vfio-pci in the description of the machine")
+    }
+
     /// The functions of its bus, which a reset of that bus hits.
     private mutating func guessScope(_ id: DeviceID) {
         guard let address = id.address, let inventory else { return }
+        if isOnRootBus(address) {
+            hotResetRefusal = "it is on a root bus: there is no bridge above that could reset it"
+            return
+        }
         functions = inventory.devices.map(\.address)
             .filter { $0.segment == address.segment && $0.bus == address.bus }.sorted().map { function($0) }
     }
@@ -174,7 +220,7 @@ public struct DeviceReset {
             if let hotResetRefusal {
                 throw VFIOError(
                     operation: "reset its bus", object: name, code: .notSupported, cause: hotResetRefusal,
-                    remedy: device.canReset ? "reset it alone: vfio reset \(name)" : nil)
+                    remedy: device.canReset ? "reset it alone: vfio reset \(name)" : lastResort(device))
             }
             let others = try openOthers(device)
             let start = Clock.now
@@ -190,14 +236,15 @@ public struct DeviceReset {
     private func advised(_ error: VFIOError) -> VFIOError {
         guard error.code == .notSupported, error.remedy == nil, let device else { return error }
         var error = error
-        if device.id.bus == .mdev {
-            error.remedy = "remove it and make it anew: vfio mdev"
-        } else if isScopeCertain {
-            error.remedy = "reset its bus: vfio reset \(name) --hot"
-        } else if device.isPCIFunction {
-            error.remedy = "switch the machine off and on"
-        }
+        error.remedy = isScopeCertain ? "reset its bus: vfio reset \(name) --hot" : lastResort(device)
         return error
+    }
+
+    /// What is left where there is no reset.
+    private func lastResort(_ device: Device) -> String {
+        device.id.bus == .mdev
+            ? "remove it and make it anew: vfio mdev"
+            : "switch the machine, or what has the device, off and on"
     }
 
     /// Opens what a hot reset hits and isn't open yet, as far as VFIO has it: one function of each group, or each
@@ -207,14 +254,12 @@ public struct DeviceReset {
         var opened: [Device] = []
         var groups: Set<Int> = Set(inventory?.summary(of: device.id)?.group.map { [$0] } ?? [])
         for function in scope.functions where function.address != device.address {
+            if let failure = undriven(function.address) { throw failure }
             switch function.owner {
             case .bound, .ownGroup: continue
             case .group(let number):
-                guard !groups.contains(number) else { continue }
-                guard inventory?.device(at: function.address)?.driver?.isVFIO == true else { continue }
-                groups.insert(number)
-            case .stranger:
-                guard inventory?.device(at: function.address)?.driver?.isVFIO == true else { continue }
+                guard groups.insert(number).inserted else { continue }
+            case .stranger: break
             }
             let id = DeviceID(function.address)
             do throws(VFIOError) {

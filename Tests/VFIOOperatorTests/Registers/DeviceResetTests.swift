@@ -1,4 +1,5 @@
 import LinuxSystem
+import NVMeController
 import SoftwareDevices
 import SoftwareHost
 import Testing
@@ -10,9 +11,10 @@ import VFIOOperator
 struct DeviceResetTests {
     /// Two devices of different groups on a bus, and one on another bus.
     private static func host() throws -> SoftwareHost {
-        try SoftwareHost(
+        let namespace = try NVMeNamespace(try MemoryStore(byteCount: 1 << 20))
+        return try SoftwareHost(
             MachineDescription {
-                IOMMUGroup(5) { PCIDevice(Educational(), at: "0000:02:00.0") }
+                IOMMUGroup(5) { PCIDevice(NVMeController([namespace]), at: "0000:02:00.0") }
                 IOMMUGroup(6) { PCIDevice(Educational(), at: "0000:02:00.1") }
                 IOMMUGroup(7) { PCIDevice(Educational(), at: "0000:03:00.0") }
             })
