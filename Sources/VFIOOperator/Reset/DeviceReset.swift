@@ -111,14 +111,9 @@ public struct DeviceReset {
         guard summary.driver?.isVFIO == true else {
             return summary.driver.map { "it is bound to \($0.name)" } ?? "it has no driver"
         }
-        if let group = summary.group, let record = inventory.group(group) {
-            let members = record.devices.map { DeviceID($0) } + record.otherDevices
-            for member in members {
-                guard let driver = inventory.summary(of: member)?.driver, !driver.letsGroupBeUsed else {
-                    continue
-                }
-                return "its group \(group) isn't viable: \(member.name) is bound to \(driver.name)"
-            }
+        if let group = summary.group, let member = inventory.blockers(ofGroup: group).first {
+            let driver = member.driver.map { " is bound to \($0.name)" } ?? ""
+            return "its group \(group) isn't viable: \(member.id)\(driver)"
         }
         let holders = holders(of: id)
         return holders.isEmpty ? nil : "it or its group is open in \(holders.joined(separator: ", "))"
