@@ -87,6 +87,8 @@ struct InterruptWatchCommand: ParsableCommand {
             for each in writes { try each.carryOut(on: registers) }
         }
         let wasInterrupted = try follow(watch, text)
+        // A signal that nobody takes ends the process when it isn't held back any more.
+        if wasInterrupted { _ = try? signals.take() }
         let elapsed = watch.elapsed
         let sums = watch.sums
         try speaking { () throws(VFIOError) in try watch.end() }
