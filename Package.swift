@@ -36,7 +36,7 @@ let package = Package(
     name: "swift-vfio",
     products: [
         .executable(name: "vfio", targets: ["VFIOCommand"]),
-        .library(name: "VFIO", targets: ["VFIO", "VFIOHost", "LinuxSystem"]),
+        .library(name: "VFIO", targets: ["VFIO", "VFIOHost", "VFIOABI", "LinuxSystem"]),
         .library(name: "NVMeDriver", targets: ["NVMeDriver"]),
         .library(name: "SoftwareHost", targets: ["SoftwareHost", "NVMeController", "SoftwareDevices"]),
         .library(name: "DeviceModel", targets: ["DeviceModel"]),
@@ -88,7 +88,11 @@ let package = Package(
             ]),
         target(
             "VFIOOperator",
-            on: ["JSONText", "VFIO", "VFIOHost", "VFIOABI", "LinuxSystem", "IOVASpace", "PCIDecoder"]),
+            on: [
+                "JSONText", "VFIO", "VFIOHost", "VFIOABI", "LinuxSystem", "IOVASpace", "PCIDecoder",
+                "VFIOTrace",
+                "NVMe",
+            ]),
         target("VFIOConformance", on: ["VFIOTrace", "VFIOHost", "VFIOABI", "LinuxSystem"]),
         // Floor 5: the command.
         .executableTarget(

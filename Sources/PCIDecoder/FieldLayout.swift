@@ -1,34 +1,34 @@
 /// Where a field lies in its register, and how its value reads.
-struct FieldLayout: Sendable {
+package struct FieldLayout: Sendable {
     let name: String
     let bits: ClosedRange<Int>
     /// The words for a value; nil where the number says it all, an empty text where it says nothing.
     let meaning: @Sendable (UInt64) -> String?
 
     /// One bit whose name says what it means.
-    static func flag(_ bit: Int, _ name: String) -> FieldLayout {
+    package static func flag(_ bit: Int, _ name: String) -> FieldLayout {
         FieldLayout(name: name, bits: bit...bit) { _ in nil }
     }
 
     /// Bits that are flags, from one on; those without a name are reserved.
-    static func flags(_ first: Int, _ names: [String]) -> [FieldLayout] {
+    package static func flags(_ first: Int, _ names: [String]) -> [FieldLayout] {
         names.enumerated().compactMap { $1.isEmpty ? nil : .flag(first + $0, $1) }
     }
 
     /// A number.
-    static func number(_ bits: ClosedRange<Int>, _ name: String) -> FieldLayout {
+    package static func number(_ bits: ClosedRange<Int>, _ name: String) -> FieldLayout {
         FieldLayout(name: name, bits: bits) { _ in nil }
     }
 
     /// A number, its meaning made from it.
-    static func value(
+    package static func value(
         _ bits: ClosedRange<Int>, _ name: String, _ meaning: @escaping @Sendable (UInt64) -> String?
     ) -> FieldLayout {
         FieldLayout(name: name, bits: bits, meaning: meaning)
     }
 
     /// A choice: words by value, "reserved" for those beyond and those without words.
-    static func choice(_ bits: ClosedRange<Int>, _ name: String, _ words: [String]) -> FieldLayout {
+    package static func choice(_ bits: ClosedRange<Int>, _ name: String, _ words: [String]) -> FieldLayout {
         FieldLayout(name: name, bits: bits) {
             let word = $0 < UInt64(words.count) ? words[Int($0)] : ""
             return word.isEmpty ? "reserved (\($0))" : word
@@ -36,14 +36,14 @@ struct FieldLayout: Sendable {
     }
 
     /// A set: the words of the bits that are set; nothing is said where none is.
-    static func set(_ bits: ClosedRange<Int>, _ name: String, _ words: [String]) -> FieldLayout {
+    package static func set(_ bits: ClosedRange<Int>, _ name: String, _ words: [String]) -> FieldLayout {
         FieldLayout(name: name, bits: bits) { value in
             words.indices.filter { value >> UInt64($0) & 1 != 0 }.map { words[$0] }.joined(separator: " ")
         }
     }
 
     /// The field in a register's value.
-    func field(of value: UInt64, offset: Int, byteCount: Int) -> ConfigurationField {
+    package func field(of value: UInt64, offset: Int, byteCount: Int) -> ConfigurationField {
         let mask: UInt64 = bits.count >= 64 ? .max : 1 << UInt64(bits.count) - 1
         let own = value >> UInt64(bits.lowerBound) & mask
         return ConfigurationField(

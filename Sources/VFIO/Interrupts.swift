@@ -49,6 +49,17 @@ public struct Interrupts: ~Copyable, Sendable {
         try owned.send([.dataNone, .actionTrigger], start: vector, operation)
     }
 
+    /// Has the host signal several vectors once, as ``trigger(_:)`` does, in one request (`VFIO_IRQ_SET_DATA_BOOL`).
+    public func trigger(_ vectors: Range<Int>) throws(VFIOError) {
+        guard let first = vectors.first, let last = vectors.last else { return }
+        let operation = "trigger vectors \(first) to \(last) of \(owned.title)"
+        _ = try owned.box(first, operation)
+        _ = try owned.box(last, operation)
+        try owned.send(
+            [.dataBool, .actionTrigger], start: first, operation,
+            [UInt8](repeating: 1, count: vectors.count), count: vectors.count)
+    }
+
     /// Keeps the line from being signalled until ``unmask()``. INTx, and level-triggered lines of other devices than PCI
     /// functions.
     public func mask() throws(VFIOError) {
@@ -138,9 +149,11 @@ final class InterruptSet: @unchecked Sendable {
         return vectors[vector]
     }
 
-    func send(_ flags: IRQSetFlags, start: Int, _ operation: String) throws(VFIOError) {
+    func send(
+        _ flags: IRQSetFlags, start: Int, _ operation: String, _ data: [UInt8] = [], count: Int = 1
+    ) throws(VFIOError) {
         do throws(Errno) {
-            _ = try device.setInterrupts(flags, index, start: start, count: 1)
+            _ = try device.setInterrupts(flags, index, start: start, count: count, data)
         } catch {
             let isLine = index == .intx && device.isPCI
             let isMask = flags.contains(.actionMask) || flags.contains(.actionUnmask)

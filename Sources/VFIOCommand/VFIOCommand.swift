@@ -26,7 +26,12 @@ struct VFIOCommand: ParsableCommand {
                 subcommands: [
                     BindCommand.self, UnbindCommand.self, RestoreCommand.self, MediatedCommand.self,
                 ]),
-            CommandGroup(name: "Drive a device", subcommands: [NVMeCommand.self]),
+            CommandGroup(
+                name: "Drive a device",
+                subcommands: [
+                    NVMeCommand.self, ReadCommand.self, WriteCommand.self, InterruptCommand.self,
+                    ResetCommand.self,
+                ]),
             CommandGroup(
                 name: "Without the hardware",
                 subcommands: [DemoCommand.self, RunCommand.self, ServeCommand.self]),

@@ -89,8 +89,8 @@ extension PCIAddress: CustomStringConvertible {
 }
 
 /// A number as lower-case hexadecimal digits, at least as many as asked for.
-public func hexadecimal(_ value: some FixedWidthInteger & UnsignedInteger, digits: Int = 1) -> String {
-    hexadecimalDigits(UInt64(value), digits)
+public func hexadecimal(_ value: some FixedWidthInteger, digits: Int = 1) -> String {
+    hexadecimalDigits(UInt64(truncatingIfNeeded: value), digits)
 }
 
 @inline(never)

@@ -1,10 +1,10 @@
 import NVMe
 
 /// What registers are called, for those who know their specifications.
-enum RegisterNames {
+package enum RegisterNames {
     /// A register of the NVMe controller's first BAR.
     /// - Parameter stride: CAP.DSTRD.
-    static func nvme(_ offset: UInt64, stride: UInt8) -> String? {
+    package static func nvme(_ offset: UInt64, stride: UInt8) -> String? {
         switch offset {
         case RegisterOffset.capabilities: return "CAP"
         case RegisterOffset.capabilities + 4: return "CAP.high"
@@ -36,7 +36,7 @@ enum RegisterNames {
     }
 
     /// A register of the header of PCI configuration space (PCI 3.0, 6.1, type 0).
-    static func pciHeader(_ offset: Int) -> String? {
+    package static func pciHeader(_ offset: Int) -> String? {
         switch offset {
         case 0x00: "VENDOR_ID"
         case 0x02: "DEVICE_ID"
@@ -69,7 +69,7 @@ enum RegisterNames {
     ///   - id: the capability's ID.
     ///   - offset: from the capability's beginning.
     ///   - is64Bit: whether an MSI capability has an address of 64 bits.
-    static func pciCapability(_ id: UInt8, _ offset: Int, is64Bit: Bool) -> String? {
+    package static func pciCapability(_ id: UInt8, _ offset: Int, is64Bit: Bool) -> String? {
         switch (id, offset) {
         case (0x01, 0): "PM"
         case (0x01, 2): "PM.PMC"
@@ -89,16 +89,29 @@ enum RegisterNames {
         case (0x10, 12): "PCIE.LNKCAP"
         case (0x10, 16): "PCIE.LNKCTL"
         case (0x10, 18): "PCIE.LNKSTA"
+        case (0x10, 0x14): "PCIE.SLTCAP"
+        case (0x10, 0x18): "PCIE.SLTCTL"
+        case (0x10, 0x1a): "PCIE.SLTSTA"
+        case (0x10, 0x1c): "PCIE.RTCTL"
+        case (0x10, 0x1e): "PCIE.RTCAP"
+        case (0x10, 0x20): "PCIE.RTSTA"
         case (0x10, 0x24): "PCIE.DEVCAP2"
         case (0x10, 0x28): "PCIE.DEVCTL2"
+        case (0x10, 0x2a): "PCIE.DEVSTA2"
+        case (0x10, 0x2c): "PCIE.LNKCAP2"
+        case (0x10, 0x30): "PCIE.LNKCTL2"
+        case (0x10, 0x32): "PCIE.LNKSTA2"
         case (0x11, 0): "MSIX"
         case (0x11, 2): "MSIX.CONTROL"
         case (0x11, 4): "MSIX.TABLE"
         case (0x11, 8): "MSIX.PBA"
         case (0x13, 0): "AF"
         case (0x13, 4): "AF.CONTROL"
+        case (0x13, 5): "AF.STATUS"
         case (0x09, 0): "VENDOR"
         case (0x03, 0): "VPD"
+        case (0x03, 2): "VPD.ADDRESS"
+        case (0x03, 4): "VPD.DATA"
         default: nil
         }
     }

@@ -34,9 +34,6 @@ enum CoverageReasons {
                 ["VFIO_REGION_TYPE_PCI_VENDOR_TYPE", "VFIO_REGION_TYPE_PCI_VENDOR_MASK"], .device, .cases,
                 because: "the parts of which a vendor's type is made"),
             CoverageReason(
-                ["VFIO_IRQ_SET_DATA_BOOL"], .api,
-                because: "the typed API triggers, masks and unmasks vector by vector"),
-            CoverageReason(
                 ["VFIO_AP_NUM_IRQS", "VFIO_CCW_NUM_IRQS", "VFIO_CCW_NUM_REGIONS", "VFIO_DEVICE_STATE_NR"],
                 because: "a count: the device tells how many, or the names end there"),
             CoverageReason(

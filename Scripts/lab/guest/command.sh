@@ -78,6 +78,62 @@ command_cases() {
     rm -f /tmp/part /tmp/expected /tmp/new /tmp/back /tmp/again
 }
 
+# register_cases ROUTE: registers, interrupts and resets, on the disk and on edu.
+register_cases() {
+    route=$1
+    by="vfio by $route:"
+    check "$by read names the fields of a register" has_text "[1] Memory Space: yes" \
+        vfio read "$nvme" config:COMMAND --route "$route"
+    check "$by read reads the disk's registers" has_text "VS (Version) 0x00010" \
+        vfio read "$nvme" bar0:VS bar0:CAP --route "$route"
+    check "$by read reads edu's registers" has_text "bar0+0x0 0x010000ed" vfio read "$edu" bar0:0 --route "$route"
+    check "$by read --json has the words" has_text '"010000ed"' \
+        vfio read "$edu" bar0:0 --route "$route" --json
+    check "$by read --list names registers" has_text "config:PCIE.DEVCTL" vfio read "$nvme" --list --route "$route"
+    check_says "$by read beyond a region's end is refused" 1 "16384 bytes" \
+        vfio read "$nvme" bar0:0x100000 --route "$route"
+    # The device gives back the complement of what is written.
+    check "$by write shows what is there afterwards" has_text "after    0xffffedcb" \
+        vfio write "$edu" bar0:4 0x1234 --route "$route"
+    check "$by write --mask changes some bits" has_text "[2] Bus Master: yes" \
+        vfio write "$nvme" config:COMMAND 4 --mask 4 --route "$route"
+    check "$by what was written is gone when the device is closed" has_text "[2] Bus Master: no" \
+        vfio read "$nvme" config:COMMAND --route "$route"
+    check_says "$by write spares the MSI-X table" 1 "MSI-X table" vfio write "$nvme" bar0:0x2000 1 --route "$route"
+    check "$by write doesn't read doorbells" has_text "not read" vfio write "$nvme" bar0:SQ0TDBL 0 --route "$route"
+
+    check "$by irq list names INTx" has_text "eventfd, maskable, automasked" vfio irq list "$edu" --route "$route"
+    check "$by irq watch --trigger reaches every vector" has_text "on 4 of 4 vectors" \
+        vfio irq watch "$nvme" --trigger --vectors 0-3 --route "$route"
+    check "$by irq watch sees edu's MSI" has_text "1 interrupt in" \
+        vfio irq watch "$edu" --index msi --write bar0:0x60=1 --count 1 --seconds 60 --route "$route"
+    check "$by irq watch unmasks edu's line" has_text "3 interrupts in" \
+        vfio irq watch "$edu" --index intx --write bar0:0x60=1 --count 3 --seconds 60 --route "$route"
+    # Nothing resets edu, so its line is still up.
+    check "$by write lowers edu's line" vfio write "$edu" bar0:0x64 1 --route "$route"
+    check "$by irq watch ends edu's line" has_text "1 interrupt in" vfio irq watch "$edu" --index intx \
+        --write bar0:0x60=1 --acknowledge bar0:0x64=1 --seconds 1 --route "$route"
+    check_says "$by irq watch says that nothing came" 1 "0 of 1" \
+        vfio irq watch "$edu" --index msi --count 1 --seconds 0.5 --route "$route"
+
+    check "$by reset resets the disk" has_text "it answers" vfio reset "$nvme" --route "$route"
+    check "$by reset --dry-run says so" has_text "would reset $nvme alone" vfio reset "$nvme" --dry-run
+    check_says "$by reset says that edu has no way" 1 "no way of being reset alone" vfio reset "$edu" --route "$route"
+    check_says "$by a hot reset of a root bus is refused" 1 "no bridge above" \
+        vfio reset "$nvme" --hot --route "$route"
+    check_says "$by a hot reset of a root bus is refused without opening it" 1 "no bridge above" \
+        vfio reset "$nvme" --hot --dry-run
+
+    # Another user has the group: this shell. The configuration space is shown all the same, and nothing else.
+    exec 9<>"/dev/vfio/$(group_of "$edu")"
+    check_says "$by reset names who has the group" 1 "open in sh" vfio reset "$edu" --route group
+    check_says "$by reset --dry-run names who has the group" 1 "open in sh" vfio reset "$edu" --dry-run
+    check_says "$by read falls back to sysfs" 0 "read from sysfs" vfio read "$edu" config:COMMAND
+    check_says "$by read of a region doesn't" 1 "/dev/vfio/" vfio read "$edu" bar0:0
+    check_says "$by write doesn't" 1 "/dev/vfio/" vfio write "$edu" config:COMMAND 0
+    exec 9>&-
+}
+
 # bind DEVICE DRIVER: an empty name leaves it without one.
 bind() {
     node=/sys/bus/pci/devices/$1

@@ -81,6 +81,7 @@ for mode in "$@"; do
     done
     moving "$mode"
     command_cases "$mode"
+    register_cases "$mode"
     conform "$mode"
     routes="$routes $mode"
 done

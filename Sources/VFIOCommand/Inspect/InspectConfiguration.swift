@@ -70,17 +70,23 @@ struct ConfigurationText {
         guard !register.fields.isEmpty else {
             return [summary.isEmpty || summary == register.hexadecimal ? title : "\(title): \(summary)"]
         }
-        return [title]
-            + register.fields.map { field in
-                let bits =
-                    field.bits.count == 1
-                    ? "[\(field.bits.lowerBound)]" : "[\(field.bits.upperBound):\(field.bits.lowerBound)]"
-                let value =
-                    if let meaning = field.meaning, !meaning.isEmpty { meaning } else if field.isFlag {
-                        field.value == 0 ? "no" : "yes"
-                    } else { "\(field.value)" }
-                let space = String(repeating: " ", count: max(0, 7 - bits.count))
-                return "\(indent)      \(space)\(bits) \(field.name): \(value)"
-            }
+        return [title] + register.fieldLines(indent: indent)
+    }
+}
+
+extension ConfigurationField {
+    /// A line for each field of a register, with its bits and what they say.
+    func fieldLines(indent: String) -> [String] {
+        fields.map { field in
+            let bits =
+                field.bits.count == 1
+                ? "[\(field.bits.lowerBound)]" : "[\(field.bits.upperBound):\(field.bits.lowerBound)]"
+            let value =
+                if let meaning = field.meaning, !meaning.isEmpty { meaning } else if field.isFlag {
+                    field.value == 0 ? "no" : "yes"
+                } else { "\(field.value)" }
+            let space = String(repeating: " ", count: max(0, 7 - bits.count))
+            return "\(indent)      \(space)\(bits) \(field.name): \(value)"
+        }
     }
 }

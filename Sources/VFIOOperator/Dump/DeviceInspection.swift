@@ -88,7 +88,7 @@ public struct DeviceInspection {
 
 extension Holders {
     /// Who has a device or its group open.
-    fileprivate func words(of device: DeviceSummary) -> [String] {
+    func words(of device: DeviceSummary) -> [String] {
         let all = of(device) + (device.group.map { ofGroup($0) } ?? [])
         return Set(all.map { "\($0)" }).sorted()
     }
