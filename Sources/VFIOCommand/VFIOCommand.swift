@@ -12,7 +12,8 @@ struct VFIOCommand: ParsableCommand {
         subcommands: [
             DemoCommand.self, RunCommand.self, ListCommand.self, InspectCommand.self, DoctorCommand.self,
             BindCommand.self, UnbindCommand.self, RestoreCommand.self, NVMeCommand.self,
-            ServeCommand.self, ConformCommand.self, TraceCommand.self, MediatedCommand.self,
+            ServeCommand.self, TopCommand.self, BenchCommand.self, ConformCommand.self, TraceCommand.self,
+            MediatedCommand.self,
             RemoveRunCommand.self,
         ])
 

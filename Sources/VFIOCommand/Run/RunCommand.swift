@@ -79,7 +79,7 @@ struct RunCommand: ParsableCommand {
         }
         let plan = try RunPlan(machine: machine, devices: devices, faults: faults)
         let library = try PreloadLibrary.find()
-        let folder = try RunFolder(plan, bars: bars, trace: try trace.begin())
+        let folder = try RunFolder(plan, bars: bars, trace: try trace.begin(), program: program[0])
         var preload = library
         if let former = ChildProcess.environmentValue("LD_PRELOAD"), !former.isEmpty {
             preload += ":" + former
