@@ -3,6 +3,10 @@ import Testing
 
 @testable import VFIOOperator
 
+/// A browser, if there is one.
+private let chromium: String? = ["chromium-headless-shell", "chromium", "google-chrome"]
+    .map { "/usr/bin/" + $0 }.first { FileManager.default.isExecutableFile(atPath: $0) }
+
 @Suite("Pages of measurements")
 struct MeasurementPageTests {
     /// A page from fixed numbers, with names that a hostile device could have.
@@ -31,7 +35,7 @@ struct MeasurementPageTests {
 
     /// Opens and closes elements as XML does.
     /// - Returns: the names of all elements, with their attributes; nil where the text isn't well-formed.
-    private func elements(_ text: String) -> [(name: String, attributes: String)]? {
+    private func parsed(_ text: String) -> [(name: String, attributes: String)]? {
         var open: [String] = []
         var found: [(name: String, attributes: String)] = []
         var rest = text[...]
@@ -67,10 +71,12 @@ struct MeasurementPageTests {
     @Test("A page is well-formed, nothing in it is fetched or run, and hostile texts stay texts")
     func structure() throws {
         let html = page().html
-        let elements = try #require(elements(html), "the page isn't well-formed")
+        let elements = try #require(parsed(html), "the page isn't well-formed")
         let names = Set(elements.map(\.name))
-        #expect(names.isDisjoint(with: ["script", "link", "img", "iframe", "object", "embed", "base", "form"]))
-        #expect(names.isSuperset(of: ["html", "head", "style", "main", "h1", "svg", "table", "figure", "dl"]))
+        let foreign: Set = ["script", "link", "img", "iframe", "object", "embed", "base", "form"]
+        #expect(names.isDisjoint(with: foreign))
+        let usual: Set = ["html", "head", "style", "main", "h1", "svg", "table", "figure", "dl"]
+        #expect(names.isSuperset(of: usual))
         for word in ["http://", "https://", "src=", "href=", "url(", "@import", "<script"] {
             #expect(!html.contains(word), "\(word) in the page")
         }
@@ -91,7 +97,8 @@ struct MeasurementPageTests {
             return number.flatMap { Int($0.filter { $0 != "," }) }
         }
         #expect(counts.reduce(0, +) == 1001 + 1000, "\(counts)")
-        for text in ["<b>p50</b> 51.0 µs", "<b>p99.9</b> 54.0 µs", "<b>max</b> 9.05 ms", "<b>p50</b> 104 ns"] {
+        for text in ["<b>p50</b> 51.0 µs", "<b>p99.9</b> 54.0 µs", "<b>max</b> 9.05 ms", "<b>p50</b> 104 ns"]
+        {
             #expect(html.contains(text), "no \(text)")
         }
         #expect(html.contains("read: 1,000 times; p50 104 ns, p90 108 ns, p99 109 ns"))
@@ -106,7 +113,7 @@ struct MeasurementPageTests {
             let page = MeasurementPage(
                 "x", summary: "", table: .init([], numbers: [], rows: []), distributions: [one, one],
                 sharesAxis: false, facts: [])
-            #expect(elements(page.html) != nil, "\(times)")
+            #expect(parsed(page.html) != nil, "\(times)")
             #expect(!page.html.contains("nan") && !page.html.contains("inf"), "\(times)")
         }
     }
@@ -119,12 +126,10 @@ struct MeasurementPageTests {
             #expect(abs(steps[index] - steps[index - 1] - (steps[1] - steps[0])) < 1e-9)
         }
         #expect(axis.ticks.filter { !$0.isMinor }.map { $0.nanoseconds.rounded() } == [1e3, 1e4, 1e5, 1e6])
-        #expect(abs(TimeAxis.logarithm(1024) - 10) < 1e-9 && abs(TimeAxis.logarithm(10) - 3.321928094887) < 1e-9)
+        #expect(abs(TimeAxis.logarithm(1024) - 10) < 1e-9)
+        #expect(abs(TimeAxis.logarithm(10) - 3.321928094887) < 1e-9)
         #expect(DurationText.of(999.6) == "1.00 µs" && DurationText.of(0.417) == "0.42 ns")
     }
-
-    private static let browser = ["chromium-headless-shell", "chromium", "google-chrome"].lazy
-        .map { "/usr/bin/" + $0 }.first { FileManager.default.isExecutableFile(atPath: $0) }
 
     /// How many bytes a browser's picture of a page has: about nothing for a blank one.
     private func picture(_ html: String, _ name: String, width: Int, isDark: Bool) throws -> Int {
@@ -133,7 +138,7 @@ struct MeasurementPageTests {
         defer { try? FileManager.default.removeItem(at: folder) }
         try html.write(to: folder.appending(path: "page.html"), atomically: true, encoding: .utf8)
         let process = Process()
-        process.executableURL = URL(filePath: try #require(Self.browser))
+        process.executableURL = URL(filePath: try #require(chromium))
         process.arguments = [
             "--no-sandbox", "--headless", "--hide-scrollbars", "--window-size=\(width),900",
             "--blink-settings=preferredColorScheme=\(isDark ? 0 : 1)",
@@ -148,8 +153,8 @@ struct MeasurementPageTests {
 
     @Test(
         "A browser shows something, narrow and wide, light and dark",
-        .enabled(if: Self.browser != nil, "needs Chromium"), arguments: [400, 1600], [false, true])
-    func browser(_ width: Int, _ isDark: Bool) throws {
+        .enabled(if: chromium != nil, "needs Chromium"), arguments: [400, 1600], [false, true])
+    func inBrowser(_ width: Int, _ isDark: Bool) throws {
         let blank = try picture("<!DOCTYPE html><html></html>", "blank", width: width, isDark: isDark)
         let shown = try picture(page().html, "page", width: width, isDark: isDark)
         #expect(shown > blank + 10_000, "\(shown) bytes, a blank page \(blank)")

@@ -1,6 +1,7 @@
 import LinuxSystem
 import SoftwareDevices
 import Testing
+import VFIOABI
 
 @testable import VFIOUser
 
@@ -52,7 +53,8 @@ struct MetricsReaderTests {
             "vfio_user_connected{device=\"a\" 1", "vfio_user_connected{device=\"a\"}1",
             "vfio_user_connected{device=\"a\"} ", "vfio_user_connected{device=\"a\"} -1",
             "vfio_user_connected{device=\"a\"} 1e3", "vfio_user_connected{device=\"a\"} 99999999999999999999",
-            "vfio_user_connected{device=\"a\\", "vfio_user_connected{device=\"\(String(repeating: "x", count: 5000))\"} 1",
+            "vfio_user_connected{device=\"a\\",
+            "vfio_user_connected{device=\"\(String(repeating: "x", count: 5000))\"} 1",
             "vfio_user_connected{\(String(repeating: "a=\"\",", count: 17))device=\"a\"} 1",
         ])
     func malformed(_ line: String) {
@@ -92,9 +94,12 @@ struct MetricsReaderTests {
         let endless = try Peer { socket in
             let piece = [UInt8](repeating: 0x61, count: 1 << 16)
             while true {
-                do { _ = try socket.send(piece.span.bytes) } catch Errno.again {
+                do throws(Errno) {
+                    _ = try socket.send(piece.span.bytes)
+                } catch {
+                    guard error == .again else { return }
                     Clock.sleep(nanoseconds: 100_000)
-                } catch { return }
+                }
             }
         }
         #expect(throws: MetricsFailure.tooLong(port: endless.port)) {

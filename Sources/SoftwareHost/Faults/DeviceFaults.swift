@@ -42,8 +42,7 @@ final class DeviceFaults: @unchecked Sendable {
         _ endpoint: PartitionableEndpoint? = nil, _ counters: DeviceCounters? = nil
     ) {
         self.injector = injector
-        self.counters =
-            counters ?? DeviceCounters(words: RelaxedWords(count: CounterTable.slotWords), base: 0)
+        self.counters = counters ?? DeviceCounters()
         self.id = id
         self.endpoint = endpoint
     }

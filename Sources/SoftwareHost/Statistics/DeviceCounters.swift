@@ -13,13 +13,21 @@ struct DeviceCounters: Sendable {
     /// The first of its words.
     let base: Int
 
+    init(words: RelaxedWords, base: Int) {
+        self.words = words
+        self.base = base
+    }
+
+    /// Of a device that nobody looks at.
+    init() { self.init(words: RelaxedWords(count: CounterTable.slotWords), base: 0) }
+
     @inline(__always)
     func add(_ counter: Counter, _ value: UInt64 = 1) {
         words.add(base + CounterTable.nameWords + counter.rawValue, value)
     }
 
     /// A device has written to memory, or read it.
-    @inline(__always)
+    @inline(never)
     func addDMA(_ byteCount: Int, isWrite: Bool) {
         add(isWrite ? .dmaWrites : .dmaReads)
         add(isWrite ? .dmaWrittenBytes : .dmaReadBytes, UInt64(byteCount))
@@ -68,27 +76,22 @@ final class CounterTable: Sendable {
     /// The counters of a device; those that one of the same name had before, if there was one.
     /// - Parameter name: what it is called; of a longer one the first 63 bytes count.
     func counters(_ name: [UInt8]) -> DeviceCounters {
-        for slot in 0..<Self.mostDevices {
-            let base = Self.headWords + slot * Self.slotWords
-            if words.load(base) == 0 {
-                for word in 0..<Self.nameWords { words.store(base + word, Self.word(word, of: name)) }
-            }
-            var isSame = true
-            for word in 0..<Self.nameWords where words.load(base + word) != Self.word(word, of: name) {
-                isSame = false
-            }
-            if isSame { return DeviceCounters(words: words, base: base) }
+        var wanted = InlineArray<8, UInt64>(repeating: 0)
+        for byte in 0..<min(name.count, 63) {
+            wanted[byte / 8] |= UInt64(name[byte]) << UInt64(byte % 8 * 8)
         }
-        return DeviceCounters(words: RelaxedWords(count: Self.slotWords), base: 0)
-    }
-
-    /// Eight bytes of a name.
-    private static func word(_ index: Int, of name: [UInt8]) -> UInt64 {
-        var word: UInt64 = 0
-        for byte in 0..<8 where index * 8 + byte < min(name.count, 63) {
-            word |= UInt64(name[index * 8 + byte]) << UInt64(byte * 8)
+        var base = Self.headWords
+        while base < Self.headWords + Self.mostDevices * Self.slotWords {
+            let isFree = words.load(base) == 0
+            var difference: UInt64 = 0
+            for word in 0..<Self.nameWords {
+                if isFree { words.store(base + word, wanted[word]) }
+                difference |= words.load(base + word) ^ wanted[word]
+            }
+            if difference == 0 { return DeviceCounters(words: words, base: base) }
+            base += Self.slotWords
         }
-        return word
+        return DeviceCounters()
     }
 
     /// Notes how many bytes are locked for DMA.

@@ -101,14 +101,18 @@ struct TopCommand: ParsableCommand {
         }
     }
 
+    /// A cell as wide as most headings: lines of later intervals stand below the first one's.
+    private static func padded(_ cell: String) -> String {
+        String(repeating: " ", count: max(0, 12 - cell.count)) + cell
+    }
+
     private func print(_ rates: [DeviceRates], isFirst: Bool) throws {
         let time = Date.now.formatted(.iso8601)
         if json {
             for one in rates { try JSONOutput.printLine(Line(time: time, rates: one)) }
         } else {
-            // As wide as the widest number that is likely: lines of later intervals stand below the same heading.
             var table = Table(["time"] + DeviceRates.heading, rightAligned: [3, 4, 5, 6, 7, 8, 9])
-            for one in rates { table.add([time] + one.row) }
+            for one in rates { table.add([time] + one.row.map(Self.padded)) }
             for line in table.lines.dropFirst(isFirst ? 0 : 1) { Swift.print(line) }
         }
         StandardStream.flush()

@@ -69,15 +69,13 @@ struct TopScreen {
 
     /// Waits for a key, a signal, or the moment.
     private func wait(until deadline: UInt64, _ keys: TerminalKeys?) throws -> Event {
-        let poller: Poller
-        var events: [Poller.Event] = []
-        do throws(Errno) {
-            poller = try Poller()
+        let poller = try catching("the terminal") { () throws(Errno) in
+            let poller = try Poller()
             try poller.add(signals.number, .readable, tag: 0)
             if keys != nil { try poller.add(0, .readable, tag: 1) }
-        } catch {
-            throw CommandFailure.refused("the terminal can't be waited for: \(error)")
+            return poller
         }
+        var events: [Poller.Event] = []
         while true {
             let now = Clock.now
             guard now < deadline else { return .time }

@@ -50,7 +50,9 @@ enum TopSource {
 
     /// A run that is there.
     private struct Run {
-        let title: String
+        var title: String
+        /// The end of its folder's name.
+        let suffix: String
         let statistics: MachineStatistics
 
         /// - Throws: where a folder was named and isn't a run's, or where there is none.
@@ -62,11 +64,16 @@ enum TopSource {
                 }
                 return Run(folder).map { [$0] } ?? []
             }
-            let runs = RunFolder.present().compactMap { Run($0) }
+            var runs = RunFolder.present().compactMap { Run($0) }
             guard !runs.isEmpty else {
                 throw .refused(
-                    "no program of yours runs under vfio run; start one with vfio run -- PROGRAM, or name a server's "
+                    "no program of yours has opened VFIO under vfio run; start one with vfio run -- PROGRAM, or name a server's "
                         + "port: vfio serve edu --metrics-port 9200, then vfio top --port 9200")
+            }
+            // Two runs of one program are told apart by their folders.
+            for (title, same) in Dictionary(grouping: runs.indices, by: { runs[$0].title })
+            where same.count > 1 {
+                for index in same { runs[index].title = "\(title) \(runs[index].suffix)" }
             }
             return runs
         }
@@ -78,6 +85,8 @@ enum TopSource {
             }
             self.statistics = statistics
             title = Self.program(folder)
+            let name = folder.split(separator: "/").last ?? ""
+            suffix = PrintableText.of(name.dropFirst(RunFolder.prefix.count).utf8, limit: 16)
         }
 
         /// What the run's description says; others may have written it.
