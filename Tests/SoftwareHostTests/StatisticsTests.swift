@@ -70,8 +70,8 @@ struct StatisticsTests {
     func errors() throws {
         let host = try machine()
         let device = try Device(opening: PCIAddress(bus: 1, device: 0, function: 0), on: host)
+        try device.setMemoryEnabled(false)
         let before = try #require(host.statistics.devices.first).errorCount
-        // Memory isn't enabled.
         #expect(throws: VFIOError.self) { try device.region(.bar0).load32(0) }
         let after = try #require(host.statistics.devices.first).errorCount
         #expect(after == before + 1)

@@ -19,13 +19,15 @@ struct MetricsReaderTests {
         for _ in 0..<3 { _ = try client.read32(.config, 0) }
         #expect(try client.map(0x1000, 0x2000) == nil)
         #expect(try client.map(0x1000, 0x1000) == .exists)
+        // What was counted before it has been counted when this is answered.
+        _ = try client.read32(.config, 0)
         let metrics = rig.server.monitor.metrics
         let endpoint = try MetricsEndpoint(port: 0) { PrometheusText.text([("a \"b\\\n", metrics)]) }
         let devices = try MetricsReader(port: endpoint.port).read()
         try #require(devices.count == 1)
         let device = devices[0]
         #expect(device.name == "a \"b\\\n")
-        #expect(device.commands == 5 && device.reads == 3 && device.writes == 0)
+        #expect(device.commands >= 5 && device.reads >= 3 && device.writes == 0)
         #expect(device.errors == 1 && device.mappedByteCount == 0x2000 && device.mappings == 1)
         #expect(device.connections == 1 && device.isConnected)
     }
@@ -123,7 +125,14 @@ struct MetricsReaderTests {
             thread = try WorkerThread {
                 _ = Poller.readiness(of: box.listener.descriptor.number, .readable)
                 for _ in 0..<2000 {
-                    if let socket = try? box.listener.accept() { return body(socket) }
+                    if let socket = try? box.listener.accept() {
+                        // Who closes with something unread resets the connection.
+                        var request = [UInt8](repeating: 0, count: 1024)
+                        var span = request.mutableSpan
+                        var bytes = span.mutableBytes
+                        _ = try? socket.receive(into: &bytes, waits: true)
+                        return body(socket)
+                    }
                     Clock.sleep(nanoseconds: 1_000_000)
                 }
             }

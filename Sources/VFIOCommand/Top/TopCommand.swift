@@ -91,7 +91,7 @@ struct TopCommand: ParsableCommand {
             do throws(CommandFailure) {
                 now = try source.read()
             } catch {
-                throw CommandFailure.refused("\(source.loss): \(error.text)")
+                throw CommandFailure.refused(source.loss(error))
             }
             let reading = Clock.now
             let rates = DeviceRates.all(now, since: before, seconds: Double(reading &- moment) / 1e9)
@@ -102,8 +102,9 @@ struct TopCommand: ParsableCommand {
     }
 
     /// A cell as wide as most headings: lines of later intervals stand below the first one's.
-    private static func padded(_ cell: String) -> String {
-        String(repeating: " ", count: max(0, 12 - cell.count)) + cell
+    private static func padded(_ column: Int, _ cell: String) -> String {
+        let space = String(repeating: " ", count: max(0, 12 - cell.count))
+        return column < 2 ? cell + space : space + cell
     }
 
     private func print(_ rates: [DeviceRates], isFirst: Bool) throws {
@@ -112,7 +113,7 @@ struct TopCommand: ParsableCommand {
             for one in rates { try JSONOutput.printLine(Line(time: time, rates: one)) }
         } else {
             var table = Table(["time"] + DeviceRates.heading, rightAligned: [3, 4, 5, 6, 7, 8, 9])
-            for one in rates { table.add([time] + one.row.map(Self.padded)) }
+            for one in rates { table.add([time] + one.row.enumerated().map(Self.padded)) }
             for line in table.lines.dropFirst(isFirst ? 0 : 1) { Swift.print(line) }
         }
         StandardStream.flush()

@@ -57,7 +57,7 @@ struct TopScreen {
                     loss = nil
                 } catch {
                     // It may come back: a server that is started anew is watched again.
-                    loss = "\(source.loss): \(error.text)"
+                    loss = source.loss(error)
                 }
                 moment = reading
                 draw(rates, loss)

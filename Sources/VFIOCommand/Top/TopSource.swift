@@ -32,11 +32,12 @@ enum TopSource {
     }
 
     /// What is told when it was there and isn't any more.
-    var loss: String {
+    func loss(_ failure: CommandFailure) -> String {
         switch self {
-        case .server(let reader): "the server on port \(reader.port) has gone"
-        case .runs(nil): "no program runs under vfio run any more"
-        case .runs(let folder?): "the program of \(folder) has ended"
+        case .server(let reader): "the server on port \(reader.port) has gone: \(failure.text)"
+        case .runs(nil): "the programs under vfio run have ended; start one with vfio run -- PROGRAM"
+        case .runs(let folder?):
+            "the program of \(folder) has ended; vfio top without --run shows what runs now"
         }
     }
 
