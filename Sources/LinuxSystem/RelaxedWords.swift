@@ -55,6 +55,14 @@ import CLinux
     @inlinable @inline(__always)
     public func add(_ index: Int, _ value: UInt64) { clinux_relaxed_add(place(index), value) }
 
+    /// Adds to a word without keeping others from doing so at the same moment: one of the additions may then be lost.
+    /// Costs a quarter of ``add(_:_:)``.
+    @inlinable @inline(__always)
+    public func addLoosely(_ index: Int, _ value: UInt64) {
+        let place = place(index)
+        clinux_relaxed_store(place, clinux_relaxed_load(place) &+ value)
+    }
+
     /// Sets bits of a word, or clears them.
     @inlinable
     public func set(_ index: Int, bits: UInt64, _ areSet: Bool) {

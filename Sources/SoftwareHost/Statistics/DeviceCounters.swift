@@ -26,11 +26,14 @@ struct DeviceCounters: Sendable {
         words.add(base + CounterTable.nameWords + counter.rawValue, value)
     }
 
-    /// A device has written to memory, or read it.
+    /// A device has written to memory, or read it: on the hottest path that there is, so that a transfer may be missed
+    /// where two threads carry one out at the same moment.
     @inline(never)
     func addDMA(_ byteCount: Int, isWrite: Bool) {
-        add(isWrite ? .dmaWrites : .dmaReads)
-        add(isWrite ? .dmaWrittenBytes : .dmaReadBytes, UInt64(byteCount))
+        // The bytes' word follows the count's.
+        let word = base + CounterTable.nameWords + (isWrite ? Counter.dmaWrites : .dmaReads).rawValue
+        words.addLoosely(word, 1)
+        words.addLoosely(word + 1, UInt64(byteCount))
     }
 
     func value(_ counter: Counter) -> UInt64 {

@@ -15,7 +15,7 @@ public struct DeviceStatistics: Sendable, Equatable {
     public let readCount: UInt64
     /// Writes at offsets of its handles.
     public let writeCount: UInt64
-    /// Transfers from memory to the device.
+    /// Transfers from memory to the device. A few are missed where several threads have the device move data at once.
     public let dmaReadCount: UInt64
     /// The bytes of those.
     public let dmaReadByteCount: UInt64
