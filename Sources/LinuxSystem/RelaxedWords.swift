@@ -56,7 +56,7 @@ import CLinux
     public func add(_ index: Int, _ value: UInt64) { clinux_relaxed_add(place(index), value) }
 
     /// Adds to a word without keeping others from doing so at the same moment: one of the additions may then be lost.
-    /// Costs a quarter of ``add(_:_:)``.
+    /// No bus lock, as ``add(_:_:)`` has.
     @inlinable @inline(__always)
     public func addLoosely(_ index: Int, _ value: UInt64) {
         let place = place(index)
