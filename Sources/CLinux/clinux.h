@@ -36,6 +36,7 @@
 #include <sys/uio.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -540,6 +541,26 @@ CLINUX int clinux_terminal_columns(int fd) {
     struct winsize w;
     return ioctl(fd, TIOCGWINSZ, &w) == 0 && w.ws_col > 0 ? w.ws_col : 80;
 }
+CLINUX int clinux_terminal_rows(int fd) {
+    struct winsize w;
+    return ioctl(fd, TIOCGWINSZ, &w) == 0 && w.ws_row > 0 ? w.ws_row : 24;
+}
+// Keys come one by one, unseen, and none of them is a signal. `saved` has room for a struct termios, which gets what
+// was before.
+CLINUX long clinux_terminal_take_keys(int fd, void *saved) {
+    struct termios *before = (struct termios *)saved;
+    long r = clinux_result(tcgetattr(fd, before));
+    if (r < 0) return r;
+    struct termios now = *before;
+    now.c_lflag &= ~(tcflag_t)(ICANON | ECHO | ISIG | IEXTEN);
+    now.c_cc[VMIN] = 0;
+    now.c_cc[VTIME] = 0;
+    return clinux_result(tcsetattr(fd, TCSANOW, &now));
+}
+CLINUX long clinux_terminal_restore(int fd, const void *saved) {
+    return clinux_result(tcsetattr(fd, TCSANOW, (const struct termios *)saved));
+}
+CLINUX size_t clinux_terminal_state_size(void) { return sizeof(struct termios); }
 // Starts a program found in PATH with its input and output on /dev/null, and waits for it. Returns its exit
 // code, 128 + the signal that ended it, or -errno.
 CLINUX long clinux_run_quietly(char *const arguments[]) {

@@ -101,4 +101,7 @@ public enum Terminal {
 
     /// How many columns the terminal has; 80 where that can't be told.
     public static func columns(_ number: Int32) -> Int { Int(clinux_terminal_columns(number)) }
+
+    /// How many rows the terminal has; 24 where that can't be told.
+    public static func rows(_ number: Int32) -> Int { Int(clinux_terminal_rows(number)) }
 }

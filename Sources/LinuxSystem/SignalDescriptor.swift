@@ -7,6 +7,8 @@ import CLinux
 public final class SignalDescriptor: Sendable {
     /// A signal that programs are sent by people and by those who run them.
     public enum Signal: Int32, Sendable, CaseIterable {
+        /// `SIGHUP`: the terminal has gone.
+        case hangUp = 1
         /// `SIGINT`: the interrupt key.
         case interrupt = 2
         /// `SIGUSR1`: what the program says it means.
@@ -15,6 +17,8 @@ public final class SignalDescriptor: Sendable {
         case user2 = 12
         /// `SIGTERM`: please end.
         case terminate = 15
+        /// `SIGWINCH`: the terminal has got another size.
+        case resized = 28
     }
 
     private let descriptor: Descriptor

@@ -4,7 +4,7 @@
 /// increment and allocates nothing.
 public struct LatencyHistogram: Equatable, Sendable {
     private static let bucketCount = 60 * 32
-    private var buckets: [UInt64]
+    private var counts: [UInt64]
     /// How many latencies were recorded.
     public private(set) var count: UInt64 = 0
     /// The shortest, in nanoseconds; 0 if there is none.
@@ -14,12 +14,12 @@ public struct LatencyHistogram: Equatable, Sendable {
     private var total: UInt64 = 0
 
     /// An empty histogram.
-    public init() { buckets = Array(repeating: 0, count: Self.bucketCount) }
+    public init() { counts = Array(repeating: 0, count: Self.bucketCount) }
 
     /// Counts a latency.
     @inline(__always)
     public mutating func record(_ nanoseconds: UInt64) {
-        buckets[Self.bucket(of: nanoseconds)] &+= 1
+        counts[Self.bucket(of: nanoseconds)] &+= 1
         minimum = count == 0 ? nanoseconds : min(minimum, nanoseconds)
         maximum = max(maximum, nanoseconds)
         count &+= 1
@@ -29,11 +29,31 @@ public struct LatencyHistogram: Equatable, Sendable {
     /// Adds what another histogram counted.
     public mutating func add(_ other: LatencyHistogram) {
         guard other.count > 0 else { return }
-        for index in buckets.indices { buckets[index] &+= other.buckets[index] }
+        for index in counts.indices { counts[index] &+= other.counts[index] }
         minimum = count == 0 ? other.minimum : min(minimum, other.minimum)
         maximum = max(maximum, other.maximum)
         count &+= other.count
         total &+= other.total
+    }
+
+    /// The latencies that fell into one bucket.
+    public struct Bucket: Equatable, Sendable {
+        /// From the shortest to the longest latency of the bucket, in nanoseconds.
+        public let nanoseconds: ClosedRange<UInt64>
+        /// How many latencies there were of these; never 0.
+        public let count: UInt64
+    }
+
+    /// The buckets that anything fell into, from the shortest latencies to the longest. Their counts add up to ``count``.
+    public var buckets: [Bucket] {
+        var first: UInt64 = 0
+        var buckets: [Bucket] = []
+        for index in counts.indices {
+            let last = Self.last(of: index)
+            if counts[index] > 0 { buckets.append(Bucket(nanoseconds: first...last, count: counts[index])) }
+            first = last &+ 1
+        }
+        return buckets
     }
 
     /// The mean, in nanoseconds; 0 if there is none.
@@ -48,8 +68,8 @@ public struct LatencyHistogram: Equatable, Sendable {
         // Converted with care: a count beyond 2^53 may round up to more than there are.
         let wanted = rank >= Double(count) ? count : max(1, UInt64(rank))
         var seen: UInt64 = 0
-        for index in buckets.indices {
-            seen &+= buckets[index]
+        for index in counts.indices {
+            seen &+= counts[index]
             if seen >= wanted { return min(maximum, Self.last(of: index)) }
         }
         return maximum

@@ -24,6 +24,8 @@ final class Core: @unchecked Sendable {
     let mappings = UserMappings()
     let iommu: IOMMU
     let process: Process
+    /// What devices do is counted here.
+    let counters: CounterTable
     let registeredMemory: RegisteredMemory
     let faults = DMAFaultLog()
     /// Who is told of memory that devices wrote.
@@ -66,7 +68,8 @@ final class Core: @unchecked Sendable {
         if iommu.spapr != nil { iommu.reserved = [] }
         self.iommu = iommu
         injector = FaultInjector(seed: machine.faults.seed)
-        process = Process(machine.process, injector)
+        counters = CounterTable(machine.counterFile)
+        process = Process(machine.process, injector, counters)
         registeredMemory = RegisteredMemory(process)
         memoryWriteObserver = machine.memoryWriteObserver
         obstacles = machine.nodes
@@ -124,7 +127,7 @@ final class Core: @unchecked Sendable {
         guard let address = device.address else { return }
         let place = PCIPlace(address, on: enterBus(of: address), device.model, device.identity)
         let state = MachineDevice(
-            place, group, DeviceFaults(injector, DeviceID(address), group?.endpoint),
+            place, group, faults(of: DeviceID(address), group),
             dmaClient: device.dmaClient)
         place.surroundings = device.surroundings
         markMultifunction(place)
@@ -134,10 +137,15 @@ final class Core: @unchecked Sendable {
     }
 
     func add(_ device: BusDevice, to group: MachineGroup?, _ drivers: inout [(MachineDevice, String)]) {
-        let state = MachineDevice(device, group, DeviceFaults(injector, device.id, group?.endpoint))
+        let state = MachineDevice(device, group, faults(of: device.id, group))
         devices.append(state)
         group?.members.append(state)
         if let driver = device.driver { drivers.append((state, driver)) }
+    }
+
+    /// What goes wrong with a device that is new, and what is counted of it.
+    func faults(of id: DeviceID, _ group: MachineGroup?) -> DeviceFaults {
+        DeviceFaults(injector, id, group?.endpoint, counters.counters([UInt8](id.name.utf8)))
     }
 
     /// Functions that share a place on a bus say so in their headers.

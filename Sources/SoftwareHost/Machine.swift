@@ -34,6 +34,9 @@ public struct MachineDescription {
     public var faults = FaultPlan()
     /// Who is told of memory that devices wrote.
     public var memoryWriteObserver: (any MemoryWriteObserver)?
+    /// A file that what devices do is counted in, for others to look into (``MachineStatistics/init(readingFile:)``); made
+    /// if it isn't there. Nil counts in memory alone.
+    public var counterFile: String?
     /// How often the program is asked to release a device while somebody wants to take it from its driver, in
     /// milliseconds; at least 1. Linux asks every ten seconds.
     public var releaseRequestMilliseconds = 10_000

@@ -8,9 +8,11 @@ final class Process: @unchecked Sendable {
     private var account: PinAccount
     private var held: ProcessRights
     private let injector: FaultInjector
+    private let counters: CounterTable
 
-    init(_ rights: ProcessRights, _ injector: FaultInjector) {
+    init(_ rights: ProcessRights, _ injector: FaultInjector, _ counters: CounterTable) {
         self.injector = injector
+        self.counters = counters
         account = PinAccount(limit: rights.lockedMemoryLimit.map { $0 / UInt64(pageSize) })
         held = rights
     }
@@ -63,6 +65,7 @@ final class Process: @unchecked Sendable {
         lock.withLock {
             do throws(PinAccount.LimitExceeded) {
                 try account.charge(pages, ignoringLimit: mayExceedLimit ?? held.mayExceedLockedMemory)
+                noteLocked()
                 granted = true
             } catch {
                 // The page that goes over the limit is looked up before it is counted. Those counted already
@@ -100,6 +103,7 @@ final class Process: @unchecked Sendable {
         try lock.withLock { () throws(Errno) in
             do throws(PinAccount.LimitExceeded) {
                 try account.charge(pages, ignoringLimit: held.mayExceedLockedMemory)
+                noteLocked()
             } catch {
                 throw .noMemory
             }
@@ -107,5 +111,13 @@ final class Process: @unchecked Sendable {
     }
 
     /// Counts pages as no longer locked.
-    func unpin(_ pages: UInt64) { lock.withLock { _ = account.credit(pages) } }
+    func unpin(_ pages: UInt64) {
+        lock.withLock {
+            _ = account.credit(pages)
+            noteLocked()
+        }
+    }
+
+    /// Tells those who look on. With `lock` held.
+    private func noteLocked() { counters.setLocked(account.used * UInt64(pageSize)) }
 }

@@ -66,6 +66,18 @@ public final class SoftwareHost: Host, @unchecked Sendable {
     public func control(_ handle: Int32, _ request: UInt32, _ argument: UInt) throws(Errno) -> Int32 {
         let file = try core.files.hold(handle)
         defer { file.object.letGo() }
+        guard case .device(let device) = file else { return try send(request, argument, to: file) }
+        let counters = device.device.faults.counters
+        counters.add(.requests)
+        do throws(Errno) {
+            return try send(request, argument, to: file)
+        } catch {
+            counters.add(.errors)
+            throw error
+        }
+    }
+
+    private func send(_ request: UInt32, _ argument: UInt, to file: OpenFile) throws(Errno) -> Int32 {
         let request = Request(rawValue: UInt(request))
         if core.injector.isWatching([.request, .device, .absence]), let answer = try answer(request, to: file)
         {
@@ -96,12 +108,19 @@ public final class SoftwareHost: Host, @unchecked Sendable {
     private func read(
         _ device: DeviceFile, at offset: UInt64, into bytes: inout MutableRawSpan
     ) throws(Errno) -> Int {
-        if core.injector.isWatching([.read, .device, .absence]),
-            let count = try readFaultily(device, at: offset, into: &bytes)
-        {
-            return count
+        let counters = device.device.faults.counters
+        counters.add(.reads)
+        do throws(Errno) {
+            if core.injector.isWatching([.read, .device, .absence]),
+                let count = try readFaultily(device, at: offset, into: &bytes)
+            {
+                return count
+            }
+            return try device.read(at: offset, into: &bytes)
+        } catch {
+            counters.add(.errors)
+            throw error
         }
-        return try device.read(at: offset, into: &bytes)
     }
 
     /// Writes to a device; see ``/VFIOHost/Host/write(_:at:_:)``.
@@ -114,12 +133,19 @@ public final class SoftwareHost: Host, @unchecked Sendable {
     }
 
     private func write(_ device: DeviceFile, at offset: UInt64, _ bytes: RawSpan) throws(Errno) -> Int {
-        if core.injector.isWatching([.write, .device, .absence]),
-            let count = try writeFaultily(device, at: offset, bytes)
-        {
-            return count
+        let counters = device.device.faults.counters
+        counters.add(.writes)
+        do throws(Errno) {
+            if core.injector.isWatching([.write, .device, .absence]),
+                let count = try writeFaultily(device, at: offset, bytes)
+            {
+                return count
+            }
+            return try device.write(at: offset, bytes)
+        } catch {
+            counters.add(.errors)
+            throw error
         }
-        return try device.write(at: offset, bytes)
     }
 
     /// What a file says that has nothing at offsets.

@@ -36,7 +36,10 @@ struct VFIOCommand: ParsableCommand {
                 name: "Without the hardware",
                 subcommands: [DemoCommand.self, RunCommand.self, ServeCommand.self]),
             CommandGroup(
-                name: "Find out what happens", subcommands: [TraceCommand.self, ConformCommand.self]),
+                name: "Find out what happens",
+                subcommands: [
+                    TopCommand.self, TraceCommand.self, BenchCommand.self, ConformCommand.self,
+                ]),
         ])
 
     static func main() {

@@ -26,6 +26,24 @@ struct HistogramTests {
         #expect(histogram.count == 10000)
     }
 
+    @Test("buckets hold what was recorded, in order, none of them empty and none overlapping")
+    func buckets() {
+        var random = TestRandom("buckets")
+        var histogram = LatencyHistogram()
+        #expect(histogram.buckets.isEmpty)
+        let values = (0..<1000).map { _ in random.next() >> UInt64(random.below(64)) } + [0, .max]
+        for value in values { histogram.record(value) }
+        let buckets = histogram.buckets
+        #expect(buckets.reduce(0) { $0 + $1.count } == histogram.count)
+        for bucket in buckets {
+            let inside = values.count { bucket.nanoseconds.contains($0) }
+            #expect(bucket.count == UInt64(inside) && inside > 0)
+        }
+        for (one, next) in zip(buckets, buckets.dropFirst()) {
+            #expect(one.nanoseconds.upperBound < next.nanoseconds.lowerBound)
+        }
+    }
+
     @Test("every latency there can be has a bucket")
     func extremes() {
         var histogram = LatencyHistogram()

@@ -69,6 +69,21 @@ struct ToolTests {
     /// Runs a shell's command on the machine of the default.
     func shell(_ text: String) throws -> Outcome { try Runs.vfio(["run", "--", "sh", "-c", text]) }
 
+    @Test("vfio top shows the devices of a run whose program has opened VFIO, and only of such a one")
+    func top() throws {
+        let top = "\"$(readlink /proc/$PPID/exe)\" top --run \"$VFIO_RUN\" --interval 0.1 --count 1 --json"
+        let outcome = try shell("exec 3<>/dev/vfio/vfio && LD_PRELOAD= \(top)")
+        try #require(outcome.code == 0, "\(outcome.errors)")
+        let lines = outcome.output.split(separator: "\n")
+        #expect(lines.count == 2, "\(outcome.output)")
+        for (line, device) in zip(lines, ["0000:01:00.0", "0000:02:00.0"]) {
+            #expect(
+                line.contains("\"device\":\"\(device)\"") && line.contains("\"source\":\"sh\""), "\(line)")
+        }
+        let idle = try shell("LD_PRELOAD= \(top)")
+        #expect(idle.code == 0 && idle.output.isEmpty, "\(idle)")
+    }
+
     @Test("ls, cat, find, stat and the shell see the machine's devices and nodes")
     func tools() throws {
         let outcome = try shell(

@@ -57,6 +57,9 @@ final class RunningCommand {
 
     deinit { if process.isRunning { kill(process.processIdentifier, SIGKILL) } }
 
+    /// The program, for those who start it in a way of their own.
+    static var program: URL { vfioProgram() }
+
     /// Its number, for signals.
     var identifier: Int32 { process.processIdentifier }
 

@@ -43,8 +43,8 @@ struct BindChecksTests {
         let alone = try reasons { _ = try binder.planBinding([device("0000:04:00.0")]) }
         #expect(
             alone.map(\.description) == [
-                "0000:04:00.0: group 14 can't be used while 0000:04:00.1 (snd_hda_intel) has its driver "
-                    + "(name it too, or take the group with --whole-group)"
+                "0000:04:00.0: group 14 can't be used while 0000:04:00.1 (snd_hda_intel) has its driver"
+                    + "; remedy: name it too, or take the group with --whole-group"
             ])
         // A member without a driver is in nobody's way.
         let named = try binder.planBinding([device("0000:04:00.0"), device("0000:04:00.1")])

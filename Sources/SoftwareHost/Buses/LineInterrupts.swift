@@ -20,10 +20,12 @@ final class LineInterrupts: InterruptLines, @unchecked Sendable {
 
     private let lock = Lock()
     private var lines: [Line]
+    private let counters: DeviceCounters
     /// How many there are.
     let count: Int
 
-    init(_ triggers: [LineTrigger]) {
+    init(_ triggers: [LineTrigger], _ counters: DeviceCounters) {
+        self.counters = counters
         lines = triggers.map { Line(trigger: $0) }
         count = triggers.count
     }
@@ -33,12 +35,14 @@ final class LineInterrupts: InterruptLines, @unchecked Sendable {
     func setLine(_ index: Int, _ asserted: Bool) {
         lock.withLock {
             guard lines.indices.contains(index) else { return }
+            if asserted && !lines[index].isAsserted { counters.add(.interrupts) }
             lines[index].isAsserted = asserted
             fire(index)
         }
     }
 
     func pulseLine(_ index: Int) {
+        counters.add(.interrupts)
         lock.withLock {
             if lines.indices.contains(index) { lines[index].event?.signal() }
         }

@@ -37,7 +37,7 @@ class MappedBusDriver: BusDriver, @unchecked Sendable {
         self.model = model
         resources = model.resources
         slot = PCIDriverSlot(interrupts: messages, faults: faults)
-        lines = LineInterrupts(model.resources.lineTriggers)
+        lines = LineInterrupts(model.resources.lineTriggers, faults.counters)
         resources.plug(into: slot, lines: lines)
     }
 

@@ -23,6 +23,8 @@ final class DeviceFaults: @unchecked Sendable {
 
     let injector: FaultInjector
     let id: DeviceID?
+    /// What it does is counted here.
+    let counters: DeviceCounters
     /// What is frozen together with the device, on a machine that isolates errors.
     let endpoint: PartitionableEndpoint?
     private let state = Atomic<UInt8>(Presence.present.rawValue)
@@ -37,9 +39,10 @@ final class DeviceFaults: @unchecked Sendable {
     /// - Parameter id: nil for a device that no rule can name.
     init(
         _ injector: FaultInjector = FaultInjector(), _ id: DeviceID? = nil,
-        _ endpoint: PartitionableEndpoint? = nil
+        _ endpoint: PartitionableEndpoint? = nil, _ counters: DeviceCounters? = nil
     ) {
         self.injector = injector
+        self.counters = counters ?? DeviceCounters()
         self.id = id
         self.endpoint = endpoint
     }

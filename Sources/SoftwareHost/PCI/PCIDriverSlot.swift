@@ -62,8 +62,9 @@ final class PCIDriverSlot: PCISlot, @unchecked Sendable {
                 try space.readMemory(at: iova, into: &bytes)
             }
         } catch {
-            throw faults.stop(for: error)
+            throw refuse(error)
         }
+        faults.counters.addDMA(bytes.byteCount, isWrite: false)
     }
 
     func writeMemory(_ bytes: RawSpan, at iova: IOVA) throws(DMAFault) {
@@ -79,8 +80,9 @@ final class PCIDriverSlot: PCISlot, @unchecked Sendable {
                 if isLogging { log.mark(iova, byteCount: bytes.byteCount) }
             }
         } catch {
-            throw faults.stop(for: error)
+            throw refuse(error)
         }
+        faults.counters.addDMA(bytes.byteCount, isWrite: true)
     }
 
     func withMemory(
@@ -101,16 +103,26 @@ final class PCIDriverSlot: PCISlot, @unchecked Sendable {
                 try space.withMemory(at: iova, byteCount: byteCount, for: access, body)
             }
         } catch {
-            throw faults.stop(for: error)
+            throw refuse(error)
         }
+        faults.counters.addDMA(byteCount, isWrite: access == .write)
+    }
+
+    /// An access didn't get through.
+    @inline(never)
+    private func refuse(_ fault: DMAFault) -> DMAFault {
+        faults.counters.add(.dmaRefusals)
+        return faults.stop(for: fault)
     }
 
     func deliverMessage(_ kind: MessageKind, vector: Int) {
+        faults.counters.add(.interrupts)
         if faults.watchesInterrupts { return faults.deliver(kind, vector: vector, to: interrupts) }
         interrupts.deliver(kind, vector: vector)
     }
 
     func setInterruptLine(_ asserted: Bool) {
+        if asserted { faults.counters.add(.interrupts) }
         if faults.watchesInterrupts { return faults.setLine(asserted, of: interrupts) }
         interrupts.setLine(asserted)
     }

@@ -91,7 +91,7 @@ extension Core {
             PCIPlace(
                 address, on: enterBus(of: address, isVirtual: true), model, model.function.identity,
                 physicalFunction: device.address),
-            home, DeviceFaults(injector, DeviceID(address), home?.endpoint))
+            home, faults(of: DeviceID(address), home))
         devices.append(function)
         home?.members.append(function)
         guard let driver = device.driver, driver.isVFIO else { return }

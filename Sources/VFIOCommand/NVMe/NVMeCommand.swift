@@ -10,7 +10,7 @@ import VFIOHost
 struct NVMeCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "nvme", abstract: "Drive an NVMe disk.",
-        subcommands: [Identify.self, Read.self, Write.self, Perf.self])
+        subcommands: [Identify.self, Read.self, Write.self, PerfCommand.self])
 
     /// The disk that all of these verbs work on.
     struct Disk: ParsableArguments {
@@ -196,86 +196,6 @@ struct NVMeCommand: ParsableCommand {
                 dryRun
                     ? "would write \(Human.bytes(written)) at block \(lba)"
                     : "wrote \(Human.bytes(written)) at block \(lba) and flushed them")
-        }
-    }
-
-    /// `vfio nvme perf`
-    struct Perf: ParsableCommand {
-        enum Operation: String, ExpressibleByArgument, CaseIterable { case read, write }
-        enum Order: String, ExpressibleByArgument, CaseIterable { case random, sequential }
-
-        static let configuration = CommandConfiguration(
-            abstract: "Measure requests a second and their latencies.",
-            discussion: "Writing destroys what the blocks hold and wants --destroy.")
-        @OptionGroup var disk: Disk
-        @Option(help: "read or write.") var operation: Operation = .read
-        @Option(help: "random or sequential.") var order: Order = .random
-        @Option(help: "Bytes a request, e.g. 4K.") var size = "4K"
-        @Option(help: "Requests in flight.") var queueDepth = 32
-        @Option(help: "How long, in seconds.") var seconds = 1.0
-        @Flag(help: "Allow writing over what the disk holds.") var destroy = false
-        @Flag(help: "Print JSON.") var json = false
-
-        struct Report: Encodable {
-            let version = 1
-            let requests: Int
-            let queueDepth: Int
-            let requestsPerSecond: Double
-            let bytesPerSecond: Double
-            let meanNanoseconds: Double
-            let p50Nanoseconds: UInt64
-            let p99Nanoseconds: UInt64
-            let maximumNanoseconds: UInt64
-        }
-
-        func validate() throws {
-            guard seconds > 0, seconds <= 86_400 else {
-                throw ValidationError("--seconds must be above 0 and at most 86400")
-            }
-            guard queueDepth >= 1, queueDepth <= 4095 else {
-                throw ValidationError("--queue-depth must be 1 to 4095")
-            }
-            guard operation == .read || destroy else {
-                throw ValidationError(
-                    "--operation write destroys what the disk holds: add --destroy if that is meant")
-            }
-        }
-
-        func run() throws {
-            guard let byteCount = ByteCount.parse(size), byteCount > 0 else {
-                throw CommandFailure.wrongUsage(
-                    "--size: \"\(size)\" isn't a number of bytes", remedy: "say for instance 4096 or 4K")
-            }
-            let measured = try disk.use { controller in
-                let namespace = try disk.namespace(controller)
-                guard byteCount % UInt64(namespace.blockByteCount) == 0,
-                    byteCount <= UInt64(controller.maximumTransfer)
-                else {
-                    throw CommandFailure.wrongUsage(
-                        "--size must be a multiple of \(namespace.blockByteCount) bytes, at most "
-                            + Human.bytes(UInt64(controller.maximumTransfer)))
-                }
-                return try controller.measure(
-                    Workload(
-                        operation == .read ? .read : .write, order == .random ? .random : .sequential,
-                        blocksPerRequest: Int(byteCount) / namespace.blockByteCount, queueDepth: queueDepth,
-                        limit: .milliseconds(Int(seconds * 1000))), of: namespace)
-            }
-            let report = Report(
-                requests: measured.requestCount, queueDepth: measured.queueDepth,
-                requestsPerSecond: measured.requestsPerSecond, bytesPerSecond: measured.bytesPerSecond,
-                meanNanoseconds: measured.latencies.mean, p50Nanoseconds: measured.latencies.percentile(50),
-                p99Nanoseconds: measured.latencies.percentile(99),
-                maximumNanoseconds: measured.latencies.maximum)
-            if json { return try JSONOutput.print(report) }
-            print(
-                "\(Human.grouped(UInt64(report.requestsPerSecond))) requests a second, "
-                    + "\(Human.bytes(UInt64(report.bytesPerSecond))) a second, queue depth \(report.queueDepth)"
-            )
-            print(
-                "latency: median \(Human.nanoseconds(report.p50Nanoseconds)), "
-                    + "99 % below \(Human.nanoseconds(report.p99Nanoseconds)), "
-                    + "longest \(Human.nanoseconds(report.maximumNanoseconds))")
         }
     }
 }

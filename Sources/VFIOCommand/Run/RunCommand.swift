@@ -91,7 +91,7 @@ struct RunCommand: ParsableCommand {
         let library = try PreloadLibrary.find()
         let calls = try RunTrace(trace)
         defer { calls.end() }
-        let folder = try RunFolder(plan, bars: bars, trace: calls.path)
+        let folder = try RunFolder(plan, bars: bars, trace: calls.path, program: program[0])
         var preload = library
         if let former = ChildProcess.environmentValue("LD_PRELOAD"), !former.isEmpty {
             preload += ":" + former

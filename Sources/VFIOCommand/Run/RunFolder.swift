@@ -11,8 +11,9 @@ struct RunFolder {
 
     /// - Parameters:
     ///   - bars: what the program may map of a device's registers.
+    ///   - program: what is run, for those who look on.
     ///   - trace: the file that the library is to go on with; nil for none.
-    init(_ plan: RunPlan, bars: MappedBARs, trace: String?) throws(CommandFailure) {
+    init(_ plan: RunPlan, bars: MappedBARs, trace: String?, program: String) throws(CommandFailure) {
         let host = try plan.makeHost()
         let place =
             ChildProcess.environmentValue("XDG_RUNTIME_DIR") ?? ChildProcess.environmentValue("TMPDIR")
@@ -27,7 +28,7 @@ struct RunFolder {
             try host.writeTree(to: path + "/root")
             var members: [JSON.Member] = [
                 .init("folder", .string(plan.folder)), .init("machine", plan.document),
-                .init("bars", .string(bars.rawValue)),
+                .init("bars", .string(bars.rawValue)), .init("program", .string(program)),
             ]
             if let trace { members.append(.init("trace", .string(trace))) }
             try Self.make(path + "/run.json", Array(JSON.object(members).text.utf8))

@@ -112,8 +112,8 @@ struct Serving {
             switch try signals.take() {
             case .user1: observation.toggleTrace()
             case .user2: observation.printMetrics()
-            case .terminate, .interrupt: return
-            case nil: break
+            case .terminate, .interrupt, .hangUp: return
+            case .resized, nil: break
             }
         }
     }
