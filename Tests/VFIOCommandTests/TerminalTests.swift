@@ -19,6 +19,11 @@ struct TerminalTests {
             return words + soft + [
                 device, "--lba", "0", "--input", try scratch.file("in", Data(count: 1 << 22)),
             ]
+        case "read": return words + soft + [device, "config:0"]
+        case "write": return words + soft + [device, "config:COMMAND", "0", "--dry-run"]
+        case "irq watch": return words + soft + [device, "--seconds", "0.1"]
+        case "bench": return words + soft + ["--milliseconds", "10"]
+        case "top": return words + ["--count", "1"]
         case "nvme perf": return words + soft + [device, "--seconds", "0.1"]
         case "mdev create":
             return words + soft + ["mdpy", "mdpy-vga", "5f0c3b1e-8a3d-4c53-9d1e-7b9f7f7e1a09"]

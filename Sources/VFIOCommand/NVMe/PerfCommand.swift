@@ -109,7 +109,8 @@ struct PerfCommand: ParsableCommand {
 
     func run() throws {
         guard let byteCount = ByteCount.parse(size), byteCount > 0 else {
-            throw CommandFailure.wrongUsage("--size: \"\(size)\" isn't a number of bytes like 4096 or 4K")
+            throw CommandFailure.wrongUsage(
+                "--size: \"\(size)\" isn't a number of bytes", remedy: "say for instance 4096 or 4K")
         }
         let console = Console()
         var page: MeasurementPage?

@@ -53,7 +53,7 @@ public final class TraceWriter: Sendable {
         self.observer = observer
     }
 
-    /// Goes on with a trace that ``init(creating:)`` began, here or in another process.
+    /// Goes on with a trace that ``init(creating:telling:)`` began, here or in another process.
     public init(appendingTo path: String) throws(TraceError) {
         let file = try Self.open(path, [.readWrite, .append])
         start = try TraceHeader(of: file).start

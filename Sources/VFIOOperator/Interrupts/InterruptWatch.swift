@@ -76,7 +76,7 @@ public final class InterruptWatch {
 
     /// Enables a kind of interrupts. Those below the range are enabled too, as VFIO wants it, and not watched.
     /// - Parameter vectors: which are watched; nil for all that there are.
-    /// - Throws: as ``VFIO/Device/enableInterrupts(_:count:)``.
+    /// - Throws: as ``/VFIO/Device/enableInterrupts(_:count:)``.
     public func enable(_ kind: InterruptKind, vectors: Range<Int>? = nil) throws(VFIOError) {
         let range = vectors ?? 0..<max(1, kind.info.count)
         do throws(VFIOError) {

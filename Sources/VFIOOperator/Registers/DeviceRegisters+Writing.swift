@@ -23,7 +23,7 @@ public struct RegisterWriting: Sendable {
 
 extension DeviceRegisters {
     /// Writes one register, and reads it before and afterwards.
-    /// - Throws: as ``read(_:width:count:)``; ``VFIO/VFIOError/Code/outOfBounds`` where the value or the mask has more
+    /// - Throws: as ``read(_:width:count:)``; ``/VFIO/VFIOError/Code/outOfBounds`` where the value or the mask has more
     ///   bits than the register; why the device isn't open.
     public func write(
         _ value: UInt64, to place: RegisterPlace, _ writing: RegisterWriting = RegisterWriting()

@@ -182,8 +182,8 @@ public final class DeviceRegisters {
     /// - Parameters:
     ///   - width: 1, 2, 4 or 8 bytes; nil for as many as the register there has, or 4.
     ///   - count: how many words; nil for one, or for all of a register that is longer.
-    /// - Throws: ``VFIO/VFIOError/Code/outOfBounds`` beyond the region's end, with its size;
-    ///   ``VFIO/VFIOError/Code/misaligned``; ``VFIO/VFIOError/Code/notSupported`` where there is no such region or name,
+    /// - Throws: ``/VFIO/VFIOError/Code/outOfBounds`` beyond the region's end, with its size;
+    ///   ``/VFIO/VFIOError/Code/misaligned``; ``/VFIO/VFIOError/Code/notSupported`` where there is no such region or name,
     ///   where the region can't be read, or not in this width; what the host says.
     public func read(
         _ place: RegisterPlace, width: Int? = nil, count: Int? = nil

@@ -53,7 +53,7 @@ public struct DeviceReset {
     ///   - isOpened: whether to open it. Opening a device is a reset with most drivers of VFIO; without it, less is
     ///     known.
     ///   - roots: where the machine tells who has devices open; nil where nobody can.
-    /// - Throws: why the device can't be opened, with who has it; ``VFIO/VFIOError/Code/noSuchDevice``.
+    /// - Throws: why the device can't be opened, with who has it; ``/VFIO/VFIOError/Code/noSuchDevice``.
     public init(
         of id: DeviceID, on host: any Host, _ choice: RouteChoice = .automatic, opening isOpened: Bool = true,
         roots: SystemRoots? = nil
@@ -194,7 +194,7 @@ public struct DeviceReset {
     ///
     /// For a hot reset everything that it hits has to be this process's: what isn't open here is opened first.
     /// - Throws: what isn't this process's and whose it is, or why there is no such reset;
-    ///   ``VFIO/VFIOError/Code/notSupported``.
+    ///   ``/VFIO/VFIOError/Code/notSupported``.
     public func run(_ way: Way) throws(VFIOError) -> Outcome {
         guard let device else {
             throw VFIOError(
