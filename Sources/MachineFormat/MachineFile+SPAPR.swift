@@ -1,3 +1,4 @@
+import LinuxSystem
 import SoftwareHost
 
 /// The IOMMU of a POWER machine:

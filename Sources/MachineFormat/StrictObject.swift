@@ -1,4 +1,5 @@
 import JSONText
+import LinuxSystem
 
 extension JSON {
     /// What kind of value it is, in words.

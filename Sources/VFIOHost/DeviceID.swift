@@ -1,3 +1,5 @@
+import LinuxSystem
+
 /// What a device is called where VFIO is asked for it: its bus, and its name there.
 ///
 /// `VFIO_GROUP_GET_DEVICE_FD` takes the name, sysfs lists it below `/sys/bus/<bus>/devices`. For PCI functions the

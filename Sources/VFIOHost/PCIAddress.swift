@@ -1,3 +1,5 @@
+import LinuxSystem
+
 /// Where a PCI function sits: segment ("domain"), bus, device and function; "BDF" for short.
 public struct PCIAddress: Equatable, Hashable, Comparable, Sendable {
     /// The segment, 0 on most machines.

@@ -174,10 +174,12 @@ enum ControlFiles {
         do throws(RunFailure) { return try Run.kernelToAsk() } catch { throw .noDevice }
     }
 
+    @inline(never)
     private static func inventory(of host: SoftwareHost) throws(Errno) -> Inventory {
         do throws(InventoryError) { return try host.inventory() } catch { throw error.errno }
     }
 
+    @inline(never)
     private static func device(
         _ text: String, else error: Errno
     ) throws(Errno) -> (SoftwareHost, DeviceRecord) {
@@ -193,6 +195,7 @@ enum ControlFiles {
     }
 
     /// The only driver that a device may have, as `driver_override` in the run's folder says; nil for no such.
+    @inline(never)
     private static func override(of device: DeviceRecord) -> String? {
         let path = String(decoding: unsafe Run.root, as: UTF8.self) + "/sys/bus/pci/devices/\(device.address)"
         guard let text = try? FileSystem.text(of: path + "/driver_override"), !text.utf8.isEmpty,
@@ -202,6 +205,7 @@ enum ControlFiles {
     }
 
     /// Whether a driver is one for a device: vfio-pci has no devices of its own, and takes those that it is told of.
+    @inline(never)
     private static func matches(_ driver: String, _ device: DeviceRecord) -> Bool {
         if let only = override(of: device) { return only.utf8.elementsEqual(driver.utf8) }
         if !driver.utf8.elementsEqual("vfio-pci".utf8) { return true }
@@ -231,6 +235,7 @@ enum ControlFiles {
         if let failure { throw failure }
     }
 
+    @inline(never)
     private static func change(
         _ host: SoftwareHost, _ change: DriverChange, _ milliseconds: Int?
     ) throws(Errno) {
