@@ -25,7 +25,9 @@ struct BindReport {
                 Self.note(event, in: &endings)
                 if !json { say(event) }
             }
-            try finish(plan, result, endings)
+            // Who has the driver again that it had at first has nothing to be put back.
+            let records = (try? binder.store.load()) ?? []
+            try finish(plan, result, endings, remembered: records.map(\.device))
         } catch let refusal as BindRefusal {
             try refuse(refusal)
         }
@@ -89,13 +91,14 @@ struct BindReport {
     // MARK: what came of it
 
     private func finish(
-        _ plan: BindPlan, _ result: BindResult, _ endings: [BindWrite: String]
+        _ plan: BindPlan, _ result: BindResult, _ endings: [BindWrite: String], remembered: [DeviceID]
     ) throws(CommandFailure) {
         if json { try JSONOutput.print(BindJSON(self, plan, result, endings)) }
         if let problem = problem(plan, result) { throw .refused(shown(problem)) }
         if json { return }
         if plan.moves.isEmpty { line("nothing to do") }
-        let changed = result.devices.filter { $0.outcome == .done }.map(\.device.qualifiedName)
+        let changed = result.devices.filter { $0.outcome == .done && remembered.contains($0.device) }
+            .map(\.device.qualifiedName)
         guard purpose != .restore, !changed.isEmpty, isLasting else { return }
         line("put back with: \(restoring(changed))")
     }
