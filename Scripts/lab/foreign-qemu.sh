@@ -124,7 +124,7 @@ qemu_disk_no_mmap() {
 }
 qemu_disk_trapped() {
     "${programs[0]}" run --help | grep -q -e --bars || cannot_because "this vfio run has no option --bars" || return
-    run_options=(--bars trapped)
+    local run_options=(--bars trapped)
     qemu_disk
 }
 
@@ -152,7 +152,7 @@ qemu_pair() {
 
 # An IOMMU in the guest, and VFIO in the guest on top of it: every mapping there becomes one here.
 qemu_viommu() {
-    run_options=(--trace "$work/calls")
+    local run_options=(--trace "$work/calls")
     disk_alone
     # The serial number that the lab's own scripts look for.
     machine both '{ "groups": [ { "number": 1, "devices": [ '"${disk/SWIFTUSER0/SWIFTVFIO0}"' ] },
