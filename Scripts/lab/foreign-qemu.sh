@@ -188,12 +188,13 @@ mappings_reached() {
     ((count > 0))
 }
 
-# Parts from the terminal when its machine is there, and goes on with the disk in another process than the one that
+# Parts from the terminal when its machine is there, and goes on with the device in another process than the one that
 # opened it.
 qemu_daemon() {
-    disk_alone && given 0000:01:00.0 && append=lab.modes=disk
+    machine edu '{ "groups": [ { "number": 2, "devices": [ '"$edu"' ] } ] }'
+    given 0000:02:00.0 && append=lab.modes=disk
     initramfs=$work/initramfs
-    make_initramfs "$initramfs" "$lab/guest/foreign-disk.sh" "${tools[@]}"
+    make_initramfs "$initramfs" "$lab/guest/foreign-edu.sh"
     emulator_command "$work/guest"
     local status=0 patience=$((guest_timeout * 5))
     on_machine "${emulator_command[@]}" -monitor none -daemonize -pidfile "$work/pid" </dev/null \
