@@ -67,7 +67,7 @@ struct ReadCommand: ParsableCommand {
 
     private func read(_ places: [RegisterPlace], _ registers: DeviceRegisters) throws {
         if let refusal = registers.refusal, places.contains(where: { $0.region != .configuration }) {
-            throw CommandFailure.refused("\(refusal)")
+            throw CommandFailure.of(refusal)
         }
         var readings: [RegisterReading] = []
         var failure: CommandFailure?
